@@ -203,7 +203,9 @@ impl DateError {
     /// What is wrong and what to do, in English and Chinese.
     pub const fn text(self) -> (&'static str, &'static str) {
         match self {
-            DateError::Empty => ("no date is given; write it as 2018/07/20", "日期为空，请按 2018/07/20 的格式填写"),
+            DateError::Empty => {
+                ("no date is given; write it as 2018/07/20", "日期为空，请按 2018/07/20 的格式填写")
+            }
             DateError::Spelling => (
                 "not a date in an accepted spelling; write it as 2018/07/20",
                 "日期写法无法识别，请按 2018/07/20 的格式填写",
@@ -265,7 +267,8 @@ fn separated(bytes: &[u8]) -> Result<(Date, Spelling), DateError> {
         return Err(if known { DateError::MixedSeparators } else { DateError::Spelling });
     }
     let date = Date::checked(number(&bytes[..4]), number(month), number(day))?;
-    let spelling = if spelling == Spelling::Slash && bytes.len() < 10 { Spelling::ShortSlash } else { spelling };
+    let spelling =
+        if spelling == Spelling::Slash && bytes.len() < 10 { Spelling::ShortSlash } else { spelling };
     Ok((date, spelling))
 }
 

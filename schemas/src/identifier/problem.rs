@@ -70,9 +70,10 @@ impl Error {
     pub const fn text(self) -> (&'static str, &'static str) {
         match self {
             Error::Empty => ("the number is empty; fill it in", "号码为空，请填写"),
-            Error::Length => {
-                ("the number has the wrong length; copy it again from the document", "号码位数不对，请按证件重新录入")
-            }
+            Error::Length => (
+                "the number has the wrong length; copy it again from the document",
+                "号码位数不对，请按证件重新录入",
+            ),
             Error::Character => (
                 "the number contains a character it cannot have; copy it again from the document",
                 "号码中有不应出现的字符，请按证件重新录入",
@@ -89,9 +90,10 @@ impl Error {
                 "the first character names no registering authority; check the code",
                 "第 1 位不是登记管理部门代码，请核对",
             ),
-            Error::Region => {
-                ("the region digits begin with no known province; check them", "行政区划位不属于任何已知省份，请核对")
-            }
+            Error::Region => (
+                "the region digits begin with no known province; check them",
+                "行政区划位不属于任何已知省份，请核对",
+            ),
             Error::BirthDate => (
                 "the birth date inside the number is not a day of the calendar; check it",
                 "号码中的出生日期不存在，请核对",

@@ -126,7 +126,8 @@ mod tests {
     // Published test vectors of public libraries, not persons.
     #[test]
     fn published_vectors_hold() {
-        for number in ["360426199101010071", "44011320141005001x", "412723199010050012", "110102199101010078"] {
+        for number in ["360426199101010071", "44011320141005001x", "412723199010050012", "110102199101010078"]
+        {
             assert_eq!(check(&normalise(number), today()), Ok(Kind::Citizen), "{number}");
         }
         for (number, error) in [

@@ -1,1 +1,25 @@
-//! Placeholder.
+//! Who is on the other end of a connection, and with what proof.
+//!
+//! This crate makes certificates ([`pki`]), loads and checks them ([`Identity`], [`TrustAnchors`], [`RevocationList`]),
+//! chooses the TLS settings in one place ([`tls`]) and turns a verified chain into exactly one member ([`Registry`]).
+//!
+//! What is trusted lives in one immutable [`Trust`]: anchors and revocation lists, parsed once and shared by the handshake
+//! and the registry. Rotation is building a new `Trust`, `Registry` and TLS configuration beside the old ones and
+//! swapping them together; nothing in here changes in place.
+//!
+//! Only [`Registry::identify`] constructs a [`VerifiedMember`], so a path that forgot to identify does not compile.
+
+mod certificate;
+mod identity;
+mod member;
+pub mod pki;
+pub mod tls;
+mod trouble;
+mod trust;
+
+pub use certificate::PublicKeyPin;
+pub use identity::Identity;
+pub use member::{Attribute, Binding, IdentityError, Member, Registry, Role, SubjectBinding, VerifiedMember};
+pub use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+pub use trouble::LoadError;
+pub use trust::{Anchor, AnchorRights, Revocation, RevocationList, RevocationPolicy, Trust, TrustAnchors};

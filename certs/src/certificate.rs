@@ -1,0 +1,242 @@
+//! Reading certificates: PEM, names, attributes, URIs. Nothing here decides about trust.
+
+use ring::digest;
+use rustls_pki_types::CertificateDer;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use x509_parser::extensions::{GeneralName, ParsedExtension};
+use x509_parser::prelude::{FromDer, X509Certificate, X509Name};
+use x509_parser::public_key::PublicKey;
+
+use crate::trouble::LoadError;
+
+/// SHA-256 of a DER SubjectPublicKeyInfo, written as 64 lower-case hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct PublicKeyPin([u8; 32]);
+
+impl PublicKeyPin {
+    /// The pin of a certificate's public key.
+    pub fn of(certificate: &CertificateDer<'_>) -> Result<Self, LoadError> {
+        let parsed = parse(certificate).ok_or_else(|| malformed("certificate"))?;
+        Ok(Self(sha256(parsed.public_key().raw)))
+    }
+
+    pub(crate) fn of_parsed(certificate: &X509Certificate<'_>) -> Self {
+        Self(sha256(certificate.public_key().raw))
+    }
+
+    /// The 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for PublicKeyPin {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let digits = text.as_bytes();
+        let mut out = [0u8; 32];
+        if digits.len() != 64 {
+            return Err("a public key pin is SHA-256 as 64 lower-case hexadecimal digits".into());
+        }
+        for (byte, pair) in out.iter_mut().zip(digits.chunks_exact(2)) {
+            let nibble = |digit: u8| match digit {
+                b'0'..=b'9' => Ok(digit - b'0'),
+                b'a'..=b'f' => Ok(digit - b'a' + 10),
+                _ => Err("a public key pin holds a character that is not a lower-case hexadecimal digit"),
+            };
+            *byte = (nibble(pair[0])? << 4) | nibble(pair[1])?;
+        }
+        Ok(Self(out))
+    }
+}
+
+impl From<PublicKeyPin> for String {
+    fn from(pin: PublicKeyPin) -> String {
+        pin.to_string()
+    }
+}
+
+impl fmt::Display for PublicKeyPin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for PublicKeyPin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PublicKeyPin({self})")
+    }
+}
+
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut out = [0u8; 32];
+    out.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
+    out
+}
+
+/// Parses exactly one certificate, without anything after it.
+pub(crate) fn parse<'a>(der: &'a CertificateDer<'_>) -> Option<X509Certificate<'a>> {
+    match X509Certificate::from_der(der.as_ref()) {
+        Ok(([], certificate)) => Some(certificate),
+        _ => None,
+    }
+}
+
+/// Every `CERTIFICATE` block of a PEM text, in order. At least one.
+pub(crate) fn from_pem(place: &str, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, LoadError> {
+    let blocks = pem::parse_many(text).map_err(|_| malformed(place))?;
+    let mut certificates = Vec::new();
+    for block in blocks {
+        if matches!(block.tag(), "CERTIFICATE" | "X509 CERTIFICATE") {
+            let der = CertificateDer::from(block.into_contents());
+            if parse(&der).is_none() {
+                return Err(LoadError::new(
+                    "certificate.malformed",
+                    place,
+                    format!(
+                        "certificate number {} is not a readable X.509 certificate; export it again as PEM",
+                        certificates.len() + 1
+                    ),
+                    format!("第 {} 张证书不是可读的 X.509 证书，请重新导出为 PEM", certificates.len() + 1),
+                ));
+            }
+            certificates.push(der);
+        }
+    }
+    if certificates.is_empty() {
+        return Err(LoadError::new(
+            "certificate.none-in-file",
+            place,
+            "holds no PEM block that begins with -----BEGIN CERTIFICATE-----; was it exported as DER or PKCS#12?",
+            "没有以 -----BEGIN CERTIFICATE----- 开头的 PEM 块，是否误导出为 DER 或 PKCS#12 格式？",
+        ));
+    }
+    Ok(certificates)
+}
+
+fn malformed(place: &str) -> LoadError {
+    LoadError::new(
+        "pem.malformed",
+        place,
+        "is not well-formed PEM; check that no line was cut or changed when it was copied",
+        "不是格式正确的 PEM，请检查复制时是否有行被截断或改动",
+    )
+}
+
+/// Everything the subject alternative name says as URI. `None`: the extension is there but cannot be read.
+pub(crate) fn san_uris<'a>(certificate: &'a X509Certificate<'_>) -> Option<Vec<&'a str>> {
+    let Ok(extension) = certificate.subject_alternative_name() else {
+        return None;
+    };
+    let names = extension.map(|e| e.value.general_names.as_slice());
+    Some(
+        names
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|name| match name {
+                GeneralName::URI(uri) => Some(*uri),
+                _ => None,
+            })
+            .collect(),
+    )
+}
+
+/// The single value of an attribute of the subject; `None` if it is missing, repeated or not text.
+pub(crate) fn subject_attribute(certificate: &X509Certificate<'_>, oid: &str) -> Option<String> {
+    let mut found = None;
+    for attribute in certificate.subject().iter_attributes() {
+        if attribute.attr_type().to_id_string() == oid {
+            let value = attribute_text(attribute)?;
+            if found.replace(value).is_some() {
+                return None;
+            }
+        }
+    }
+    found
+}
+
+/// A name as people compare it: its parts as `oid=value`, sorted, so that either writing order is the same name.
+pub(crate) fn comparable_name(name: &X509Name<'_>) -> Option<Vec<String>> {
+    let mut parts = Vec::new();
+    for attribute in name.iter_attributes() {
+        let oid = attribute.attr_type().to_id_string();
+        parts.push(format!("{oid}={}", attribute_text(attribute)?));
+    }
+    parts.sort();
+    Some(parts)
+}
+
+fn attribute_text(attribute: &x509_parser::x509::AttributeTypeAndValue<'_>) -> Option<String> {
+    const BMP_STRING: u32 = 30;
+    if let Ok(text) = attribute.as_str() {
+        return Some(text.to_owned());
+    }
+    if attribute.attr_value().tag().0 == BMP_STRING && attribute.as_slice().len().is_multiple_of(2) {
+        let units = attribute.as_slice().chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
+        return char::decode_utf16(units).collect::<Result<String, _>>().ok();
+    }
+    None
+}
+
+/// Why a certificate is too weak, or of an algorithm this node cannot use, if it is.
+pub(crate) fn weakness(certificate: &X509Certificate<'_>) -> Option<(&'static str, String, String)> {
+    const SM2: &str = "1.2.156.10197.1.301";
+    const SM2_WITH_SM3: &str = "1.2.156.10197.1.501";
+    const SHA1_SIGNATURES: [&str; 3] = ["1.2.840.113549.1.1.5", "1.2.840.10045.4.1", "1.2.840.10040.4.3"];
+    const MD5_WITH_RSA: &str = "1.2.840.113549.1.1.4";
+    let signature = certificate.signature_algorithm.algorithm.to_id_string();
+    let curve = certificate
+        .public_key()
+        .algorithm
+        .parameters
+        .as_ref()
+        .and_then(|p| p.as_oid().ok())
+        .map(|oid| oid.to_id_string());
+    if signature == SM2_WITH_SM3 || curve.as_deref() == Some(SM2) {
+        return Some((
+            "certificate.sm2",
+            "is an SM2 certificate, which TLS on this node cannot use; end TLS at a certified front gateway, or ask the authority for an ECDSA P-256 certificate".into(),
+            "是国密 SM2 证书，本节点的 TLS 不支持；请在前置国密网关终结 TLS，或向发证机构申请 ECDSA P-256 证书".into(),
+        ));
+    }
+    if SHA1_SIGNATURES.contains(&signature.as_str()) || signature == MD5_WITH_RSA {
+        return Some((
+            "certificate.weak-signature",
+            "is signed with SHA-1 or MD5; ask the authority for one signed with SHA-256 or better".into(),
+            "使用 SHA-1 或 MD5 签名，请向发证机构申请 SHA-256 及以上签名的证书".into(),
+        ));
+    }
+    if let Ok(PublicKey::RSA(key)) = certificate.public_key().parsed() {
+        let bits = key.key_size();
+        if bits < 2048 {
+            return Some((
+                "certificate.weak-key",
+                format!("has an RSA key of {bits} bits; 2048 are the least accepted"),
+                format!("RSA 密钥只有 {bits} 位，最低要求 2048 位"),
+            ));
+        }
+    }
+    None
+}
+
+/// The first critical extension this crate does not know how to honour, by OID.
+pub(crate) fn unknown_critical_extension(certificate: &X509Certificate<'_>) -> Option<String> {
+    certificate
+        .extensions()
+        .iter()
+        .find(|e| {
+            e.critical
+                && !matches!(
+                    e.parsed_extension(),
+                    ParsedExtension::BasicConstraints(_)
+                        | ParsedExtension::KeyUsage(_)
+                        | ParsedExtension::ExtendedKeyUsage(_)
+                        | ParsedExtension::SubjectAlternativeName(_)
+                        | ParsedExtension::NameConstraints(_)
+                )
+        })
+        .map(|e| e.oid.to_id_string())
+}

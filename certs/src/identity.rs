@@ -1,0 +1,244 @@
+//! A certificate chain with its private key, checked before it can be used.
+
+use rustls::sign::CertifiedKey;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use zeroize::Zeroizing;
+
+use crate::certificate::{self, PublicKeyPin};
+use crate::tls;
+use crate::trouble::LoadError;
+
+/// What this process proves itself with: leaf first, then intermediates, and the key of the leaf.
+///
+/// It exists only if the chain is in order, the key belongs to the leaf and the leaf is valid at the time given.
+#[derive(Clone)]
+pub struct Identity {
+    certified: Arc<CertifiedKey>,
+    not_before: u64,
+    not_after: u64,
+}
+
+impl Identity {
+    /// Reads the two PEM files. They may be one and the same file.
+    pub fn from_files(chain: &Path, key: &Path, now: UnixTime) -> Result<Self, LoadError> {
+        let chain_text = read(chain)?;
+        let key_text = Zeroizing::new(read(key)?);
+        Self::build(&chain.display().to_string(), &chain_text, &key.display().to_string(), &key_text, now)
+    }
+
+    /// The same from texts already in memory.
+    pub fn from_pem(chain: &[u8], key: &[u8], now: UnixTime) -> Result<Self, LoadError> {
+        Self::build("certificate chain", chain, "private key", key, now)
+    }
+
+    fn build(
+        chain_place: &str,
+        chain: &[u8],
+        key_place: &str,
+        key: &[u8],
+        now: UnixTime,
+    ) -> Result<Self, LoadError> {
+        let chain = certificate::from_pem(chain_place, chain)?;
+        let key = private_key(key_place, key)?;
+        let signer =
+            tls::provider().key_provider.load_private_key(key).map_err(|_| unusable_key(key_place))?;
+        let certified = CertifiedKey::new(chain, signer);
+        check_key(&certified, chain_place, key_place)?;
+        check_order(&certified.cert, chain_place)?;
+        let (not_before, not_after) = check_leaf(&certified.cert[0], chain_place, now)?;
+        Ok(Self { certified: Arc::new(certified), not_before, not_after })
+    }
+
+    /// The chain, leaf first.
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.certified.cert
+    }
+
+    /// SHA-256 of the leaf certificate.
+    pub fn certificate_digest(&self) -> [u8; 32] {
+        certificate::sha256(self.certified.cert[0].as_ref())
+    }
+
+    /// First second of validity of the leaf, in seconds since 1970.
+    pub fn not_before(&self) -> u64 {
+        self.not_before
+    }
+
+    /// Last second of validity of the leaf, in seconds since 1970.
+    pub fn not_after(&self) -> u64 {
+        self.not_after
+    }
+
+    pub(crate) fn certified(&self) -> &Arc<CertifiedKey> {
+        &self.certified
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity")
+            .field("certificates", &self.certified.cert.len())
+            .field("not_after", &self.not_after)
+            .field("key", &"redacted")
+            .finish_non_exhaustive()
+    }
+}
+
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
+    std::fs::read(path).map_err(|error| {
+        LoadError::new(
+            "file.unreadable",
+            &path.display().to_string(),
+            format!("cannot be read ({error}); check the path and its permissions"),
+            format!("无法读取（{error}），请检查路径与权限"),
+        )
+    })
+}
+
+fn private_key(place: &str, text: &[u8]) -> Result<PrivateKeyDer<'static>, LoadError> {
+    let blocks = pem::parse_many(text).map_err(|_| {
+        LoadError::new(
+            "pem.malformed",
+            place,
+            "is not well-formed PEM; check that no line was cut or changed when it was copied",
+            "不是格式正确的 PEM，请检查复制时是否有行被截断或改动",
+        )
+    })?;
+    let mut keys = Vec::new();
+    for block in blocks {
+        let encrypted = block.tag() == "ENCRYPTED PRIVATE KEY"
+            || block.headers().get("Proc-Type").is_some_and(|value| value.contains("ENCRYPTED"));
+        if encrypted {
+            return Err(LoadError::new(
+                "identity.key-encrypted",
+                place,
+                "the private key is encrypted with a passphrase; decrypt it (openssl pkey -in … -out …) into a file only the service can read",
+                "私钥带口令加密，请先解密（openssl pkey -in … -out …）到仅服务账号可读的文件",
+            ));
+        }
+        match block.tag() {
+            "PRIVATE KEY" => keys.push(PrivateKeyDer::Pkcs8(block.into_contents().into())),
+            "EC PRIVATE KEY" => keys.push(PrivateKeyDer::Sec1(block.into_contents().into())),
+            "RSA PRIVATE KEY" => keys.push(PrivateKeyDer::Pkcs1(block.into_contents().into())),
+            _ => {}
+        }
+    }
+    match (keys.pop(), keys.len()) {
+        (Some(key), 0) => Ok(key),
+        (None, _) => Err(LoadError::new(
+            "identity.key-missing",
+            place,
+            "holds no private key in PEM; it should begin with -----BEGIN PRIVATE KEY-----",
+            "没有 PEM 私钥，应以 -----BEGIN PRIVATE KEY----- 开头",
+        )),
+        (Some(_), _) => Err(LoadError::new(
+            "identity.key-several",
+            place,
+            "holds several private keys; leave the one that belongs to the certificate",
+            "含有多个私钥，请只保留与证书对应的一个",
+        )),
+    }
+}
+
+fn unusable_key(place: &str) -> LoadError {
+    LoadError::new(
+        "identity.key-unusable",
+        place,
+        "the private key cannot be used; it must be ECDSA P-256 or P-384, Ed25519, or RSA of at least 2048 bits",
+        "私钥无法使用，须为 ECDSA P-256/P-384、Ed25519 或不少于 2048 位的 RSA",
+    )
+}
+
+fn check_key(key: &CertifiedKey, chain_place: &str, key_place: &str) -> Result<(), LoadError> {
+    let Some(own) = key.key.public_key() else {
+        return Err(unusable_key(key_place));
+    };
+    let own = certificate::sha256(&own);
+    let belongs = |der: &CertificateDer<'_>| PublicKeyPin::of(der).is_ok_and(|pin| *pin.as_bytes() == own);
+    if belongs(&key.cert[0]) {
+        return Ok(());
+    }
+    if key.cert[1..].iter().any(belongs) {
+        return Err(LoadError::new(
+            "identity.chain-order",
+            chain_place,
+            "the certificate of the key is not the first one; put it first, then each issuer below it",
+            "与私钥对应的证书不在首位，请把它放在最前，其后依次为各级签发者证书",
+        ));
+    }
+    Err(LoadError::new(
+        "identity.key-mismatch",
+        key_place,
+        format!(
+            "the private key does not belong to the certificate in {chain_place}; use the key the certificate was requested with"
+        ),
+        format!("私钥与 {chain_place} 中的证书不匹配，请使用申请该证书时的私钥"),
+    ))
+}
+
+fn check_order(chain: &[CertificateDer<'_>], place: &str) -> Result<(), LoadError> {
+    for (position, pair) in chain.windows(2).enumerate() {
+        let (Some(lower), Some(upper)) = (certificate::parse(&pair[0]), certificate::parse(&pair[1])) else {
+            continue;
+        };
+        if lower.issuer().as_raw() != upper.subject().as_raw() {
+            return Err(LoadError::new(
+                "identity.chain-broken",
+                place,
+                format!(
+                    "certificate {} did not issue certificate {}; an intermediate is missing or the order is wrong",
+                    position + 2,
+                    position + 1
+                ),
+                format!(
+                    "第 {} 张证书不是第 {} 张的签发者，缺少中间证书或顺序有误",
+                    position + 2,
+                    position + 1
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+fn check_leaf(leaf: &CertificateDer<'_>, place: &str, now: UnixTime) -> Result<(u64, u64), LoadError> {
+    let parsed = certificate::parse(leaf).expect("from_pem parsed it");
+    if let Some((code, en, zh)) = certificate::weakness(&parsed) {
+        return Err(LoadError::new(code, place, en, zh));
+    }
+    if let Some(oid) = certificate::unknown_critical_extension(&parsed) {
+        return Err(LoadError::new(
+            "certificate.unknown-critical-extension",
+            place,
+            format!(
+                "has the critical extension {oid}, which no peer could honour; ask the authority for one without it"
+            ),
+            format!("含有无法识别的关键扩展 {oid}，请向发证机构申请不含该扩展的证书"),
+        ));
+    }
+    let not_before = u64::try_from(parsed.validity().not_before.timestamp()).unwrap_or(0);
+    let not_after = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or(0);
+    if now.as_secs() < not_before {
+        return Err(LoadError::new(
+            "identity.not-yet-valid",
+            place,
+            format!(
+                "the certificate is valid only from {}; wait, or check this machine's clock",
+                parsed.validity().not_before
+            ),
+            format!("证书自 {} 起才有效，请等待生效或检查本机时钟", parsed.validity().not_before),
+        ));
+    }
+    if now.as_secs() > not_after {
+        return Err(LoadError::new(
+            "identity.expired",
+            place,
+            format!("the certificate expired at {}; renew it", parsed.validity().not_after),
+            format!("证书已于 {} 过期，请更新", parsed.validity().not_after),
+        ));
+    }
+    Ok((not_before, not_after))
+}

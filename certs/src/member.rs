@@ -1,0 +1,170 @@
+//! Members: organisations a node knows, and the one of them a certificate proves.
+
+mod binding;
+mod error;
+mod registry;
+
+pub use binding::{Attribute, Binding, SubjectBinding};
+pub(crate) use binding::{parse_uri, uri};
+pub use error::IdentityError;
+pub use registry::Registry;
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
+
+/// What a member may be. One member has one role; the registry's word counts, a certificate's only has to agree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Sends records (部门).
+    Department,
+    /// Pulls, or is pushed, signed batches (接收方).
+    Recipient,
+    /// A node, as it presents itself to others.
+    Node,
+    /// A node that pulls from this one to pass on.
+    Relay,
+    /// May recall a record by a repair decision.
+    RepairAuthority,
+    /// Ends TLS in front of this node and names the client it saw.
+    FrontProxy,
+    /// System administrator (系统管理员).
+    SystemOfficer,
+    /// Security officer (安全管理员).
+    SecurityOfficer,
+    /// Auditor (审计管理员).
+    Auditor,
+}
+
+impl Role {
+    /// Every role, in the order of the documentation.
+    pub const ALL: [Role; 9] = [
+        Role::Department,
+        Role::Recipient,
+        Role::Node,
+        Role::Relay,
+        Role::RepairAuthority,
+        Role::FrontProxy,
+        Role::SystemOfficer,
+        Role::SecurityOfficer,
+        Role::Auditor,
+    ];
+
+    /// As it stands in a SPIFFE URI and in configuration.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Role::Department => "department",
+            Role::Recipient => "recipient",
+            Role::Node => "node",
+            Role::Relay => "relay",
+            Role::RepairAuthority => "repair-authority",
+            Role::FrontProxy => "front-proxy",
+            Role::SystemOfficer => "system-officer",
+            Role::SecurityOfficer => "security-officer",
+            Role::Auditor => "auditor",
+        }
+    }
+
+    /// One of the three mutually exclusive officers (三员分立).
+    pub fn is_officer(self) -> bool {
+        matches!(self, Role::SystemOfficer | Role::SecurityOfficer | Role::Auditor)
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Role {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Role::ALL.into_iter().find(|role| role.as_str() == text).ok_or_else(|| {
+            let known: Vec<&str> = Role::ALL.iter().map(|role| role.as_str()).collect();
+            format!("there is no such role; known roles are {}", known.join(", "))
+        })
+    }
+}
+
+/// One entry of the registry.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Member {
+    /// Unique in the node: lower-case letters, digits and hyphens, at most 63.
+    pub name: String,
+    /// What it may be.
+    pub role: Role,
+    /// The domain its certificates are asserted in.
+    pub trust_domain: String,
+    /// Known, but let in no longer.
+    #[serde(default)]
+    pub suspended: bool,
+    /// How its certificates are recognised; any one of them suffices. Left out: by the URI
+    /// `spiffe://<trust_domain>/<role>/<name>`.
+    #[serde(default)]
+    pub bindings: Vec<Binding>,
+}
+
+impl Member {
+    /// A member recognised by its URI.
+    pub fn new(trust_domain: &str, role: Role, name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            role,
+            trust_domain: trust_domain.to_owned(),
+            suspended: false,
+            bindings: Vec::new(),
+        }
+    }
+
+    /// `spiffe://<trust_domain>/<role>/<name>`.
+    pub fn uri(&self) -> String {
+        binding::uri(&self.trust_domain, self.role, &self.name)
+    }
+}
+
+/// A member whose certificate was verified for this connection. Only [`Registry::identify`] makes one.
+#[derive(Clone, PartialEq, Eq)]
+pub struct VerifiedMember {
+    name: std::sync::Arc<str>,
+    trust_domain: std::sync::Arc<str>,
+    role: Role,
+    certificate_digest: [u8; 32],
+    not_after: u64,
+}
+
+impl VerifiedMember {
+    /// The member's name in the registry.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The registry's role for it.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// The domain it belongs to.
+    pub fn trust_domain(&self) -> &str {
+        &self.trust_domain
+    }
+
+    /// SHA-256 of the certificate it presented.
+    pub fn certificate_digest(&self) -> &[u8; 32] {
+        &self.certificate_digest
+    }
+
+    /// When that certificate ends, in seconds since 1970. A connection must not outlive it.
+    pub fn not_after(&self) -> u64 {
+        self.not_after
+    }
+}
+
+impl fmt::Debug for VerifiedMember {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "VerifiedMember({} {})", self.role, self.name)
+    }
+}

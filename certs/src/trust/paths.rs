@@ -1,0 +1,91 @@
+//! Building and verifying a path with webpki, and remembering which anchor a chain led to.
+
+use ring::digest;
+use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
+use std::collections::HashMap;
+use std::sync::Mutex;
+use webpki::{EndEntityCert, KeyUsage};
+
+use super::Trust;
+use crate::tls;
+
+/// What the certificate at the end of the path is used for.
+#[derive(Clone, Copy)]
+pub(super) enum Usage {
+    Client,
+    Server,
+}
+
+/// Verifies signatures, validity, constraints, usage and revocation; answers the index of the anchor in the whole set.
+pub(super) fn verify(
+    trust: &Trust,
+    chain: &[CertificateDer<'_>],
+    roots: &[TrustAnchor<'_>],
+    now: UnixTime,
+    usage: Usage,
+) -> Result<usize, webpki::Error> {
+    let (leaf, intermediates) = chain.split_first().ok_or(webpki::Error::BadDer)?;
+    let leaf = EndEntityCert::try_from(leaf)?;
+    let usage = match usage {
+        Usage::Client => KeyUsage::client_auth(),
+        Usage::Server => KeyUsage::server_auth(),
+    };
+    trust.revocation.with_options(|revocation| {
+        let path = leaf.verify_for_usage(
+            tls::provider().signature_verification_algorithms.all,
+            roots,
+            intermediates,
+            now,
+            usage,
+            revocation,
+            None,
+        )?;
+        let anchor = path.anchor();
+        trust
+            .roots
+            .iter()
+            .position(|root| {
+                root.subject == anchor.subject
+                    && root.subject_public_key_info == anchor.subject_public_key_info
+                    && root.name_constraints == anchor.name_constraints
+            })
+            .ok_or(webpki::Error::UnknownIssuer)
+    })
+}
+
+/// SHA-256 over the certificates, each with its length.
+pub(super) fn digest(chain: &[CertificateDer<'_>]) -> [u8; 32] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for certificate in chain {
+        context.update(&(certificate.len() as u64).to_be_bytes());
+        context.update(certificate);
+    }
+    let mut out = [0u8; 32];
+    out.copy_from_slice(context.finish().as_ref());
+    out
+}
+
+/// Chains verified a short while ago. A signature does not change; time and lists do, so an entry is good for minutes, and
+/// a new [`Trust`] starts empty.
+#[derive(Default)]
+pub(super) struct SeenPaths(Mutex<HashMap<[u8; 32], (usize, u64)>>);
+
+impl SeenPaths {
+    const CAPACITY: usize = 16_384;
+    const SECONDS: u64 = 300;
+
+    pub(super) fn get(&self, key: &[u8; 32], now: UnixTime) -> Option<usize> {
+        let (anchor, at) = *self.0.lock().ok()?.get(key)?;
+        let age = now.as_secs().checked_sub(at)?;
+        (age < Self::SECONDS).then_some(anchor)
+    }
+
+    pub(super) fn put(&self, key: [u8; 32], anchor: usize, now: UnixTime) {
+        if let Ok(mut map) = self.0.lock() {
+            if map.len() >= Self::CAPACITY {
+                map.clear();
+            }
+            map.insert(key, (anchor, now.as_secs()));
+        }
+    }
+}

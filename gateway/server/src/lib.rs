@@ -1,1 +1,5 @@
 //! Placeholder.
+
+pub mod edge;
+pub mod metrics;
+pub mod problem;

@@ -1,0 +1,171 @@
+//! The network edge: from a TCP connection to an [`Exchange`] with a verified member, and back.
+//!
+//! Promises: nothing unbounded is read or kept on behalf of a peer (connections, handshakes,
+//! headers, bodies, streams, time); every request reaches the handler with exactly one verified
+//! member or is answered with a problem document; limits are spent per member before shared ones;
+//! a drain finishes what is in flight. What a request means is left to the handler.
+//!
+//! The handler's future is dropped when the peer goes away, so it must be safe to cancel.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls_pki_types::CertificateDer;
+use tokio::net::TcpListener;
+use tokio_rustls::rustls::ServerConfig;
+use xinqiao_certs::VerifiedMember;
+
+use crate::metrics::{Metric, Metrics};
+use crate::problem::ProblemCode;
+
+mod body;
+mod budget;
+mod connection;
+mod decode;
+mod drain;
+mod exchange;
+mod limits;
+mod listener;
+pub mod local;
+mod reply;
+mod roster;
+mod service;
+mod settings;
+mod ticket;
+mod transport;
+
+pub use body::{Body, BodyCaps, RequestBody};
+pub use budget::{Account, Budget, Permit};
+pub use decode::{Encoding, OFF_REACTOR_BYTES, off_reactor};
+pub use drain::Drain;
+pub use exchange::{Exchange, TraceId};
+pub use limits::{Limits, Rates};
+pub use reply::{Reply, ReplyBody, ReplySender};
+pub use settings::{Caps, Deadlines};
+
+use listener::Shared;
+
+/// Where each new connection gets its TLS settings: read once per accept, so a swap takes effect at once.
+pub type TlsSource = Arc<dyn Fn() -> Arc<ServerConfig> + Send + Sync>;
+
+/// Turns a chain the handshake has verified into exactly one member, or says why not.
+pub type Identify =
+    Arc<dyn Fn(&[CertificateDer<'_>]) -> Result<VerifiedMember, ProblemCode> + Send + Sync>;
+
+/// All an edge needs to know.
+#[derive(Clone)]
+pub struct EdgeConfig {
+    /// Name of the listener in metrics and logs: `exchange`, `exchange-tls12`, `admin`.
+    pub name: &'static str,
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// TLS settings per accept.
+    pub tls: TlsSource,
+    /// Who is it.
+    pub identify: Identify,
+    /// How much.
+    pub caps: Caps,
+    /// How long.
+    pub deadlines: Deadlines,
+    /// The node-wide byte budget.
+    pub budget: Budget,
+    /// The request rates, shared by all listeners of a node.
+    pub limits: Arc<Limits>,
+}
+
+/// A bound listener, not yet serving.
+pub struct Edge {
+    listener: TcpListener,
+    shared: Arc<Shared>,
+}
+
+/// A handle on a serving edge.
+#[derive(Clone)]
+pub struct EdgeControl {
+    shared: Arc<Shared>,
+}
+
+/// How a drain ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Drained {
+    /// Connections cut because the deadline passed; 0 is a clean end.
+    pub aborted: usize,
+}
+
+impl Edge {
+    /// Binds the listener. Connections wait in its backlog until [`Edge::serve`].
+    ///
+    /// # Errors
+    /// The address cannot be bound.
+    pub async fn bind(config: EdgeConfig, metrics: Arc<Metrics>) -> io::Result<Self> {
+        let listener = TcpListener::bind(config.listen).await?;
+        Ok(Self {
+            listener,
+            shared: Arc::new(Shared::new(config, metrics)),
+        })
+    }
+
+    /// The bound address.
+    ///
+    /// # Errors
+    /// The socket has no address any more.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// A handle to keep while the edge serves.
+    #[must_use]
+    pub fn control(&self) -> EdgeControl {
+        EdgeControl {
+            shared: self.shared.clone(),
+        }
+    }
+
+    /// Serves until `drain` completes, then finishes what is in flight within the drain deadline.
+    pub async fn serve<H, F>(self, handler: H, drain: impl Future<Output = ()> + Send) -> Drained
+    where
+        H: Fn(Exchange) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Reply> + Send + 'static,
+    {
+        listener::serve(self.listener, self.shared, handler, drain).await
+    }
+}
+
+impl EdgeControl {
+    /// Judges every live connection's certificates again and closes those whose member is no
+    /// longer the same: call it after members, trust or revocation changed. Returns how many.
+    pub fn recheck(&self) -> usize {
+        self.shared
+            .live()
+            .iter()
+            .filter(|connection| connection.recheck())
+            .count()
+    }
+
+    /// Connections past the handshake.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.shared.live().len()
+    }
+}
+
+impl Budget {
+    /// Shows the budget in the metrics on each scrape.
+    pub fn expose(&self, metrics: &Metrics) {
+        let budget = self.clone();
+        metrics.on_scrape(move |metrics| {
+            #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
+            for (state, bytes) in [("used", budget.used()), ("total", budget.total())] {
+                metrics.set(Metric::MemoryBudget, &[state], bytes as f64);
+            }
+        });
+    }
+}
+
+/// Milliseconds, saturating: the unit of the edge's clocks.
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

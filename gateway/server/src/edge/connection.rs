@@ -1,0 +1,350 @@
+//! One connection: its member, its clocks, and the loop that drives HTTP on it.
+//!
+//! HTTP/1.1 or h2 is chosen by ALPN, never guessed from bytes. The clocks are atomics that
+//! requests touch; a timer per connection looks at them a few times per deadline.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, Instant};
+
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use parking_lot::Mutex;
+use rustls_pki_types::CertificateDer;
+use tokio::net::TcpStream;
+use tokio::sync::Notify;
+use tokio_rustls::server::TlsStream;
+use xinqiao_certs::VerifiedMember;
+
+use super::listener::Shared;
+use super::roster::Seat;
+use super::service::answer;
+use super::transport::Transport;
+use super::{Exchange, Reply, millis};
+use crate::metrics::Metric;
+use crate::problem::ProblemCode;
+
+/// What all requests of one connection share.
+pub(super) struct Connection {
+    pub(super) shared: Arc<Shared>,
+    pub(super) peer: SocketAddr,
+    pub(super) identity: Result<(VerifiedMember, Seat), ProblemCode>,
+    chain: Vec<CertificateDer<'static>>,
+    is_h2: bool,
+    born: Instant,
+    /// Requests in progress, replies not yet taken included.
+    open: AtomicU32,
+    /// Clocks in milliseconds since `born`, plus one; 0 is "not running".
+    quiet_since: AtomicU64,
+    head_since: AtomicU64,
+    blocked_since: AtomicU64,
+    lingering_since: AtomicU64,
+    /// Replies in progress and when the peer last took a piece of each.
+    replies: Mutex<Vec<(u64, u64)>>,
+    unread: AtomicBool,
+    order: AtomicU8,
+    wake: Notify,
+}
+
+const CARRY_ON: u8 = 0;
+const FINISH: u8 = 1;
+const CUT: u8 = 2;
+
+/// What the clocks say.
+enum Verdict {
+    CarryOn,
+    Finish(&'static str),
+    Cut(&'static str),
+}
+
+/// Serves one connection whose handshake is done until it ends.
+pub(super) async fn drive<H, F>(
+    stream: TlsStream<TcpStream>,
+    peer: SocketAddr,
+    shared: Arc<Shared>,
+    handler: H,
+) where
+    H: Fn(Exchange) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Reply> + Send + 'static,
+{
+    let connection = Arc::new(Connection::new(&stream, peer, shared.clone()));
+    let _listed = shared.list(&connection);
+    let io = TokioIo::new(Transport::new(stream, connection.clone()));
+    let service = service_fn({
+        let connection = connection.clone();
+        move |request| answer(connection.clone(), handler.clone(), request)
+    });
+    let caps = &shared.config.caps;
+    if connection.is_h2 {
+        let http = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(caps.h2_streams)
+            .max_pending_accept_reset_streams(caps.h2_resets)
+            .max_local_error_reset_streams(caps.h2_resets)
+            .max_header_list_size(u32::try_from(caps.header_bytes).unwrap_or(u32::MAX))
+            .initial_stream_window_size(caps.h2_window.min(256 * 1024))
+            .initial_connection_window_size(caps.h2_window)
+            .max_send_buf_size(128 * 1024)
+            .serve_connection(io, service);
+        connection.run(http).await;
+    } else {
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(None)
+            .max_buf_size(caps.header_bytes.max(8192));
+        if caps.header_count > 100 {
+            // Below hyper's own 100 the service counts: naming a number here costs an allocation per request.
+            builder.max_headers(caps.header_count);
+        }
+        connection.run(builder.serve_connection(io, service)).await;
+    }
+}
+
+impl Connection {
+    fn new(stream: &TlsStream<TcpStream>, peer: SocketAddr, shared: Arc<Shared>) -> Self {
+        let tls = stream.get_ref().1;
+        let chain: Vec<_> = tls
+            .peer_certificates()
+            .unwrap_or_default()
+            .iter()
+            .map(|c| c.clone().into_owned())
+            .collect();
+        let identity = (shared.config.identify)(&chain).and_then(|member| {
+            let seat = shared
+                .roster
+                .sit(member.name())
+                .ok_or(ProblemCode::LimitMemberConnections)?;
+            Ok((member, seat))
+        });
+        if let Err(ProblemCode::LimitMemberConnections) = identity {
+            shared
+                .metrics
+                .add(Metric::LimitsHit, &["member-connections"], 1);
+        }
+        Self {
+            is_h2: tls.alpn_protocol() == Some(b"h2"),
+            shared,
+            peer,
+            identity,
+            chain,
+            born: Instant::now(),
+            open: AtomicU32::new(0),
+            quiet_since: AtomicU64::new(1),
+            head_since: AtomicU64::new(0),
+            blocked_since: AtomicU64::new(0),
+            lingering_since: AtomicU64::new(0),
+            replies: Mutex::default(),
+            unread: AtomicBool::new(false),
+            order: AtomicU8::new(CARRY_ON),
+            wake: Notify::new(),
+        }
+    }
+
+    async fn run(&self, http: impl Graceful) {
+        let mut http = pin!(http);
+        let tick = self.shared.config.deadlines.tick();
+        let mut timer = pin!(tokio::time::sleep(tick));
+        let mut finish_by: Option<Instant> = None;
+        loop {
+            tokio::select! {
+                biased;
+                // The peer's misbehaviour ends its connection and is nobody else's concern.
+                _ended = http.as_mut() => return,
+                () = self.wake.notified() => {}
+                () = timer.as_mut() => {
+                    timer.as_mut().reset(tokio::time::Instant::now() + tick);
+                    match self.judge() {
+                        Verdict::CarryOn => {}
+                        Verdict::Finish(reason) => {
+                            if finish_by.is_none() { self.count_closed(reason); }
+                            self.finish();
+                        }
+                        Verdict::Cut(reason) => {
+                            self.count_closed(reason);
+                            return;
+                        }
+                    }
+                }
+            }
+            match self.order.load(Relaxed) {
+                CUT => {
+                    self.count_closed("identity-changed");
+                    return;
+                }
+                FINISH => match finish_by {
+                    None => {
+                        http.as_mut().finish();
+                        finish_by = Some(Instant::now() + self.shared.config.deadlines.header);
+                    }
+                    Some(by) if Instant::now() > by && self.open.load(Relaxed) == 0 => return,
+                    Some(_) => {}
+                },
+                _ => {}
+            }
+        }
+    }
+
+    /// Finishes what is in flight and takes nothing new.
+    pub(super) fn finish(&self) {
+        if self
+            .order
+            .compare_exchange(CARRY_ON, FINISH, Relaxed, Relaxed)
+            .is_ok()
+        {
+            self.wake.notify_one();
+        }
+    }
+
+    /// Identifies the peer again; cuts the connection if the answer is no longer the same.
+    pub(super) fn recheck(&self) -> bool {
+        let same = match ((self.shared.config.identify)(&self.chain), &self.identity) {
+            (Ok(now), Ok((then, _))) => now.name() == then.name() && now.role() == then.role(),
+            // A refused connection is told so on its next request; that stays true or it reconnects.
+            (_, Err(_)) => true,
+            (Err(_), Ok(_)) => false,
+        };
+        if !same {
+            self.order.store(CUT, Relaxed);
+            self.wake.notify_one();
+        }
+        !same
+    }
+
+    fn judge(&self) -> Verdict {
+        let deadlines = &self.shared.config.deadlines;
+        let over = |since: u64, limit: Duration| {
+            since != 0 && self.now().saturating_sub(since) > millis(limit)
+        };
+        if over(self.lingering_since.load(Relaxed), deadlines.linger) {
+            return Verdict::Cut("lingered");
+        }
+        if over(self.blocked_since.load(Relaxed), deadlines.reply_stall)
+            || self
+                .replies
+                .lock()
+                .iter()
+                .any(|(_, moved)| over(*moved, deadlines.reply_stall))
+        {
+            return Verdict::Cut("reply-stalled");
+        }
+        if self.open.load(Relaxed) == 0 {
+            if !self.is_h2 && over(self.head_since.load(Relaxed), deadlines.header) {
+                return Verdict::Cut("header-slow");
+            }
+            if over(self.quiet_since.load(Relaxed), deadlines.idle) {
+                return Verdict::Finish("idle");
+            }
+        }
+        Verdict::CarryOn
+    }
+
+    fn count_closed(&self, reason: &str) {
+        self.shared
+            .metrics
+            .add(Metric::EdgeClosed, &[self.shared.config.name, reason], 1);
+    }
+
+    /// Milliseconds since the connection began, plus one.
+    fn now(&self) -> u64 {
+        millis(self.born.elapsed()).saturating_add(1)
+    }
+
+    pub(super) fn request_began(&self) {
+        self.open.fetch_add(1, Relaxed);
+        self.head_since.store(0, Relaxed);
+    }
+
+    pub(super) fn request_ended(&self) {
+        if self.open.fetch_sub(1, Relaxed) == 1 {
+            self.head_since.store(0, Relaxed);
+            self.quiet_since.store(self.now(), Relaxed);
+        }
+    }
+
+    pub(super) fn reply_moved(&self, request: u64) {
+        let now = self.now();
+        let mut replies = self.replies.lock();
+        match replies.iter_mut().find(|(id, _)| *id == request) {
+            Some((_, moved)) => *moved = now,
+            None => replies.push((request, now)),
+        }
+    }
+
+    pub(super) fn reply_ended(&self, request: u64) {
+        self.replies.lock().retain(|(id, _)| *id != request);
+    }
+
+    pub(super) fn bytes_arrived(&self) {
+        if self.open.load(Relaxed) == 0 && self.head_since.load(Relaxed) == 0 {
+            self.head_since.store(self.now(), Relaxed);
+        }
+    }
+
+    pub(super) fn peer_took(&self, some: bool) {
+        let blocked = self.blocked_since.load(Relaxed) != 0;
+        if some && blocked {
+            self.blocked_since.store(0, Relaxed);
+        } else if !some && !blocked {
+            self.blocked_since.store(self.now(), Relaxed);
+        }
+    }
+
+    /// A handler let go of a body before its end: closing must linger.
+    pub(super) fn leave_body_unread(&self) {
+        self.unread.store(true, Relaxed);
+    }
+
+    pub(super) fn body_left_unread(&self) -> bool {
+        !self.is_h2 && self.unread.load(Relaxed)
+    }
+
+    pub(super) fn linger(&self) {
+        self.lingering_since.store(self.now(), Relaxed);
+    }
+
+    /// The member's name, for the log.
+    pub(super) fn member_name(&self) -> &str {
+        self.identity.as_ref().map_or("", |(_, seat)| &seat.0.name)
+    }
+
+    pub(super) fn is_h2(&self) -> bool {
+        self.is_h2
+    }
+}
+
+/// The two connection types of hyper, alike.
+trait Graceful: Future {
+    fn finish(self: Pin<&mut Self>);
+}
+
+impl<I, S, B> Graceful for http1::Connection<I, S>
+where
+    S: hyper::service::Service<http::Request<hyper::body::Incoming>, Response = http::Response<B>>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    I: hyper::rt::Read + hyper::rt::Write + Unpin,
+    B: hyper::body::Body + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    fn finish(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<I, S, B, E> Graceful for http2::Connection<I, S, E>
+where
+    S: hyper::service::Service<http::Request<hyper::body::Incoming>, Response = http::Response<B>>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    I: hyper::rt::Read + hyper::rt::Write + Unpin,
+    B: hyper::body::Body + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    E: hyper::rt::bounds::Http2ServerConnExec<S::Future, B>,
+{
+    fn finish(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}

@@ -1,0 +1,253 @@
+//! The accept loop: caps before TLS, TLS off the loop, and the drain.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls;
+use tokio_rustls::server::TlsStream;
+
+use super::connection::{self, Connection};
+use super::drain::Drain;
+use super::exchange::Traces;
+use super::roster::{AddressSlot, Addresses, Room, RoomSlot, Roster};
+use super::ticket::Meters;
+use super::{Drained, EdgeConfig, Exchange, Reply};
+use crate::metrics::{Metric, Metrics};
+
+/// How often members at rest are forgotten by the rate limiters.
+const RETAIN_EVERY: Duration = Duration::from_secs(60);
+/// Out of file descriptors: wait for some to come back rather than spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// What all connections of one edge share.
+pub(super) struct Shared {
+    pub(super) config: EdgeConfig,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) meters: Meters,
+    pub(super) roster: Roster,
+    pub(super) drain: Drain,
+    pub(super) traces: Traces,
+    addresses: Arc<Addresses>,
+    handshakes: Arc<Room>,
+    connections: Arc<Room>,
+    live: Mutex<HashMap<u64, Arc<Connection>>>,
+    next: AtomicU64,
+}
+
+/// Takes its connection off the list of live ones.
+pub(super) struct Listed {
+    shared: Arc<Shared>,
+    id: u64,
+}
+
+impl Shared {
+    pub(super) fn new(config: EdgeConfig, metrics: Arc<Metrics>) -> Self {
+        let caps = &config.caps;
+        Self {
+            meters: Meters::new(metrics.clone()),
+            roster: Roster::new(
+                config.budget.clone(),
+                caps.per_member,
+                caps.requests_per_member,
+            ),
+            drain: Drain::new(),
+            traces: Traces::new(),
+            addresses: Addresses::new(caps.per_address),
+            handshakes: Room::new(caps.handshakes),
+            connections: Room::new(caps.connections),
+            live: Mutex::default(),
+            next: AtomicU64::new(0),
+            metrics,
+            config,
+        }
+    }
+
+    pub(super) fn list(self: &Arc<Self>, connection: &Arc<Connection>) -> Listed {
+        let id = self.next.fetch_add(1, Relaxed);
+        self.live.lock().insert(id, connection.clone());
+        self.metrics
+            .gauge(Metric::EdgeConnections, &[self.config.name])
+            .add(1.0);
+        // Looked at after listing, so that a drain begun meanwhile is seen by one side or the other.
+        if self.drain.begun() {
+            connection.finish();
+        }
+        Listed {
+            shared: self.clone(),
+            id,
+        }
+    }
+
+    pub(super) fn live(&self) -> Vec<Arc<Connection>> {
+        self.live.lock().values().cloned().collect()
+    }
+
+    fn refuse(&self, reason: &str) {
+        self.metrics
+            .add(Metric::EdgeRefused, &[self.config.name, reason], 1);
+        self.metrics.add(Metric::LimitsHit, &[reason], 1);
+    }
+
+    fn handshake_failed(&self, reason: &str) {
+        self.metrics
+            .add(Metric::HandshakesFailed, &[self.config.name, reason], 1);
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        self.shared.live.lock().remove(&self.id);
+        self.shared
+            .metrics
+            .gauge(Metric::EdgeConnections, &[self.shared.config.name])
+            .add(-1.0);
+    }
+}
+
+pub(super) async fn serve<H, F>(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    handler: H,
+    drain: impl Future<Output = ()> + Send,
+) -> Drained
+where
+    H: Fn(Exchange) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Reply> + Send + 'static,
+{
+    let accepted = shared
+        .metrics
+        .counter(Metric::EdgeAccepted, &[shared.config.name]);
+    let mut connections = JoinSet::new();
+    let mut retain = tokio::time::interval(RETAIN_EVERY);
+    let mut drain = pin!(drain);
+    loop {
+        tokio::select! {
+            () = drain.as_mut() => break,
+            Some(_ended) = connections.join_next(), if !connections.is_empty() => {}
+            _ = retain.tick() => shared.config.limits.retain_recent(),
+            incoming = listener.accept() => match incoming {
+                Ok((stream, peer)) => {
+                    accepted.add(1);
+                    if let Some((address, handshake)) = admit(&shared, peer) {
+                        let work = connect(stream, peer, shared.clone(), handler.clone(), address, handshake);
+                        connections.spawn(work);
+                    }
+                }
+                Err(error) if is_about_the_peer(&error) => {}
+                Err(_out_of_files) => {
+                    shared.refuse("files");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+    drop(listener);
+    finish(&shared, connections).await
+}
+
+async fn finish(shared: &Shared, mut connections: JoinSet<()>) -> Drained {
+    shared.drain.begin();
+    for connection in shared.live() {
+        connection.finish();
+    }
+    let all_ended = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(shared.config.deadlines.drain, all_ended)
+        .await
+        .is_ok()
+    {
+        return Drained { aborted: 0 };
+    }
+    let aborted = connections.len();
+    let counted = u64::try_from(aborted).unwrap_or(u64::MAX);
+    shared.metrics.add(
+        Metric::EdgeClosed,
+        &[shared.config.name, "draining"],
+        counted,
+    );
+    connections.shutdown().await;
+    Drained { aborted }
+}
+
+fn admit(shared: &Shared, peer: SocketAddr) -> Option<(AddressSlot, RoomSlot)> {
+    let Some(address) = shared.addresses.take(peer.ip()) else {
+        shared.refuse("address");
+        return None;
+    };
+    let Some(handshake) = shared.handshakes.take() else {
+        shared.refuse("handshakes");
+        return None;
+    };
+    Some((address, handshake))
+}
+
+async fn connect<H, F>(
+    stream: TcpStream,
+    peer: SocketAddr,
+    shared: Arc<Shared>,
+    handler: H,
+    _address: AddressSlot,
+    handshake: RoomSlot,
+) where
+    H: Fn(Exchange) -> F + Clone + Send + Sync + 'static,
+    F: Future<Output = Reply> + Send + 'static,
+{
+    let Some(stream) = shake_hands(stream, &shared).await else {
+        return;
+    };
+    drop(handshake);
+    let Some(_room) = shared.connections.take() else {
+        shared.refuse("connections");
+        return;
+    };
+    connection::drive(stream, peer, shared, handler).await;
+}
+
+async fn shake_hands(stream: TcpStream, shared: &Shared) -> Option<TlsStream<TcpStream>> {
+    // Small replies leave at once; a socket that cannot promise it still works.
+    let _best_effort = stream.set_nodelay(true);
+    let acceptor = TlsAcceptor::from((shared.config.tls)());
+    let deadline = shared.config.deadlines.handshake;
+    let reason = tokio::select! {
+        done = tokio::time::timeout(deadline, acceptor.accept(stream)) => match done {
+            Ok(Ok(stream)) => return Some(stream),
+            Ok(Err(error)) => why_failed(&error),
+            Err(_elapsed) => "deadline",
+        },
+        // Who has not finished shaking hands has no request in flight.
+        () = shared.drain.wait() => "draining",
+    };
+    shared.handshake_failed(reason);
+    None
+}
+
+fn why_failed(error: &io::Error) -> &'static str {
+    match error
+        .get_ref()
+        .and_then(|inner| inner.downcast_ref::<rustls::Error>())
+    {
+        Some(rustls::Error::NoCertificatesPresented) => "no-certificate",
+        Some(
+            rustls::Error::InvalidCertificate(_) | rustls::Error::InvalidCertRevocationList(_),
+        ) => "certificate",
+        Some(_) => "protocol",
+        None => "closed",
+    }
+}
+
+fn is_about_the_peer(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset
+    )
+}

@@ -1,0 +1,128 @@
+//! One request: admitted, handed over, answered, whatever the handler does.
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use http::header::{CONNECTION, HeaderName};
+use http::{HeaderValue, Request, Response, request};
+use hyper::body::Incoming;
+use xinqiao_certs::VerifiedMember;
+
+use super::Exchange;
+use super::body::RequestBody;
+use super::budget::Account;
+use super::connection::Connection;
+use super::reply::{Reply, ReplyBody};
+use super::roster::Turn;
+use super::ticket::Ticket;
+use crate::metrics::Metric;
+use crate::problem::{Problem, ProblemCode};
+
+/// Only a pinned front proxy may say who a request is from; here nobody may.
+const IDENTITY_HEADERS: [HeaderName; 2] = [
+    HeaderName::from_static("client-cert"),
+    HeaderName::from_static("client-cert-chain"),
+];
+
+pub(super) async fn answer<H, F>(
+    connection: Arc<Connection>,
+    handler: H,
+    request: Request<Incoming>,
+) -> Result<Response<ReplyBody>, Infallible>
+where
+    H: Fn(Exchange) -> F,
+    F: Future<Output = Reply>,
+{
+    let (parts, incoming) = request.into_parts();
+    let trace = connection.shared.traces.next();
+    let mut ticket = Ticket::open(connection.clone(), &parts.method, trace);
+    let reply = match admit(&connection, &parts) {
+        Ok((member, account, turn)) => {
+            ticket.turn = Some(turn);
+            let body = RequestBody::new(
+                incoming,
+                &parts.headers,
+                account.clone(),
+                connection.clone(),
+            );
+            let drain = connection.shared.drain.clone();
+            let peer = connection.peer;
+            run(
+                &connection,
+                handler,
+                Exchange {
+                    member,
+                    parts,
+                    body,
+                    peer,
+                    trace,
+                    account,
+                    drain,
+                },
+            )
+            .await
+        }
+        Err(problem) => {
+            if !hyper::body::Body::is_end_stream(&incoming) {
+                connection.leave_body_unread();
+            }
+            Reply::problem("", problem)
+        }
+    };
+    let mut response = ticket.send(reply);
+    if !connection.is_h2() && (connection.identity.is_err() || connection.body_left_unread()) {
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+    } else if connection.identity.is_err() {
+        connection.finish();
+    }
+    Ok(response)
+}
+
+fn admit(
+    connection: &Connection,
+    parts: &request::Parts,
+) -> Result<(VerifiedMember, Account, Turn), Problem> {
+    let (member, seat) = connection
+        .identity
+        .as_ref()
+        .map_err(|code| Problem::new(*code))?;
+    let shared = &connection.shared;
+    shared.config.limits.spend(&seat.0.name)?;
+    let turn = seat.turn().ok_or(ProblemCode::LimitMemberRequests)?;
+    if parts.headers.len() > shared.config.caps.header_count {
+        return Err(ProblemCode::HeaderTooMany.into());
+    }
+    if IDENTITY_HEADERS
+        .iter()
+        .any(|name| parts.headers.contains_key(name))
+    {
+        return Err(ProblemCode::MemberHeader.into());
+    }
+    Ok((member.clone(), seat.0.account.clone(), turn))
+}
+
+/// Runs the handler. A panic in it costs this request, not the connection.
+async fn run<H, F>(connection: &Connection, handler: H, exchange: Exchange) -> Reply
+where
+    H: Fn(Exchange) -> F,
+    F: Future<Output = Reply>,
+{
+    let mut work = pin!(async move { handler(exchange).await });
+    let done = poll_fn(
+        |cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(reply)) => Poll::Ready(Some(reply)),
+            Err(_panic) => Poll::Ready(None),
+        },
+    );
+    done.await.unwrap_or_else(|| {
+        connection.shared.metrics.add(Metric::HttpPanics, &[], 1);
+        Reply::problem("", Problem::new(ProblemCode::Internal))
+    })
+}

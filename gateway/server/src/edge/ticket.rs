@@ -1,0 +1,151 @@
+//! One request's book-keeping, from its head to the last byte of its reply: the connection's
+//! clocks, metrics and the access log. It ends when dropped, however the request ended.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::{Method, Response, StatusCode};
+use parking_lot::RwLock;
+
+use super::connection::Connection;
+use super::exchange::TraceId;
+use super::reply::{Reply, ReplyBody};
+use super::roster::Turn;
+use crate::metrics::{Counter, Histogram, Metric, Metrics};
+use crate::problem::ProblemCode;
+
+pub(super) struct Ticket {
+    connection: Arc<Connection>,
+    pub(super) turn: Option<Turn>,
+    trace: TraceId,
+    began: Instant,
+    method: &'static str,
+    route: &'static str,
+    status: Option<StatusCode>,
+    code: Option<ProblemCode>,
+    sent: u64,
+    complete: bool,
+}
+
+impl Ticket {
+    pub(super) fn open(connection: Arc<Connection>, method: &Method, trace: TraceId) -> Self {
+        connection.request_began();
+        Self {
+            connection,
+            turn: None,
+            trace,
+            began: Instant::now(),
+            method: known_method(method),
+            route: "",
+            status: None,
+            code: None,
+            sent: 0,
+            complete: false,
+        }
+    }
+
+    /// Turns the reply into a response that carries this ticket to its last byte.
+    pub(super) fn send(mut self, reply: Reply) -> Response<ReplyBody> {
+        self.route = reply.route();
+        self.code = reply.code();
+        let response = reply.into_response(self.trace);
+        self.status = Some(response.status());
+        self.moved(0);
+        response.map(|body| body.with(self))
+    }
+
+    /// The connection took `bytes` more of the reply.
+    pub(super) fn moved(&mut self, bytes: usize) {
+        self.sent = self.sent.saturating_add(bytes as u64);
+        self.connection.reply_moved(self.trace.number());
+    }
+
+    /// The reply was handed over wholly.
+    pub(super) fn complete(&mut self) {
+        self.complete = true;
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.connection.reply_ended(self.trace.number());
+        self.connection.request_ended();
+        let meters = &self.connection.shared.meters;
+        let elapsed = self.began.elapsed();
+        meters.sent.add(self.sent);
+        if let Some(code) = self.code {
+            meters
+                .metrics
+                .add(Metric::HttpProblems, &[code.as_str()], 1);
+        }
+        if let Some(status) = self.status {
+            meters.request(self.route, status, elapsed.as_secs_f64());
+        }
+        tracing::info!(
+            target: "xinqiao::access",
+            listener = self.connection.shared.config.name,
+            trace = %self.trace,
+            member = self.connection.member_name(),
+            method = self.method,
+            route = self.route,
+            status = self.status.map_or(0, |status| status.as_u16()),
+            code = self.code.map_or("", ProblemCode::as_str),
+            bytes = self.sent,
+            micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
+            complete = self.complete,
+        );
+    }
+}
+
+/// Route template and status.
+type Outcome = (&'static str, u16);
+
+/// The edge's hot metrics, their handles kept.
+pub(super) struct Meters {
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) sent: Counter,
+    pub(super) received: Counter,
+    routes: RwLock<HashMap<Outcome, (Counter, Histogram)>>,
+}
+
+impl Meters {
+    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+        Self {
+            sent: metrics.counter(Metric::HttpSentBytes, &[]),
+            received: metrics.counter(Metric::HttpReceivedBytes, &[]),
+            routes: RwLock::default(),
+            metrics,
+        }
+    }
+
+    fn request(&self, route: &'static str, status: StatusCode, seconds: f64) {
+        let key = (route, status.as_u16());
+        if let Some((count, time)) = self.routes.read().get(&key) {
+            count.add(1);
+            time.observe(seconds);
+            return;
+        }
+        let count = self
+            .metrics
+            .counter(Metric::HttpRequests, &[route, status.as_str()]);
+        let time = self.metrics.histogram(Metric::HttpRequestSeconds, &[route]);
+        count.add(1);
+        time.observe(seconds);
+        self.routes.write().insert(key, (count, time));
+    }
+}
+
+/// Methods are tokens of the peer's choice: only known ones are repeated.
+fn known_method(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
+        Method::HEAD => "HEAD",
+        Method::OPTIONS => "OPTIONS",
+        Method::PATCH => "PATCH",
+        _ => "other",
+    }
+}

@@ -1,0 +1,107 @@
+//! The byte stream under HTTP, with the clocks a connection is judged by.
+//!
+//! It notes when bytes arrive and since when the peer takes none, and on closing swallows what is
+//! left of a refused body, since closing on unread bytes resets the connection and the peer would
+//! never see the refusal.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
+
+use super::connection::Connection;
+
+pub(super) struct Transport {
+    stream: TlsStream<TcpStream>,
+    connection: Arc<Connection>,
+    shut: bool,
+}
+
+impl Transport {
+    pub(super) fn new(stream: TlsStream<TcpStream>, connection: Arc<Connection>) -> Self {
+        Self {
+            stream,
+            connection,
+            shut: false,
+        }
+    }
+
+    fn swallow(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut scratch = [0u8; 4096];
+        loop {
+            let mut buffer = ReadBuf::new(&mut scratch);
+            let tcp = Pin::new(&mut *self.stream.get_mut().0);
+            if ready!(tcp.poll_read(cx, &mut buffer)).is_err() || buffer.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+impl AsyncRead for Transport {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.connection.bytes_arrived();
+        }
+        polled
+    }
+}
+
+impl AsyncWrite for Transport {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.connection.peer_took(polled.is_ready());
+        polled
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.connection.peer_took(polled.is_ready());
+        polled
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.stream).poll_flush(cx);
+        self.connection.peer_took(polled.is_ready());
+        polled
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.shut {
+            let polled = Pin::new(&mut self.stream).poll_shutdown(cx);
+            self.connection.peer_took(polled.is_ready());
+            ready!(polled)?;
+            self.shut = true;
+            if self.connection.body_left_unread() {
+                self.connection.linger();
+            }
+        }
+        if self.connection.body_left_unread() {
+            self.swallow(cx)
+        } else {
+            Poll::Ready(Ok(()))
+        }
+    }
+}

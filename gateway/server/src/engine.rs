@@ -1,0 +1,209 @@
+//! The node: the exchange domain run against the journal, the queue and the log. Requests come in from the API,
+//! everything that changes goes through the committer, everything that is read comes from rows and the journal.
+
+pub mod acknowledge;
+pub mod clock;
+mod committer;
+mod entries;
+mod manifests;
+pub mod maintenance;
+mod open;
+mod places;
+pub mod push;
+pub mod relay;
+mod rows;
+pub mod seal;
+pub mod secrets;
+pub mod serve;
+pub mod submit;
+pub mod views;
+
+pub(crate) use committer::CommitError;
+pub use open::{OpenNodeError, Opened};
+
+use crate::config::Config;
+use crate::metrics::Metrics;
+use clock::Clock;
+use committer::Job;
+use parking_lot::{Mutex, RwLock};
+use ring::hmac;
+use secrets::Secrets;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use tokio::sync::{mpsc, oneshot, watch};
+use xinqiao_exchange::group::Change;
+use xinqiao_exchange::names::{NodeName, StreamId};
+use xinqiao_exchange::plan::{Plan, RecipientPlan};
+use xinqiao_exchange::source::Source;
+use xinqiao_exchange::state::{State, StreamRow};
+use xinqiao_exchange::tombstones::Tombstones;
+use xinqiao_schemas::catalogue::Catalogue;
+use xinqiao_schemas::decode::Caps;
+use xinqiao_store::{LogFiles, Queue, Reader};
+
+/// A running node.
+pub struct Node {
+    /// Its name.
+    pub name: NodeName,
+    /// Its configuration.
+    pub config: Config,
+    /// Its catalogue.
+    pub catalogue: Catalogue,
+    /// Who gets what, and how.
+    pub plan: Plan,
+    /// Who may send what.
+    pub sources: BTreeMap<String, Source>,
+    /// Its keys.
+    pub secrets: Secrets,
+    /// Time.
+    pub clock: Clock,
+    /// Telemetry.
+    pub metrics: Metrics,
+    pub(crate) caps: Caps,
+    ticket: hmac::Key,
+    reader: Reader,
+    queue: RwLock<Arc<Queue>>,
+    log: RwLock<LogFiles>,
+    state: RwLock<State>,
+    tombstones: RwLock<Tombstones>,
+    revs: AtomicU64,
+    jobs: mpsc::UnboundedSender<Job>,
+    inflight: Mutex<HashMap<[u8; 16], watch::Receiver<()>>>,
+    sealing: Mutex<HashMap<StreamId, Arc<Mutex<()>>>>,
+    news: watch::Sender<u64>,
+    trouble: Mutex<Trouble>,
+    last_append_failure: AtomicI64,
+    data_dir: xinqiao_store::DataDir,
+}
+
+/// What keeps the node from being ready.
+#[derive(Debug, Default, Clone)]
+pub struct Trouble {
+    /// Found for good: the node needs a person.
+    pub failed: Vec<&'static str>,
+    /// The latest failure to append, cleared by the next success.
+    pub append: Option<CommitError>,
+    /// The queue was rebuilt at this start, for this reason.
+    pub rebuilt: Option<String>,
+}
+
+impl Node {
+    /// The head of a stream.
+    pub fn head(&self, stream: &StreamId) -> Option<StreamRow> {
+        self.state.read().streams.get(stream).cloned()
+    }
+
+    /// All heads.
+    pub fn heads(&self) -> Vec<(StreamId, StreamRow)> {
+        self.state.read().streams.iter().map(|(s, h)| (s.clone(), h.clone())).collect()
+    }
+
+    /// The current epoch.
+    pub fn epoch(&self) -> u64 {
+        self.state.read().meta.epoch
+    }
+
+    /// Entries in the log.
+    pub fn log_size(&self) -> u64 {
+        self.state.read().meta.log_size
+    }
+
+    /// What troubles the node.
+    pub fn trouble(&self) -> Trouble {
+        self.trouble.lock().clone()
+    }
+
+    /// The recipient a stream is for, if it is this member's.
+    pub fn recipient(&self, member: &str, stream: &StreamId) -> Option<&RecipientPlan> {
+        self.plan.recipient_of(stream).filter(|r| r.name == member)
+    }
+
+    pub(crate) fn next_rev(&self) -> u64 {
+        self.revs.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    pub(crate) fn observe_rev(&self, rev: u64) {
+        self.revs.fetch_max(rev, Ordering::SeqCst);
+    }
+
+    /// Waits for anything to be committed after this call.
+    pub(crate) fn news(&self) -> watch::Receiver<u64> {
+        self.news.subscribe()
+    }
+
+    pub(crate) fn queue(&self) -> Arc<Queue> {
+        self.queue.read().clone()
+    }
+
+    /// Commits a change, if it is still right when its turn comes.
+    pub(crate) async fn change(
+        &self,
+        change: Change,
+        still: impl FnOnce(&State) -> bool + Send + 'static,
+    ) -> Result<committer::Committed, CommitError> {
+        self.send_change(change, still)?.await.unwrap_or(Err(CommitError::Stopping))
+    }
+
+    /// The same from a thread that may block.
+    pub(crate) fn change_blocking(
+        &self,
+        change: Change,
+        still: impl FnOnce(&State) -> bool + Send + 'static,
+    ) -> Result<committer::Committed, CommitError> {
+        self.send_change(change, still)?.blocking_recv().unwrap_or(Err(CommitError::Stopping))
+    }
+
+    fn send_change(
+        &self,
+        change: Change,
+        still: impl FnOnce(&State) -> bool + Send + 'static,
+    ) -> Result<oneshot::Receiver<Result<committer::Committed, CommitError>>, CommitError> {
+        let (reply, answer) = oneshot::channel();
+        let job = Job::Change { change, still: Box::new(still), reply };
+        self.jobs.send(job).map_err(|_| CommitError::Stopping)?;
+        Ok(answer)
+    }
+
+    /// Finishes what was begun, writes what makes the next start quick, and stops writing.
+    pub async fn stop(&self) {
+        let (reply, answer) = oneshot::channel();
+        if self.jobs.send(Job::Stop { reply }).is_ok() {
+            let _ = answer.await;
+        }
+    }
+
+    fn append_failed(&self, why: CommitError) {
+        self.last_append_failure.store(self.clock.now(), Ordering::Relaxed);
+        self.trouble.lock().append = Some(why);
+    }
+
+    fn append_succeeded(&self, entries: usize) {
+        let mut trouble = self.trouble.lock();
+        if trouble.append.take().is_some() {
+            tracing::info!("the journal takes records again");
+        }
+        drop(trouble);
+        self.metrics.log_entries(entries as u64);
+    }
+
+    fn fail(&self, code: &'static str) {
+        let mut trouble = self.trouble.lock();
+        if !trouble.failed.contains(&code) {
+            trouble.failed.push(code);
+        }
+    }
+
+    fn log_fault(&self, e: &xinqiao_store::LogError) {
+        tracing::error!(error = %e, "the log files could not be written; the journal keeps the entries");
+        self.fail("log.write");
+    }
+
+    fn metrics_sync(&self, took: std::time::Duration, entries: usize) {
+        self.metrics.commit_group(entries as u64, took.as_secs_f64());
+    }
+
+    fn metrics_stopping(&self) {
+        tracing::info!("stopping: the journal is closed");
+    }
+}

@@ -1,0 +1,378 @@
+//! The committer: the one thread that writes. It gathers what is waiting into a group, signs one checkpoint over it,
+//! appends one frame to the journal, and only when that is synced applies it to the queue and answers.
+
+use super::rows::{self, QueueFault};
+use super::Node;
+use crate::engine::places::place;
+use std::sync::Arc;
+use tokio::sync::{mpsc, oneshot};
+use xinqiao_evidence::merkle::{Frontier, GroupProofs, leaf_hash};
+use xinqiao_evidence::tlog::{self, Checkpoint};
+use xinqiao_exchange::event::{Event, FrameRecord};
+use xinqiao_exchange::group::{Change, Group, Item, Kind, Ready};
+use xinqiao_exchange::secrets::{RecordId, RecordKey};
+use xinqiao_exchange::state::{Applied, Place};
+use xinqiao_store::{AppendError, Class, Frame, IdemEntry, Journal};
+
+/// The tag of frames that hold a [`FrameRecord`].
+pub(super) const KIND_RECORD: u8 = 1;
+/// The tag of frames that hold all rows: a rebuild may begin there.
+pub(super) const KIND_SNAPSHOT: u8 = 2;
+
+/// What the additional data of a frame record's encryption is.
+pub(super) const RECORD_AAD: &[u8] = b"record";
+
+const GROUP_JOBS: usize = 4_096;
+const GROUP_ITEMS: usize = 8_000;
+const GROUP_BYTES: usize = 24 << 20;
+
+/// Work for the committer.
+pub(super) enum Job {
+    /// A judged submission.
+    Submission(Box<SubmissionJob>),
+    /// A change of state.
+    Change {
+        /// The change.
+        change: Change,
+        /// Whether it is still right, asked when it is its turn.
+        still: Box<dyn FnOnce(&xinqiao_exchange::state::State) -> bool + Send>,
+        /// Told when it is durable.
+        reply: oneshot::Sender<Result<Committed, CommitError>>,
+    },
+    /// Make everything so far cheap to start from.
+    Checkpoint {
+        /// Told when done.
+        reply: oneshot::Sender<()>,
+    },
+    /// Write all rows into the journal, so that older segments may go.
+    Snapshot {
+        /// Told when done.
+        reply: oneshot::Sender<Result<Place, CommitError>>,
+    },
+    /// Stop, cleanly.
+    Stop {
+        /// Told when done.
+        reply: oneshot::Sender<()>,
+    },
+}
+
+/// A judged submission, waiting.
+pub(super) struct SubmissionJob {
+    /// What is to be written.
+    pub(super) ready: Ready,
+    /// Its idempotency key and fingerprint.
+    pub(super) idempotency: Option<([u8; 16], [u8; 16])>,
+    /// Told when it is durable.
+    pub(super) reply: oneshot::Sender<Result<Committed, CommitError>>,
+}
+
+/// A place in the log, with what proves it.
+pub(super) struct Committed {
+    /// Index in the log; of no meaning for changes without an entry.
+    pub(super) index: u64,
+    place: usize,
+    group: Arc<CommittedGroup>,
+}
+
+struct CommittedGroup {
+    proofs: Option<GroupProofs>,
+    checkpoint: String,
+}
+
+impl Committed {
+    /// The proof of the entry.
+    pub(super) fn proof(&self) -> String {
+        let mut out = String::new();
+        if let Some(proofs) = &self.group.proofs {
+            let hashes = proofs.proof(self.place).unwrap_or_default();
+            tlog::write_log_proof(&mut out, self.index, &hashes, &self.group.checkpoint);
+        }
+        out
+    }
+}
+
+/// Why something was not committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CommitError {
+    /// A record was recalled meanwhile: judge again.
+    JudgeAgain,
+    /// The change no longer fits the state.
+    Overtaken,
+    /// No space.
+    DiskFull,
+    /// It may or may not be durable.
+    OutcomeUnknown,
+    /// The journal does not take anything now.
+    Unavailable,
+    /// The node is stopping.
+    Stopping,
+}
+
+/// The thread's own state.
+pub(super) struct Committer {
+    pub(super) node: Arc<Node>,
+    pub(super) journal: Journal,
+    pub(super) frontier: Frontier,
+    pub(super) jobs: mpsc::UnboundedReceiver<Job>,
+}
+
+/// What waits for the frame to be durable.
+enum Waiting {
+    Entry { index: u64, reply: oneshot::Sender<Result<Committed, CommitError>> },
+    Plain { reply: oneshot::Sender<Result<Committed, CommitError>> },
+}
+
+impl Committer {
+    /// Runs until told to stop.
+    pub(super) fn run(mut self) {
+        let mut put_back = None;
+        loop {
+            let Some(job) = put_back.take().or_else(|| self.jobs.blocking_recv()) else { break };
+            match job {
+                Job::Checkpoint { reply } => {
+                    self.checkpoint();
+                    let _ = reply.send(());
+                }
+                Job::Snapshot { reply } => {
+                    let _ = reply.send(self.snapshot());
+                }
+                Job::Stop { reply } => {
+                    self.checkpoint();
+                    self.node.metrics_stopping();
+                    if let Err(e) = self.journal.close() {
+                        tracing::error!(code = e.explain().code, "journal did not close cleanly");
+                    }
+                    let _ = reply.send(());
+                    return;
+                }
+                first => put_back = self.group(first),
+            }
+        }
+    }
+
+    /// Commits one group that begins with this job. A job that cannot be part of a group is handed back.
+    fn group(&mut self, first: Job) -> Option<Job> {
+        let node = self.node.clone();
+        let state = node.state.read();
+        let current = |s: &xinqiao_exchange::names::StreamId| {
+            state.streams.get(s).and_then(|h| h.descriptions.last().cloned())
+        };
+        let mut group = Group::new(state.meta.epoch, state.meta.log_size, &current);
+        let mut waiting = Vec::new();
+        let mut idempotency = Vec::new();
+        let mut next = Some(first);
+        let mut put_back = None;
+        let mut taken = 0;
+        while let Some(job) = next {
+            match job {
+                Job::Submission(job) => {
+                    let SubmissionJob { ready, idempotency: idem, reply } = *job;
+                    if self.judged_too_early(&ready) {
+                        let _ = reply.send(Err(CommitError::JudgeAgain));
+                    } else {
+                        let index = group.submission(ready);
+                        if let Some((key, print)) = idem {
+                            idempotency.push(IdemEntry { key, value: rows::idem_value(&print, index) });
+                        }
+                        waiting.push(Waiting::Entry { index, reply });
+                    }
+                }
+                Job::Change { change, still, reply } => {
+                    if !still(&state) {
+                        let _ = reply.send(Err(CommitError::Overtaken));
+                    } else {
+                        waiting.push(match group.change(change) {
+                            Some(index) => Waiting::Entry { index, reply },
+                            None => Waiting::Plain { reply },
+                        });
+                    }
+                }
+                other => {
+                    put_back = Some(other);
+                    break;
+                }
+            }
+            taken += 1;
+            let (items, bytes) = group.weight();
+            if taken >= GROUP_JOBS || items >= GROUP_ITEMS || bytes >= GROUP_BYTES {
+                break;
+            }
+            next = self.jobs.try_recv().ok();
+        }
+        let frame = group.finish();
+        drop(state);
+        if !waiting.is_empty() {
+            self.write(frame, &idempotency, waiting);
+        }
+        put_back
+    }
+
+    /// Was a record of this submission recalled after it was judged?
+    fn judged_too_early(&self, ready: &Ready) -> bool {
+        let tombstones = self.node.tombstones.read();
+        ready.prepared.generation != tombstones.generation() && tombstones.any(&ready.dataset, &ready.prepared.put)
+    }
+
+    fn write(&mut self, frame: xinqiao_exchange::group::Frame, idempotency: &[IdemEntry], waiting: Vec<Waiting>) {
+        let node = self.node.clone();
+        let xinqiao_exchange::group::Frame { mut record, items, entries } = frame;
+        record.rev_high = node.revs.load(std::sync::atomic::Ordering::SeqCst);
+        let proofs = (!entries.is_empty()).then(|| {
+            let leaves: Vec<_> = entries.iter().map(|e| leaf_hash(e)).collect();
+            GroupProofs::new(&self.frontier, &leaves)
+        });
+        if let Some(p) = &proofs {
+            let checkpoint =
+                Checkpoint { origin: node.name.log_origin(record.epoch), size: p.size(), root: p.root() };
+            record.checkpoint = checkpoint.sign(&node.secrets.log);
+        }
+        let placed = match self.append(&record, &items, &entries, idempotency) {
+            Ok(placed) => placed,
+            Err(e) => {
+                let why = explain(&e);
+                node.append_failed(why);
+                tracing::error!(code = e.explain().code, "{}", e.explain().english);
+                for w in waiting {
+                    let (Waiting::Entry { reply, .. } | Waiting::Plain { reply }) = w;
+                    let _ = reply.send(Err(why));
+                }
+                return;
+            }
+        };
+        node.append_succeeded(entries.len());
+        self.durable(&record, &placed, &entries);
+        let first = record.first_index;
+        let checkpoint = record.checkpoint;
+        if let Some(p) = &proofs {
+            self.frontier = p.frontier().clone();
+        }
+        let group = Arc::new(CommittedGroup { proofs, checkpoint });
+        for w in waiting {
+            let (index, reply) = match w {
+                Waiting::Entry { index, reply } => (index, reply),
+                Waiting::Plain { reply } => (first, reply),
+            };
+            let place = (index - first) as usize;
+            let _ = reply.send(Ok(Committed { index, place, group: group.clone() }));
+        }
+        node.news.send_modify(|n| *n += 1);
+    }
+
+    fn append(
+        &mut self,
+        record: &FrameRecord,
+        items: &[Item],
+        entries: &[Vec<u8>],
+        idempotency: &[IdemEntry],
+    ) -> Result<xinqiao_store::Appended, AppendError> {
+        let text = serde_json::to_vec(record).expect("records have string keys and no floats");
+        let mut all = Vec::with_capacity(items.len() + 1);
+        all.push(xinqiao_store::Item { class: Class::Event, aad: RECORD_AAD, bytes: &text });
+        all.extend(items.iter().map(|i| xinqiao_store::Item {
+            class: match i.kind {
+                Kind::Evidence => Class::Evidence,
+                Kind::Payload => Class::Payload,
+            },
+            aad: &i.aad,
+            bytes: &i.bytes,
+        }));
+        let log_entries: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
+        let frame = Frame {
+            kind: KIND_RECORD,
+            items: &all,
+            idempotency,
+            log_entries: &log_entries,
+            first_log_index: record.first_index,
+        };
+        let began = std::time::Instant::now();
+        let appended = self.journal.append(&frame);
+        self.node.metrics_sync(began.elapsed(), entries.len());
+        appended
+    }
+
+    /// The frame is durable: make it count.
+    fn durable(&mut self, record: &FrameRecord, placed: &xinqiao_store::Appended, entries: &[Vec<u8>]) {
+        let node = &self.node;
+        remember_recalls(node, record);
+        let places: Vec<Place> = placed.items.iter().map(|i| place(*i)).collect();
+        let applied = Applied { record: places[0], items: &places[1..] };
+        if let Err(fault) = rows::apply(node, record, &applied, placed.position) {
+            self.queue_lost(fault);
+        }
+        let refs: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
+        if let Err(e) = node.log.write().append(record.first_index, &refs) {
+            node.log_fault(&e);
+        }
+    }
+
+    /// The queue is not what the journal adds up to: build it again from the journal.
+    fn queue_lost(&mut self, fault: QueueFault) {
+        tracing::error!(%fault, "the queue was lost; it is rebuilt from the journal");
+        if let Err(e) = self.node.rebuild() {
+            tracing::error!(error = %e, "the queue could not be rebuilt; the node takes nothing until it is");
+            self.node.fail("queue.lost");
+        }
+    }
+
+    /// Log files first: what the queue says is applied must never be ahead of them by more than the journal holds.
+    fn checkpoint(&mut self) {
+        let node = &self.node;
+        let note = node.latest_checkpoint();
+        if let Err(e) = node.log.write().sync(&note) {
+            return node.log_fault(&e);
+        }
+        let queue = node.queue.read().clone();
+        if let Err(e) = queue.checkpoint() {
+            self.queue_lost(QueueFault::from(e));
+        }
+    }
+
+    fn snapshot(&mut self) -> Result<Place, CommitError> {
+        let node = self.node.clone();
+        let dump = rows::dump(&node).map_err(|fault| {
+            self.queue_lost(fault);
+            CommitError::Unavailable
+        })?;
+        let items: Vec<_> = dump
+            .iter()
+            .map(|bytes| xinqiao_store::Item { class: Class::Event, aad: RECORD_AAD, bytes })
+            .collect();
+        let first_log_index = node.state.read().meta.log_size;
+        let frame =
+            Frame { kind: KIND_SNAPSHOT, items: &items, idempotency: &[], log_entries: &[], first_log_index };
+        let appended = self.journal.append(&frame).map_err(|e| explain(&e))?;
+        rows::mark_applied(&node, appended.position).map_err(|fault| {
+            self.queue_lost(fault);
+            CommitError::Unavailable
+        })?;
+        Ok(place(appended.items[0]))
+    }
+}
+
+/// Recalls count from the moment they are durable, before anyone is answered.
+pub(super) fn remember_recalls(node: &Node, record: &FrameRecord) {
+    let id = |hex: &str| RecordKey::parse(hex).map(|k| RecordId(k.0));
+    for event in &record.events {
+        match event {
+            Event::Recalled(r) => {
+                if let Some(id) = id(&r.id) {
+                    node.tombstones.write().add(&r.dataset, id, r.rev);
+                }
+            }
+            Event::Reinstated { dataset, id: hex } => {
+                if let Some(id) = id(hex) {
+                    node.tombstones.write().remove(dataset, &id);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn explain(e: &AppendError) -> CommitError {
+    match e {
+        AppendError::Full(_) => CommitError::DiskFull,
+        AppendError::OutcomeUnknown(_) => CommitError::OutcomeUnknown,
+        AppendError::Unavailable(_) | AppendError::TooLarge | AppendError::Fenced => CommitError::Unavailable,
+    }
+}

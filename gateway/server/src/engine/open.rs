@@ -1,0 +1,344 @@
+//! Opening a node: journal, then queue and log, then whatever the journal holds beyond them. A queue that is missing
+//! or damaged is built again, from the newest snapshot or from the beginning.
+
+use super::committer::{Committer, KIND_RECORD, KIND_SNAPSHOT, RECORD_AAD};
+use super::places::place;
+use super::rows::{self, QueueFault};
+use super::secrets::{Secrets, SecretsError};
+use super::{Node, Trouble};
+use crate::config::Config;
+use crate::engine::clock::Clock;
+use crate::metrics::Metrics;
+use parking_lot::{Mutex, RwLock};
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use tokio::sync::{mpsc, watch};
+use xinqiao_evidence::merkle::Frontier;
+use xinqiao_exchange::event::FrameRecord;
+use xinqiao_exchange::plan::{Plan, PlanError, Recipient};
+use xinqiao_exchange::source::Source;
+use xinqiao_exchange::state::{Applied, Place, State, Table};
+use xinqiao_exchange::tombstones::Tombstones;
+use xinqiao_schemas::catalogue::Catalogue;
+use xinqiao_schemas::decode::Caps;
+use xinqiao_store::{DataDir, Journal, LogFiles, OpenError, Options, Position, Queue, QueueState, ReadError, Reader};
+
+/// A node that could not be opened. Nothing was changed.
+#[derive(Debug)]
+pub enum OpenNodeError {
+    /// The catalogue does not load.
+    Catalogue(String),
+    /// The plan cannot be made.
+    Plan(PlanError),
+    /// The keys are unusable.
+    Secrets(SecretsError),
+    /// The store does not open.
+    Store(OpenError),
+    /// Something stored does not read.
+    Read(ReadError),
+    /// The queue cannot be built.
+    Queue(String),
+    /// The log files do not open.
+    Log(String),
+}
+
+impl fmt::Display for OpenNodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Catalogue(e) | Self::Queue(e) | Self::Log(e) => f.write_str(e),
+            Self::Plan(e) => write!(f, "{e}"),
+            Self::Secrets(e) => write!(f, "{e}"),
+            Self::Store(e) => write!(f, "{}: {} {}", e.explain().code, e.explain().english, e.explain().chinese),
+            Self::Read(e) => write!(f, "{}: {} {}", e.explain().code, e.explain().english, e.explain().chinese),
+        }
+    }
+}
+impl std::error::Error for OpenNodeError {}
+
+macro_rules! from {
+    ($($source:ty => $variant:ident),+) => { $(
+        impl From<$source> for OpenNodeError {
+            fn from(e: $source) -> Self { Self::$variant(e) }
+        }
+    )+ };
+}
+from!(PlanError => Plan, SecretsError => Secrets, OpenError => Store, ReadError => Read);
+
+impl From<QueueFault> for OpenNodeError {
+    fn from(e: QueueFault) -> Self {
+        Self::Queue(e.to_string())
+    }
+}
+
+/// A node and its committer's thread.
+pub struct Opened {
+    /// The node.
+    pub node: Arc<Node>,
+    /// Ends when the node stops.
+    pub committer: std::thread::JoinHandle<()>,
+}
+
+/// Reads the catalogue a configuration names.
+pub fn catalogue(config: &Config) -> Result<Catalogue, OpenNodeError> {
+    let loaded = match &config.node.catalogue {
+        Some(dir) => Catalogue::load(dir),
+        None => Catalogue::builtin(),
+    };
+    loaded.map_err(|e| OpenNodeError::Catalogue(e.to_string()))
+}
+
+/// The recipients a configuration names.
+pub fn recipients(config: &Config) -> Vec<Recipient> {
+    let one = |r: &crate::config::Recipient| Recipient {
+        name: r.member.clone(),
+        policy: r.policy.clone(),
+        datasets: r.datasets.clone(),
+        encoding: r.encoding,
+    };
+    config.recipients.iter().map(one).collect()
+}
+
+fn sources(config: &Config) -> BTreeMap<String, Source> {
+    let one = |m: &crate::config::Member| {
+        let s = m.source.as_ref()?;
+        let source = Source {
+            member: m.name.clone(),
+            unit: s.unit.clone(),
+            datasets: s.datasets.clone(),
+            authorities: s.authorities.clone(),
+            lineage: s.lineage.clone().unwrap_or_else(|| m.name.clone()),
+            relay: m.role == xinqiao_certs::Role::Node,
+        };
+        Some((m.name.clone(), source))
+    };
+    config.members.iter().filter_map(one).collect()
+}
+
+impl Node {
+    /// Opens everything and starts the committer.
+    pub fn open(config: Config, metrics: Metrics) -> Result<Opened, OpenNodeError> {
+        let catalogue = catalogue(&config)?;
+        let secrets = Secrets::load(&config.node.keys)?;
+        let plan = Plan::compile(&catalogue, &recipients(&config), &secrets.record)?;
+        let dir = DataDir::open(&config.node.data)?;
+        let queue = Queue::open(&dir, &secrets.at_rest, config.storage.queue_cache_bytes);
+        let (queue, queue_state) = queue.map_err(|e| OpenNodeError::Queue(e.to_string()))?;
+        let referenced = match &queue_state {
+            QueueState::Ready { applied } => *applied,
+            QueueState::Rebuild { .. } => None,
+        };
+        let options = Options {
+            segment_bytes: config.storage.segment_bytes,
+            referenced,
+            adopt_rollback: config.storage.adopt_rollback,
+            ..Options::default()
+        };
+        let (journal, reader, recovery) = Journal::open(&dir, &secrets.at_rest, options)?;
+        let mut log = LogFiles::open(&dir).map_err(|e| OpenNodeError::Log(e.to_string()))?;
+        let adopted = recovery.rollback.is_some();
+        let mut rebuilt = None;
+        let (queue, state) = match queue_state {
+            QueueState::Ready { applied } if !adopted => {
+                match catch_up(&reader, &queue, applied, &mut log) {
+                    Ok(state) => (queue, state),
+                    Err(OpenNodeError::Queue(why)) => {
+                        rebuilt = Some(why);
+                        drop(queue);
+                        build(&dir, &secrets, &config, &reader, &mut log)?
+                    }
+                    Err(e) => return Err(e),
+                }
+            }
+            QueueState::Ready { .. } => {
+                rebuilt = Some("an older journal was adopted".into());
+                drop(queue);
+                build(&dir, &secrets, &config, &reader, &mut log)?
+            }
+            QueueState::Rebuild { reason } => {
+                rebuilt = Some(reason);
+                drop(queue);
+                build(&dir, &secrets, &config, &reader, &mut log)?
+            }
+        };
+        if let Some(reason) = &rebuilt {
+            tracing::warn!(reason, "the queue was built again from the journal");
+        }
+        let frontier = Frontier::from_lookup(log.size(), |level, index| log.hash(level, index))
+            .ok_or_else(|| OpenNodeError::Log("a hash tile of the log is missing; restore `log/` from a backup".into()))?;
+        if log.size() < state.meta.log_size {
+            return Err(OpenNodeError::Log(
+                "the log files hold fewer entries than the journal accounts for; restore `log/` from a backup".into(),
+            ));
+        }
+        let (jobs, receiver) = mpsc::unbounded_channel();
+        let caps = Caps { records: config.limits.records, ..Caps::default() };
+        let node = Arc::new(Node {
+            name: config.node.name.clone(),
+            sources: sources(&config),
+            ticket: secrets.record.ticket(),
+            catalogue,
+            plan,
+            secrets,
+            clock: Clock::default(),
+            metrics,
+            caps,
+            reader,
+            log: RwLock::new(log),
+            tombstones: RwLock::new(tombstones(&queue)?),
+            queue: RwLock::new(Arc::new(queue)),
+            revs: AtomicU64::new(state.meta.rev_high),
+            state: RwLock::new(state),
+            jobs,
+            inflight: Mutex::new(HashMap::new()),
+            sealing: Mutex::new(HashMap::new()),
+            news: watch::Sender::new(0),
+            trouble: Mutex::new(Trouble { rebuilt, ..Trouble::default() }),
+            last_append_failure: AtomicI64::new(0),
+            data_dir: dir,
+            config,
+        });
+        let committer = Committer { node: node.clone(), journal, frontier, jobs: receiver };
+        let committer = std::thread::Builder::new()
+            .name("committer".into())
+            .spawn(move || committer.run())
+            .map_err(|e| OpenNodeError::Queue(format!("no thread for the committer ({})", e.kind())))?;
+        node.first_epoch(adopted);
+        Ok(Opened { node, committer })
+    }
+
+    /// Opens an epoch if there is none, or if an older state was adopted.
+    fn first_epoch(&self, adopted: bool) {
+        let epoch = self.epoch();
+        if epoch > 0 && !adopted {
+            return;
+        }
+        // A restored node may have handed out revisions nobody remembers: leave a wide gap.
+        if adopted {
+            self.revs.fetch_add(1 << 32, Ordering::SeqCst);
+        }
+        let change = self.epoch_change(epoch + 1, adopted);
+        if self.change_blocking(change, |_| true).is_err() {
+            self.fail("epoch.not-opened");
+        }
+    }
+
+    /// Builds the queue again while running. Only the committer calls it: nothing else is written meanwhile.
+    pub(super) fn rebuild(&self) -> Result<(), OpenNodeError> {
+        let mut log = self.log.write();
+        *self.queue.write() = Arc::new(
+            Queue::closed(),
+        );
+        let (queue, state) = build(&self.data_dir, &self.secrets, &self.config, &self.reader, &mut log)?;
+        *self.tombstones.write() = tombstones(&queue)?;
+        *self.state.write() = state;
+        *self.queue.write() = Arc::new(queue);
+        self.metrics.queue_rebuilt();
+        Ok(())
+    }
+}
+
+fn tombstones(queue: &Queue) -> Result<Tombstones, OpenNodeError> {
+    let mut set = Tombstones::default();
+    for (key, value) in rows::all(queue, Table::Tombstone)? {
+        let row: xinqiao_exchange::state::TombstoneRow =
+            serde_json::from_slice(&value).map_err(|_| OpenNodeError::Queue("a tombstone cannot be read".into()))?;
+        let Some((dataset, id)) = key.split_last_chunk::<16>() else { continue };
+        let dataset = dataset.strip_suffix(&[0]).unwrap_or(dataset);
+        if let Ok(dataset) = std::str::from_utf8(dataset) {
+            set.add(dataset, xinqiao_exchange::secrets::RecordId(*id), row.rev);
+        }
+    }
+    Ok(set)
+}
+
+/// Applies what the journal holds after the queue's position.
+fn catch_up(reader: &Reader, queue: &Queue, applied: Option<Position>, log: &mut LogFiles) -> Result<State, OpenNodeError> {
+    let mut state = rows::load(queue)?;
+    // The log files may be behind the queue after a power cut: their entries are read from further back.
+    let from = match applied {
+        Some(at) if log.size() < state.meta.log_size => reader.before_log_index(log.size()).min(Some(at)),
+        other => other,
+    };
+    replay(reader, from, applied, queue, &mut state, log, false)?;
+    Ok(state)
+}
+
+/// Builds the queue from nothing.
+fn build(
+    dir: &DataDir,
+    secrets: &Secrets,
+    config: &Config,
+    reader: &Reader,
+    log: &mut LogFiles,
+) -> Result<(Queue, State), OpenNodeError> {
+    let queue = Queue::create(dir, &secrets.at_rest, config.storage.queue_cache_bytes)
+        .map_err(|e| OpenNodeError::Queue(e.to_string()))?;
+    let mut state = State::default();
+    let whole = reader.segments().first().is_none_or(|s| s.segment == 1);
+    replay(reader, None, None, &queue, &mut state, log, !whole)?;
+    Ok((queue, state))
+}
+
+/// Replays frames. Log entries are taken from all of them, rows only from those after `applied`; when the beginning
+/// of the journal is gone, rows begin at the first snapshot.
+fn replay(
+    reader: &Reader,
+    from: Option<Position>,
+    applied: Option<Position>,
+    queue: &Queue,
+    state: &mut State,
+    log: &mut LogFiles,
+    await_snapshot: bool,
+) -> Result<(), OpenNodeError> {
+    let mut fault: Option<OpenNodeError> = None;
+    let mut awaiting = await_snapshot;
+    reader.replay(from, |frame| {
+        let mut step = || -> Result<(), OpenNodeError> {
+            if !frame.log_entries.is_empty() {
+                log.append(frame.first_log_index, &frame.log_entries).map_err(|e| OpenNodeError::Log(e.to_string()))?;
+            }
+            if applied.is_some_and(|a| frame.position <= a) {
+                return Ok(());
+            }
+            match frame.kind {
+                KIND_SNAPSHOT if awaiting => {
+                    for item in &frame.items {
+                        rows::undump(queue, &frame.read(item)?, frame.position)?;
+                    }
+                    *state = rows::load(queue)?;
+                    awaiting = false;
+                }
+                KIND_RECORD if !awaiting => {
+                    let (first, rest) = frame.items.split_first().ok_or_else(|| {
+                        OpenNodeError::Queue("a frame of the journal is empty".into())
+                    })?;
+                    let record: FrameRecord = serde_json::from_slice(&frame.read(first)?)
+                        .map_err(|_| OpenNodeError::Queue("a frame of the journal is of a newer version".into()))?;
+                    let items: Vec<Place> = rest.iter().map(|i| place(i.reference)).collect();
+                    let at = Applied { record: place(first.reference), items: &items };
+                    rows::apply_to(state, queue, &record, &at, frame.position)?;
+                }
+                _ => {}
+            }
+            Ok(())
+        };
+        match step() {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(e) => {
+                fault = Some(e);
+                ControlFlow::Break(())
+            }
+        }
+    })?;
+    debug_assert_eq!(RECORD_AAD, b"record");
+    match fault {
+        Some(e) => Err(e),
+        None if awaiting => {
+            Err(OpenNodeError::Queue("the journal holds no snapshot to build the queue from; restore a backup".into()))
+        }
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,269 @@
+//! Every problem the exchange API can answer with, in one table.
+//!
+//! A code is part of the contract: once published it keeps its meaning. The table is
+//! what `docs/problems.md` is compared with, so a new row and its page land together.
+
+/// Defines [`ProblemCode`] and its attributes from the rows below.
+macro_rules! problem_codes {
+    ($($variant:ident = $code:literal, $status:literal, [$en:literal, $zh:literal], [$advice_en:literal, $advice_zh:literal];)+) => {
+        /// A stable, machine-readable reason for a refusal. See `docs/problems.md`.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[repr(u8)]
+        pub enum ProblemCode {
+            $(#[doc = concat!("`", $code, "`: ", $en, ".")] $variant,)+
+        }
+
+        /// What the table says about one code.
+        struct Row {
+            code: &'static str,
+            status: u16,
+            title: [&'static str; 2],
+            advice: [&'static str; 2],
+        }
+
+        const ROWS: &[Row] = &[
+            $(Row { code: $code, status: $status, title: [$en, $zh], advice: [$advice_en, $advice_zh] },)+
+        ];
+
+        impl ProblemCode {
+            /// Every code, in the order of the table.
+            pub const ALL: &'static [ProblemCode] = &[$(ProblemCode::$variant,)+];
+        }
+    };
+}
+
+problem_codes! {
+    // The body as bytes.
+    BodyTooLarge = "body.too-large", 413, ["Body too large", "请求体过大"],
+        ["Split the records over several requests; the limit is in the documentation of this node.", "请将记录拆分为多次请求提交；上限见本节点说明。"];
+    BodyDecompressedTooLarge = "body.decompressed-too-large", 413, ["Body too large after decompression", "解压后的请求体过大"],
+        ["Split the records over several requests; what counts is the size and the ratio after decompression.", "请将记录拆分为多次请求提交；以解压后的大小和压缩比为准。"];
+    BodyTruncated = "body.truncated", 400, ["Body truncated", "请求体不完整"],
+        ["The body ended before its announced end. Send the whole request again with the same Idempotency-Key.", "请求体未完整到达。请使用同一 Idempotency-Key 重新发送完整请求。"];
+    BodyTooSlow = "body.too-slow", 408, ["Body arrived too slowly", "请求体到达过慢"],
+        ["Check the network, send smaller bodies, and repeat with the same Idempotency-Key.", "请检查网络，减小请求体，并使用同一 Idempotency-Key 重发。"];
+    BodyEmpty = "body.empty", 400, ["Body empty", "请求体为空"],
+        ["Send at least one record.", "请至少提交一条记录。"];
+    BodyMalformed = "body.malformed", 400, ["Body cannot be parsed", "请求体无法解析"],
+        ["The body is not what its Content-Type says. `errors` names the place; correct it and send again.", "请求体与 Content-Type 不符。errors 指明了位置，请更正后重发。"];
+    BodyDuplicateKey = "body.duplicate-key", 400, ["A field appears twice in one record", "同一记录中字段重复"],
+        ["Give each field once, by its code, its alias or its Chinese title.", "每个字段只能出现一次，可用代码、别名或中文名称之一。"];
+    BodyTooDeep = "body.too-deep", 400, ["Body nested too deeply", "请求体嵌套过深"],
+        ["A record is flat: an object of fields. Remove the nesting.", "记录为扁平结构，由字段组成。请去除嵌套。"];
+    BodyTooManyFields = "body.too-many-fields", 400, ["Too many fields in one record", "单条记录字段过多"],
+        ["Send only the fields of the schema.", "请只提交数据规范中的字段。"];
+    BodyTooManyRecords = "body.too-many-records", 413, ["Too many records in one request", "单次请求记录过多"],
+        ["Split the records over several requests.", "请将记录拆分为多次请求提交。"];
+    BodyDtd = "body.dtd", 400, ["XML with a document type or entities", "XML 含有 DTD 或实体"],
+        ["Remove the DOCTYPE; only the five predefined entities are read.", "请删除 DOCTYPE；仅支持五个预定义实体。"];
+    BodyQuoteUnclosed = "body.quote-unclosed", 400, ["A CSV quote never closes", "CSV 引号未闭合"],
+        ["Close the quote, or double a quote inside a field, and send again.", "请闭合引号；字段内的引号应写两次。更正后重发。"];
+    // How the body is encoded.
+    EncodingUnsupported = "encoding.unsupported", 415, ["Content-Encoding not supported", "不支持的 Content-Encoding"],
+        ["Use gzip, zstd or none, and only one of them.", "请使用 gzip、zstd 之一，或不压缩。"];
+    EncodingCorrupt = "encoding.corrupt", 400, ["Compressed body is damaged", "压缩数据已损坏"],
+        ["The body is not valid in its Content-Encoding. Compress it again and resend.", "请求体不是有效的压缩数据。请重新压缩后发送。"];
+    EncodingWindow = "encoding.window-too-large", 415, ["zstd window too large", "zstd 窗口过大"],
+        ["Compress with a window of 8 MiB or less (no --long, no --ultra).", "请使用不超过 8 MiB 的窗口压缩（不要使用 --long 或 --ultra）。"];
+    CharsetUnsupported = "charset.unsupported", 415, ["Character set not supported", "不支持的字符集"],
+        ["Use charset=utf-8 or charset=gb18030.", "请使用 charset=utf-8 或 charset=gb18030。"];
+    CharsetInvalid = "charset.invalid", 400, ["Text is not in its character set", "文本与字符集不符"],
+        ["The bytes are not valid in the declared character set; a GBK file needs charset=gb18030.", "字节与声明的字符集不符；GBK 文件请声明 charset=gb18030。"];
+    MediaTypeUnsupported = "media-type.unsupported", 415, ["Content-Type not supported", "不支持的 Content-Type"],
+        ["Use application/json, application/x-ndjson, application/xml or text/csv as this path allows.", "请按接口要求使用 application/json、application/x-ndjson、application/xml 或 text/csv。"];
+    NotAcceptable = "media-type.not-acceptable", 406, ["No acceptable representation", "无可接受的表示形式"],
+        ["Widen or leave out the Accept header.", "请放宽或去掉 Accept 请求头。"];
+    // The request line and headers.
+    NotFound = "not-found", 404, ["No such resource", "资源不存在"],
+        ["Check the path against the OpenAPI document of this node.", "请对照本节点的 OpenAPI 文档检查路径。"];
+    MethodNotAllowed = "method-not-allowed", 405, ["Method not allowed here", "不允许的请求方法"],
+        ["The Allow header lists the methods of this path.", "Allow 响应头列出了此路径支持的方法。"];
+    HeaderTooMany = "header.too-many", 431, ["Too many header fields", "请求头过多"],
+        ["Send only the headers the interface needs.", "请只发送接口需要的请求头。"];
+    ParameterInvalid = "parameter.invalid", 400, ["A query parameter or header is not valid", "查询参数或请求头无效"],
+        ["`errors` names it; see the OpenAPI document for its form.", "errors 指明了参数名；格式见 OpenAPI 文档。"];
+    ParameterUnknown = "parameter.unknown", 400, ["Unknown query parameter", "未知的查询参数"],
+        ["Remove it or correct its spelling; parameters are not ignored silently.", "请删除或更正；参数不会被静默忽略。"];
+    ParameterRepeated = "parameter.repeated", 400, ["A query parameter is given twice", "查询参数重复"],
+        ["Give each parameter once.", "每个参数只能出现一次。"];
+    RangeUnsatisfiable = "range.unsatisfiable", 416, ["Range not satisfiable", "Range 无法满足"],
+        ["Ask for a range inside the payload; its length is in the manifest.", "请求范围应在数据长度之内；长度见批次清单。"];
+    PreconditionFailed = "precondition.failed", 412, ["Precondition failed", "前提条件不满足"],
+        ["What you hold is no longer current; fetch it again.", "所持版本已过期，请重新获取。"];
+    // Who asks.
+    MemberUnknown = "member.unknown", 403, ["Certificate belongs to no member", "证书不属于任何成员"],
+        ["Ask the security officer of this node to register your organisation with this certificate.", "请联系本节点安全管理员登记贵单位及此证书。"];
+    MemberAmbiguous = "member.ambiguous", 403, ["Certificate matches more than one member", "证书匹配多个成员"],
+        ["Ask the security officer of this node to correct the bindings; exactly one must match.", "请联系本节点安全管理员更正绑定；只能匹配一个成员。"];
+    MemberSuspended = "member.suspended", 403, ["Member suspended", "成员已停用"],
+        ["Access was withdrawn. Ask the security officer of this node.", "访问权限已被停用，请联系本节点安全管理员。"];
+    MemberRoleMismatch = "member.role-mismatch", 403, ["Certificate says another role", "证书角色与登记不符"],
+        ["Request a certificate with the role your organisation is registered with.", "请申请与登记角色一致的证书。"];
+    MemberNameMismatch = "member.name-mismatch", 403, ["Certificate says another name", "证书名称与绑定不符"],
+        ["Request a certificate in your organisation's own name.", "请以本单位自己的名义申请证书。"];
+    CertificateMissing = "certificate.missing", 403, ["No client certificate", "未出示客户端证书"],
+        ["Configure your certificate and key.", "请配置证书与私钥。"];
+    CertificateMalformed = "certificate.malformed", 403, ["Certificate cannot be read", "证书无法读取"],
+        ["Request a new certificate from your issuer.", "请向签发机构重新申请证书。"];
+    CertificateNotYetValid = "certificate.not-yet-valid", 403, ["Certificate not valid yet", "证书尚未生效"],
+        ["Check both clocks, or wait.", "请检查双方时钟或等待生效。"];
+    CertificateExpired = "certificate.expired", 403, ["Certificate expired", "证书已过期"],
+        ["Renew it and connect again.", "请更新证书后重新连接。"];
+    CertificateRevoked = "certificate.revoked", 403, ["Certificate revoked", "证书已吊销"],
+        ["Use the renewed certificate, or ask your issuer for one.", "请使用更新后的证书，或向签发机构申请。"];
+    CertificateUntrusted = "certificate.untrusted", 403, ["Certificate's issuer not trusted", "证书签发机构不受信任"],
+        ["Send the intermediate certificates too, or ask the security officer of this node to add the authority.", "请一并发送中间证书，或联系本节点安全管理员添加该机构。"];
+    CertificateUri = "certificate.uri-malformed", 403, ["Certificate's SPIFFE URI not usable", "证书中的 SPIFFE URI 无效"],
+        ["It must carry at most one, of the form spiffe://<trust-domain>/<role>/<name>.", "证书最多含一个，形如 spiffe://<信任域>/<角色>/<名称>。"];
+    CertificateAnchor = "certificate.anchor-may-not-assert", 403, ["This issuer may not vouch for this identity", "签发机构无权认定该身份"],
+        ["The certificate names a domain or role its trust anchor may not assert. Ask the security officer of this node.", "证书中的信任域或角色超出其信任锚的范围，请联系本节点安全管理员。"];
+    MemberHeader = "member.header-refused", 400, ["Identity headers are not accepted here", "此处不接受身份请求头"],
+        ["Remove Client-Cert headers: identity comes from the TLS certificate.", "请去掉 Client-Cert 请求头：身份取自 TLS 证书。"];
+    RoleWrong = "role.wrong", 403, ["Your role may not do this", "角色无此权限"],
+        ["Use a certificate of the role this path is for, or ask the security officer.", "请使用具有相应角色的证书，或联系安全管理员。"];
+    // What it is about.
+    DatasetUnknown = "dataset.unknown", 404, ["No such dataset", "数据集不存在"],
+        ["GET /v1/datasets lists what you may send.", "GET /v1/datasets 列出可提交的数据集。"];
+    DatasetNotYours = "dataset.not-yours", 403, ["This dataset is not yours to send", "无权提交该数据集"],
+        ["Ask the system administrator to register you as its source.", "请联系系统管理员登记为该数据集的来源单位。"];
+    SchemaMissing = "schema.missing", 400, ["Schema not said", "未指明数据规范版本"],
+        ["Several versions are open: add ?schema= with one of those listed by GET /v1/datasets.", "存在多个开放版本：请用 ?schema= 指明，可选值见 GET /v1/datasets。"];
+    SchemaUnknown = "schema.unknown", 422, ["No such schema version", "数据规范版本不存在"],
+        ["Use one of the versions listed by GET /v1/datasets.", "请使用 GET /v1/datasets 列出的版本。"];
+    SchemaClosed = "schema.closed", 422, ["Schema version closed", "数据规范版本已关闭"],
+        ["Change to an open version; GET /v1/datasets lists them.", "请改用开放的版本，见 GET /v1/datasets。"];
+    OperationUnknown = "operation.unknown", 400, ["Unknown operation", "未知的操作类型"],
+        ["Use op=put, withdraw, repair, dispute, resolve or reinstate.", "请使用 op=put、withdraw、repair、dispute、resolve 或 reinstate。"];
+    OperationNotAllowed = "operation.not-allowed", 403, ["Operation not allowed for you", "无权执行该操作"],
+        ["Only the owner of a record, or a registered authority, may do this.", "只有记录的归属单位或已登记的有权机关可以执行。"];
+    LoadUnknown = "load.unknown", 400, ["Unknown load", "未知的报送类型"],
+        ["Use load=daily, history, supplement or correction.", "请使用 load=daily、history、supplement 或 correction。"];
+    AuthorityNotYours = "authority.not-yours", 403, ["Authority code not yours", "机关代码不属于贵单位"],
+        ["Send only records of your own units; ask the system administrator to register a delegation.", "只能提交本单位所辖机关的记录；委托关系请联系系统管理员登记。"];
+    AuthorityExpired = "authority.expired", 403, ["Authority code no longer valid", "机关代码已失效"],
+        ["The unit was closed or moved; use the successor's code.", "该机关已撤销或划转，请使用承继机关的代码。"];
+    RecordsRefused = "records.refused", 422, ["No record accepted", "记录全部被拒绝"],
+        ["`errors` names each record and field. Nothing was stored; correct and send again.", "errors 列出每条记录和字段的问题。未保存任何内容，请更正后重发。"];
+    RecordsStrict = "records.strict-refused", 422, ["Refused as a whole: strict handling", "严格模式下整体拒绝"],
+        ["At least one record is wrong and Prefer: handling=strict was asked for. Nothing was stored.", "至少一条记录有误，且要求严格处理（handling=strict）。未保存任何内容。"];
+    RecalledResend = "recalled.resend", 409, ["Record was recalled", "记录已被撤回"],
+        ["A recalled record returns only by op=reinstate with its basis.", "已撤回的记录只能凭依据通过 op=reinstate 恢复。"];
+    // Sending once.
+    IdempotencyMissing = "idempotency.missing", 400, ["Idempotency-Key missing", "缺少 Idempotency-Key"],
+        ["Send a fresh random Idempotency-Key with each new submission, and the same one when repeating it.", "每次新提交请携带新的随机 Idempotency-Key，重发时使用同一个。"];
+    IdempotencyMalformed = "idempotency.malformed", 400, ["Idempotency-Key not usable", "Idempotency-Key 无效"],
+        ["Use 16 to 128 visible ASCII characters, for example a UUID.", "请使用 16 至 128 个可见 ASCII 字符，例如 UUID。"];
+    IdempotencyReused = "idempotency.reused", 422, ["Idempotency-Key used for another request", "Idempotency-Key 已用于其他请求"],
+        ["The same key came with a different body or parameters. Use a new key for a new submission.", "同一 Idempotency-Key 对应不同内容或参数。新提交请使用新的值。"];
+    IdempotencyInProgress = "idempotency.in-progress", 409, ["The first request is still running", "首个请求仍在处理"],
+        ["Wait and repeat with the same Idempotency-Key.", "请稍候并使用同一 Idempotency-Key 重发。"];
+    SubmissionUnknown = "submission.unknown", 404, ["No such submission", "提交编号不存在"],
+        ["Use the id from your receipt; you see only your own.", "请使用回执中的编号；只能查询本单位的提交。"];
+    // Pulling and answering.
+    StreamUnknown = "stream.unknown", 404, ["No such stream", "数据流不存在"],
+        ["GET /v1/streams lists yours.", "GET /v1/streams 列出可用的数据流。"];
+    StreamNotYours = "stream.not-yours", 403, ["This stream is not yours", "该数据流不属于贵单位"],
+        ["GET /v1/streams lists yours.", "GET /v1/streams 列出可用的数据流。"];
+    StreamHeld = "stream.held", 409, ["Stream on hold", "数据流已暂停"],
+        ["A security officer has put the stream on hold; ask them, and try again later.", "安全管理员已暂停该数据流，请联系并稍后再试。"];
+    BatchUnknown = "batch.unknown", 404, ["No such batch", "批次不存在"],
+        ["List the stream's batches; sequence numbers start at 1 without gaps.", "请列出该数据流的批次；序号从 1 开始且连续。"];
+    BatchVoid = "batch.void", 410, ["Batch was voided", "批次已作废"],
+        ["Its payload will not be served; the signed void in the stream says so. Go on with the next.", "其内容不再提供，数据流中有签名的作废说明。请继续下一批次。"];
+    BatchExpired = "batch.expired", 410, ["Payload past its retention", "批次内容已超过保存期"],
+        ["The payload was destroyed on schedule. Ask the node's administrator for a reissue.", "内容已按期销毁，请联系节点管理员重新下发。"];
+    AcknowledgementMalformed = "acknowledgement.malformed", 400, ["Acknowledgement not valid", "确认回执无效"],
+        ["See the acknowledgement's schema in the OpenAPI document.", "格式见 OpenAPI 文档中的确认回执定义。"];
+    AcknowledgementNeverServed = "acknowledgement.never-served", 409, ["Batch was never served to you", "批次从未下发给贵单位"],
+        ["Pull the batch first; then acknowledge it.", "请先拉取该批次，再提交确认。"];
+    AcknowledgementDiffers = "acknowledgement.differs-from-first", 409, ["Already acknowledged otherwise", "已提交过不同的确认"],
+        ["The first acknowledgement is final. Send later news as a notice.", "首次确认即为最终结果。后续情况请通过通知接口提交。"];
+    AcknowledgementDigest = "acknowledgement.wrong-digest", 422, ["Manifest digest does not match", "清单摘要不一致"],
+        ["You hold another manifest than this node issued. Do not store the batch; pull and verify it again.", "所持清单与本节点签发的不同。请勿入库，重新拉取并验证。"];
+    AcknowledgementRange = "acknowledgement.record-out-of-range", 422, ["Record number outside the batch", "记录序号超出批次范围"],
+        ["`record` is the zero-based line of the payload.", "record 为批次内容的行号，从 0 开始。"];
+    AcknowledgementEpoch = "acknowledgement.other-epoch", 409, ["Acknowledgement for another node or epoch", "确认对应其他节点或纪元"],
+        ["Compare node and epoch with the manifest; after a restore the epoch is new.", "请核对清单中的节点和纪元；恢复后纪元会更新。"];
+    AcknowledgementSignature = "acknowledgement.signature", 422, ["Signature does not verify", "签名验证失败"],
+        ["Sign with the acknowledgement key registered for you.", "请使用已登记的确认签名密钥。"];
+    RecallUnknown = "recall.unknown", 404, ["No such recall", "撤回编号不存在"],
+        ["Use the id from the receipt of your withdraw or repair.", "请使用撤销或修复回执中的编号。"];
+    // Limits and the node's own state.
+    LimitMemberRate = "limit.member-rate", 429, ["Too many requests from you", "贵单位请求过于频繁"],
+        ["Wait as Retry-After says, and send more records per request.", "请按 Retry-After 等待，并在每次请求中提交更多记录。"];
+    LimitNodeRate = "limit.node-rate", 429, ["Too many requests at this node", "本节点请求过于频繁"],
+        ["Wait as Retry-After says and repeat.", "请按 Retry-After 等待后重试。"];
+    LimitMemberRequests = "limit.member-requests", 429, ["Too many requests at once from you", "贵单位并发请求过多"],
+        ["Send fewer requests in parallel.", "请减少并发请求数。"];
+    LimitMemberConnections = "limit.member-connections", 429, ["Too many connections from you", "贵单位连接过多"],
+        ["Reuse connections; close those you no longer need.", "请复用连接，并关闭不再使用的连接。"];
+    BusyMemory = "busy.memory", 503, ["Node is out of working memory", "节点内存预算已用尽"],
+        ["Wait as Retry-After says and repeat with the same Idempotency-Key; smaller bodies help.", "请按 Retry-After 等待，并使用同一 Idempotency-Key 重发；减小请求体更易成功。"];
+    BusyQueue = "busy.queue", 503, ["Node is catching up", "节点正在处理积压"],
+        ["Wait as Retry-After says and repeat with the same Idempotency-Key.", "请按 Retry-After 等待，并使用同一 Idempotency-Key 重发。"];
+    BusyStarting = "busy.starting", 503, ["Node is starting", "节点正在启动"],
+        ["Wait as Retry-After says and repeat.", "请按 Retry-After 等待后重试。"];
+    BusyDraining = "busy.draining", 503, ["Node is stopping", "节点正在停止"],
+        ["Connect again; another instance or the restarted node will answer.", "请重新连接，由其他实例或重启后的节点处理。"];
+    OutcomeUnknown = "outcome-unknown", 503, ["Outcome not known", "结果未知"],
+        ["The write may or may not have reached the disk. Repeat with the same Idempotency-Key: it counts once.", "写入是否落盘尚不确定。请使用同一 Idempotency-Key 重发，只会计入一次。"];
+    DiskFull = "disk.full", 503, ["Node's disk is full", "节点磁盘已满"],
+        ["Nothing was stored. Batches can still be pulled; the administrator must free space.", "未保存任何内容。批次仍可拉取；需管理员释放空间。"];
+    DiskFailed = "disk.failed", 503, ["Node cannot write its disk", "节点无法写入磁盘"],
+        ["Nothing was stored. The administrator must look at the node's health page.", "未保存任何内容。请管理员查看节点健康状态。"];
+    JournalRollback = "journal.rollback", 503, ["Node found its journal rolled back", "节点日志出现回退"],
+        ["No writes are taken until the administrator decides; see the runbook.", "在管理员处置之前不接受写入，见运维手册。"];
+    JournalDamaged = "journal.damaged", 503, ["Stored data is damaged", "存储数据已损坏"],
+        ["The damaged part is named in the node's log and is not served. Ask the administrator.", "损坏部分已在节点日志中指明，不再提供。请联系管理员。"];
+    EpochFenced = "epoch.fenced", 503, ["Another instance has taken over", "其他实例已接管"],
+        ["Connect to the active node.", "请连接当前活动节点。"];
+    ClockUnsynchronised = "clock.unsynchronised", 503, ["Node's clock cannot be trusted", "节点时钟不可信"],
+        ["The administrator must restore time synchronisation.", "请管理员恢复时间同步。"];
+    Internal = "internal", 500, ["Internal error", "内部错误"],
+        ["Repeat with the same Idempotency-Key; if it persists, give the administrator the trace number.", "请使用同一 Idempotency-Key 重试；如仍失败，请将 trace 编号告知管理员。"];
+}
+
+impl ProblemCode {
+    /// The code as it stands in documents, logs and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        self.row().code
+    }
+
+    /// The HTTP status it travels with.
+    #[must_use]
+    pub fn status(self) -> http::StatusCode {
+        http::StatusCode::from_u16(self.row().status).expect("the table holds valid statuses")
+    }
+
+    /// What is wrong, in English and Chinese.
+    #[must_use]
+    pub fn title(self) -> [&'static str; 2] {
+        self.row().title
+    }
+
+    /// What to do, in English and Chinese.
+    #[must_use]
+    pub fn advice(self) -> [&'static str; 2] {
+        self.row().advice
+    }
+
+    /// The code whose text is `code`, for answers that come from elsewhere.
+    #[must_use]
+    pub fn parse(code: &str) -> Option<Self> {
+        Self::ALL
+            .iter()
+            .copied()
+            .find(|known| known.as_str() == code)
+    }
+
+    fn row(self) -> &'static Row {
+        &ROWS[self as usize]
+    }
+}
+
+impl std::fmt::Display for ProblemCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

@@ -52,7 +52,7 @@ pub fn repertoire(text: &str) -> Repertoire {
 /// Whether a text holds nothing but characters known to be sound: a quick pass over the bytes that the
 /// compiler turns into vector instructions. Ideographs, kana, CJK and full-width signs count as sound.
 fn plain(bytes: &[u8]) -> bool {
-    let windows = bytes.windows(3).fold(false, |any, three| any | suspicious(three[0], three[1], three[2]));
+    let windows = super::any_three(bytes, suspicious);
     let tail = match bytes {
         [.., first, second] => suspicious(*first, *second, 0xFF) | suspicious(*second, 0xFF, 0xFF),
         [only] => suspicious(*only, 0xFF, 0xFF),

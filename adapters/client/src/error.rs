@@ -1,0 +1,227 @@
+//! Everything that can go wrong on the client's side, each with a stable code and a sentence in both languages.
+
+use serde::Deserialize;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use xinqiao_certs::LoadError;
+
+/// Why a call did not succeed.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// A certificate, key or authority file cannot be used.
+    Files(LoadError),
+    /// The profile, or a value given, is wrong.
+    Setting {
+        /// Which one.
+        place: String,
+        /// What is wrong, English.
+        en: String,
+        /// What is wrong, Chinese.
+        zh: String,
+    },
+    /// The gateway could not be reached, or the connection broke.
+    Connection(String),
+    /// The TLS handshake failed, on either side.
+    Tls(String),
+    /// No answer in time.
+    Timeout,
+    /// The gateway answered with a problem document.
+    Problem(Box<Problem>),
+    /// The gateway answered something this client does not understand.
+    Protocol(String),
+    /// Something does not verify. Nothing of it was acknowledged.
+    Unverified(Box<Unverified>),
+    /// The node began a new epoch; someone must look and adopt it.
+    NewEpoch {
+        /// The epoch followed so far.
+        known: u64,
+        /// The epoch the node is in now.
+        seen: u64,
+    },
+    /// A local file cannot be read or written.
+    Local {
+        /// Which one.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// What failed to verify.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unverified {
+    /// The verifier's stable code.
+    pub code: String,
+    /// Which thing: a stream and sequence number, a file, a checkpoint.
+    pub place: String,
+    /// The reason, English.
+    pub en: String,
+    /// The reason, Chinese.
+    pub zh: String,
+}
+
+/// An RFC 9457 problem document.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Problem {
+    /// HTTP status; taken from the response line.
+    pub status: u16,
+    /// Stable code.
+    pub code: String,
+    /// Short English title.
+    pub title: String,
+    /// Short Chinese title.
+    pub title_zh: String,
+    /// This case, English.
+    pub detail: String,
+    /// This case, Chinese.
+    pub detail_zh: String,
+    /// Findings about single records and fields.
+    pub errors: Vec<Finding>,
+    /// What `Retry-After` said, in seconds.
+    #[serde(skip)]
+    pub retry_after: Option<u64>,
+}
+
+/// What is wrong, or doubtful, with one record or field. Never repeats a value.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Finding {
+    /// Zero-based ordinal in the body.
+    pub record: Option<u64>,
+    /// Field code.
+    pub field: Option<String>,
+    /// Stable code of the rule.
+    pub code: String,
+    /// `refuse` or `warn`.
+    pub severity: String,
+    /// English sentence.
+    #[serde(alias = "detail")]
+    pub en: String,
+    /// Chinese sentence.
+    #[serde(alias = "detail_zh")]
+    pub zh: String,
+}
+
+impl ClientError {
+    /// The stable code.
+    pub fn code(&self) -> &str {
+        match self {
+            Self::Files(error) => error.code(),
+            Self::Setting { .. } => "client.setting",
+            Self::Connection(_) => "client.connection",
+            Self::Tls(_) => "client.tls",
+            Self::Timeout => "client.timeout",
+            Self::Problem(problem) => &problem.code,
+            Self::Protocol(_) => "client.protocol",
+            Self::Unverified(what) => &what.code,
+            Self::NewEpoch { .. } => "client.new-epoch",
+            Self::Local { .. } => "client.local-file",
+        }
+    }
+
+    /// What is wrong, where, and what to do, in English.
+    pub fn english(&self) -> String {
+        match self {
+            Self::Files(error) => error.english(),
+            Self::Setting { place, en, .. } => format!("{place}: {en}"),
+            Self::Connection(why) => {
+                format!(
+                    "the gateway cannot be reached ({why}); check its address, the network and that it runs"
+                )
+            }
+            Self::Tls(why) => format!(
+                "the TLS handshake failed ({why}); check the certificate, the authorities and the gateway's name"
+            ),
+            Self::Timeout => {
+                "the gateway did not answer in time; try again with the same idempotency key".into()
+            }
+            Self::Problem(problem) => match problem.detail.is_empty() {
+                true => problem.title.clone(),
+                false => format!("{}: {}", problem.title, problem.detail),
+            },
+            Self::Protocol(what) => {
+                format!(
+                    "the gateway's answer is not understood ({what}); is it a Xinqiao gateway of this version?"
+                )
+            }
+            Self::Unverified(what) => format!("{} does not verify: {}", what.place, what.en),
+            Self::NewEpoch { known, seen } => format!(
+                "the node is in epoch {seen}, this directory follows epoch {known}; ask the node's operators what was restored, then adopt the new epoch explicitly"
+            ),
+            Self::Local { path, source } => {
+                format!("{}: {source}; check the path, its permissions and free space", path.display())
+            }
+        }
+    }
+
+    /// The same in Chinese.
+    pub fn chinese(&self) -> String {
+        match self {
+            Self::Files(error) => error.chinese(),
+            Self::Setting { place, zh, .. } => format!("{place}：{zh}"),
+            Self::Connection(why) => format!("无法连接网关（{why}），请检查地址、网络以及网关是否运行"),
+            Self::Tls(why) => format!("TLS 握手失败（{why}），请检查证书、信任的机构以及网关名称"),
+            Self::Timeout => "网关未及时应答，请用同一幂等键重试".into(),
+            Self::Problem(problem) => match problem.detail_zh.is_empty() {
+                true => problem.title_zh.clone(),
+                false => format!("{}：{}", problem.title_zh, problem.detail_zh),
+            },
+            Self::Protocol(what) => format!("无法理解网关的应答（{what}），请确认对方是同版本的信桥网关"),
+            Self::Unverified(what) => format!("{} 验证不通过：{}", what.place, what.zh),
+            Self::NewEpoch { known, seen } => format!(
+                "节点已进入第 {seen} 纪元，本目录跟随的是第 {known} 纪元；请向节点运维了解恢复情况后显式采用新纪元"
+            ),
+            Self::Local { path, source } => {
+                format!("{}：{source}，请检查路径、权限与剩余空间", path.display())
+            }
+        }
+    }
+
+    /// Whether the same call may succeed later without anybody changing anything.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Connection(_) | Self::Timeout => true,
+            Self::Problem(problem) => matches!(problem.status, 429 | 502..=504),
+            _ => false,
+        }
+    }
+
+    /// Whether evidence failed to verify (exit code 4 of the command line).
+    pub fn is_verification(&self) -> bool {
+        matches!(self, Self::Unverified(_) | Self::NewEpoch { .. })
+    }
+
+    /// Whether the gateway refused what was asked (exit code 3).
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Problem(problem) if (400..500).contains(&problem.status))
+    }
+
+    pub(crate) fn setting(place: impl Into<String>, en: impl Into<String>, zh: impl Into<String>) -> Self {
+        Self::Setting { place: place.into(), en: en.into(), zh: zh.into() }
+    }
+
+    pub(crate) fn local(path: &Path, source: io::Error) -> Self {
+        Self::Local { path: path.to_owned(), source }
+    }
+
+    pub(crate) fn protocol(what: impl Into<String>) -> Self {
+        Self::Protocol(what.into())
+    }
+}
+
+impl From<LoadError> for ClientError {
+    fn from(error: LoadError) -> Self {
+        Self::Files(error)
+    }
+}
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} [{}]", self.english(), self.code())
+    }
+}
+
+impl std::error::Error for ClientError {}

@@ -1,0 +1,128 @@
+//! Dialling: TCP, then TLS with our certificate, within one deadline.
+
+use http::Uri;
+use http::uri::Authority;
+use hyper_util::client::legacy::connect::{Connected, Connection};
+use hyper_util::rt::TokioIo;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use xinqiao_certs::{Identity, Revocation, ServerName, Trust, TrustAnchors, UnixTime, tls};
+
+use crate::error::ClientError;
+use crate::profile::Profile;
+
+#[derive(Clone)]
+pub(super) struct Dialler {
+    connector: TlsConnector,
+    name: ServerName<'static>,
+    address: Arc<str>,
+    deadline: Duration,
+}
+
+/// TCP and TLS took longer than the profile allows.
+#[derive(Debug)]
+pub(super) struct TooSlow;
+
+impl Dialler {
+    pub(super) fn new(profile: &Profile, authority: &Authority) -> Result<Self, ClientError> {
+        let now = UnixTime::now();
+        let identity = Identity::from_files(&profile.certificate, &profile.key, now)?;
+        let mut anchors = TrustAnchors::new();
+        anchors.add_file(&profile.authorities, Default::default(), now)?;
+        let trust = Trust::new(anchors, Revocation::none())?;
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        let name = ServerName::try_from(host.to_owned()).map_err(|_| {
+            ClientError::setting("gateway", "holds no valid host name or address", "主机名或地址无效")
+        })?;
+        let address = match &profile.address {
+            Some(address) => address.clone(),
+            None => format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(443)),
+        };
+        Ok(Self {
+            connector: TlsConnector::from(tls::client_config(&identity, &trust)),
+            name,
+            address: address.into(),
+            deadline: profile.connect_time(),
+        })
+    }
+
+    async fn dial(self) -> io::Result<TokioIo<Link>> {
+        let connecting = async {
+            let tcp = TcpStream::connect(&*self.address).await?;
+            tcp.set_nodelay(true)?;
+            self.connector.connect(self.name, tcp).await
+        };
+        match tokio::time::timeout(self.deadline, connecting).await {
+            Ok(stream) => Ok(TokioIo::new(Link(stream?))),
+            Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, TooSlow)),
+        }
+    }
+}
+
+impl tower_service::Service<Uri> for Dialler {
+    type Response = TokioIo<Link>;
+    type Error = io::Error;
+    type Future = Pin<Box<dyn Future<Output = io::Result<Self::Response>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Uri) -> Self::Future {
+        Box::pin(self.clone().dial())
+    }
+}
+
+/// A TLS connection that tells the pool which protocol was negotiated.
+pub(super) struct Link(TlsStream<TcpStream>);
+
+/// The pool asks the outer type, which is hyper's adapter around [`Link`].
+impl Connection for Link {
+    fn connected(&self) -> Connected {
+        match self.0.get_ref().1.alpn_protocol() {
+            Some(b"h2") => Connected::new().negotiated_h2(),
+            _ => Connected::new(),
+        }
+    }
+}
+
+impl AsyncRead for Link {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Link {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+impl fmt::Display for TooSlow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("connecting took too long")
+    }
+}
+
+impl std::error::Error for TooSlow {}

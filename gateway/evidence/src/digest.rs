@@ -187,7 +187,11 @@ impl<'de> Deserialize<'de> for Digests {
                     } else {
                         let value = map.next_value::<String>()?;
                         let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic());
-                        if value.len() > MAX_UNKNOWN_VALUE || name.len() > 32 || !plain(&value) || !plain(&name) {
+                        if value.len() > MAX_UNKNOWN_VALUE
+                            || name.len() > 32
+                            || !plain(&value)
+                            || !plain(&name)
+                        {
                             return Err(A::Error::custom("digest of an unknown algorithm is malformed"));
                         }
                         others.insert(name, value).is_some()

@@ -13,6 +13,7 @@ pub trait Explain: std::error::Error {
 }
 
 /// Declares an error enum whose variants carry `code, English, Chinese`; the sentences may name the variant's fields.
+/// What it `wraps` speaks for itself.
 macro_rules! explained {
     (
         $(#[$meta:meta])*
@@ -23,6 +24,7 @@ macro_rules! explained {
                     => $code:literal, $english:literal, $chinese:literal;
             )+
         }
+        $( wraps { $( $(#[$wmeta:meta])* $wrapper:ident($wrapped:ty) ),+ $(,)? } )?
     ) => {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,12 +34,14 @@ macro_rules! explained {
                 $(#[$vmeta])*
                 $variant $({ $($(#[$fmeta])* $field : $ty),+ })?,
             )+
+            $( $( $(#[$wmeta])* $wrapper($wrapped), )+ )?
         }
 
         impl std::fmt::Display for $name {
             fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 match self {
                     $( Self::$variant $({ $($field),+ })? => { $($(let _ = $field;)+)? write!(out, $english) } )+
+                    $( $( Self::$wrapper(inner) => std::fmt::Display::fmt(inner, out), )+ )?
                 }
             }
         }
@@ -48,15 +52,25 @@ macro_rules! explained {
             fn code(&self) -> &'static str {
                 match self {
                     $( Self::$variant $({ $($field: _),+ })? => $code, )+
+                    $( $( Self::$wrapper(inner) => $crate::explain::Explain::code(inner), )+ )?
                 }
             }
 
             fn chinese(&self) -> String {
                 match self {
                     $( Self::$variant $({ $($field),+ })? => { $($(let _ = $field;)+)? format!($chinese) } )+
+                    $( $( Self::$wrapper(inner) => $crate::explain::Explain::chinese(inner), )+ )?
                 }
             }
         }
+
+        $( $(
+            impl From<$wrapped> for $name {
+                fn from(inner: $wrapped) -> Self {
+                    Self::$wrapper(inner)
+                }
+            }
+        )+ )?
     };
 }
 

@@ -50,7 +50,16 @@ mod tests {
         assert_eq!(parse_repr_digest(&format!("sha-512=:AA==:, {good};p=1")), Some(Digest::of(b"x")));
         assert_eq!(parse_repr_digest(&format!("{good}, {good}")), Some(Digest::of(b"x")));
         let other = repr_digest(&Digest::of(b"y"));
-        for wrong in ["", "sha-256", "sha-256=::", "sha-256=:AA==:", "sha-512=:AA==:", &good[..20], &format!("{good}, {other}"), &format!("{good}x")] {
+        for wrong in [
+            "",
+            "sha-256",
+            "sha-256=::",
+            "sha-256=:AA==:",
+            "sha-512=:AA==:",
+            &good[..20],
+            &format!("{good}, {other}"),
+            &format!("{good}x"),
+        ] {
             assert_eq!(parse_repr_digest(wrong), None, "{wrong}");
         }
     }

@@ -219,7 +219,14 @@ mod tests {
     #[test]
     fn is_jcs_knows_other_spellings() {
         assert!(is_jcs(r#"{"a":[1,"桥"],"b":null}"#.as_bytes()));
-        for other in [r#"{"b":null,"a":1}"#, r#"{"a": 1}"#, r#"{"a":"\u6865"}"#, r#"{"a":1.0}"#, r#"{"a":1,"a":1}"#, "{"] {
+        for other in [
+            r#"{"b":null,"a":1}"#,
+            r#"{"a": 1}"#,
+            r#"{"a":"\u6865"}"#,
+            r#"{"a":1.0}"#,
+            r#"{"a":1,"a":1}"#,
+            "{",
+        ] {
             assert!(!is_jcs(other.as_bytes()), "{other}");
         }
     }

@@ -141,7 +141,9 @@ mod tests {
     #[test]
     fn duplicate_members_are_refused_at_any_depth() {
         assert!(parse(br#"{"a":1,"b":{"a":1}}"#, 100).is_ok());
-        for wrong in [r#"{"a":1,"a":2}"#, r#"[{"x":{"a":1,"\u0061":1}}]"#, r#"{"a":1} x"#, r#"{"a":1e999}"#, "", "{"] {
+        for wrong in
+            [r#"{"a":1,"a":2}"#, r#"[{"x":{"a":1,"\u0061":1}}]"#, r#"{"a":1} x"#, r#"{"a":1e999}"#, "", "{"]
+        {
             assert!(parse(wrong.as_bytes(), 100).is_err(), "{wrong}");
         }
     }

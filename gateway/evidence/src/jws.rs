@@ -74,7 +74,8 @@ pub fn sign<P: Purpose>(payload: &[u8], key: &Es256Key<P>) -> Result<String, Key
         KeyUse::Envelope => JwsType::Envelope,
         KeyUse::Manifest | KeyUse::Log => JwsType::Manifest,
     };
-    let protected = base64::encode_url(format!(r#"{{"alg":"ES256","kid":"{}","typ":"{}"}}"#, key.kid(), kind.as_str()));
+    let protected =
+        base64::encode_url(format!(r#"{{"alg":"ES256","kid":"{}","typ":"{}"}}"#, key.kid(), kind.as_str()));
     let payload = base64::encode_url(payload);
     let signature = key.sign(signing_input(&protected, &payload).as_bytes())?;
     let signatures = vec![Signature { protected, signature: base64::encode_url(signature) }];

@@ -8,5 +8,6 @@ mod signing;
 
 pub use jwk::{Jwk, Jwks, KeyError, KeyUse, MAX_JWKS, PublicKey};
 pub use signing::{
-    AcknowledgementKey, EnvelopeKey, Es256Key, ForAcknowledgement, ForEnvelope, ForManifest, LogKey, ManifestKey, Purpose,
+    AcknowledgementKey, EnvelopeKey, Es256Key, ForAcknowledgement, ForEnvelope, ForManifest, LogKey,
+    ManifestKey, Purpose,
 };

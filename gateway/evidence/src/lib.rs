@@ -11,19 +11,19 @@
 mod explain;
 mod json;
 
-//pub mod acknowledgement;
+pub mod acknowledgement;
 pub mod base64;
-//pub mod chain;
+pub mod chain;
 pub mod digest;
-//pub mod entry;
+pub mod entry;
 pub mod http_digest;
 pub mod jcs;
 pub mod jws;
 pub mod keys;
-//pub mod manifest;
+pub mod manifest;
 pub mod merkle;
 pub mod names;
-//pub mod receipt;
+pub mod receipt;
 pub mod timestamp;
 pub mod tlog;
 

@@ -15,7 +15,8 @@ use crate::digest::Digest;
 pub use frontier::Frontier;
 pub use group::GroupProofs;
 pub use proof::{
-    MerkleError, consistency_proof, inclusion_proof, root_from_inclusion, tree_root, verify_consistency, verify_inclusion,
+    MerkleError, consistency_proof, inclusion_proof, root_from_inclusion, tree_root, verify_consistency,
+    verify_inclusion,
 };
 
 /// `SHA-256(0x00 ‖ leaf)`.
@@ -51,7 +52,13 @@ mod tests {
     #[test]
     fn roots_match_the_certificate_transparency_vectors() {
         let leaves: [&[u8]; 8] = [
-            b"", b"\x00", b"\x10", b"\x20\x21", b"\x30\x31", b"\x40\x41\x42\x43", b"\x50\x51\x52\x53\x54\x55\x56\x57",
+            b"",
+            b"\x00",
+            b"\x10",
+            b"\x20\x21",
+            b"\x30\x31",
+            b"\x40\x41\x42\x43",
+            b"\x50\x51\x52\x53\x54\x55\x56\x57",
             b"\x60\x61\x62\x63\x64\x65\x66\x67\x68\x69\x6a\x6b\x6c\x6d\x6e\x6f",
         ];
         let roots = [
@@ -66,7 +73,11 @@ mod tests {
             "5dc9da79a70659a9ad559cb701ded9a2ab9d823aad2f4960cfe370eff4604328",
         ];
         for (size, expected) in roots.iter().enumerate() {
-            assert_eq!(root(leaves[..size].iter().map(|leaf| leaf_hash(leaf))).to_string(), *expected, "{size}");
+            assert_eq!(
+                root(leaves[..size].iter().map(|leaf| leaf_hash(leaf))).to_string(),
+                *expected,
+                "{size}"
+            );
         }
     }
 }

@@ -53,7 +53,9 @@ mod tests {
         assert!(is_node("xm.example/350200-credit"));
         assert!(is_stream("province.administrative-penalty~history"));
         assert_eq!(split_stream("province.xm-penalty"), Some(("province", "xm-penalty", None)));
-        for wrong in ["", "a", "../x", "a/../b", "a/b/c", "A/b", "a/b ", "a\u{0}/b", "信/桥", ".a/b", "a/", "/a"] {
+        for wrong in
+            ["", "a", "../x", "a/../b", "a/b/c", "A/b", "a/b ", "a\u{0}/b", "信/桥", ".a/b", "a/", "/a"]
+        {
             assert!(!is_node(wrong), "{wrong}");
         }
         for wrong in ["", ".", "..", "a", "a.", ".b", "a.b~", "a.b~c~d", "a.b/c", "a.b.c", "a.B", "a.b\n"] {

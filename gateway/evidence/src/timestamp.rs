@@ -45,7 +45,9 @@ pub fn is_timestamp(text: &str) -> bool {
             return false;
         }
     }
-    let number = |from: usize, to: usize| bytes[from..to].iter().fold(0u32, |sum, digit| sum * 10 + u32::from(digit - b'0'));
+    let number = |from: usize, to: usize| {
+        bytes[from..to].iter().fold(0u32, |sum, digit| sum * 10 + u32::from(digit - b'0'))
+    };
     let (year, month, day) = (number(0, 4), number(5, 7), number(8, 10));
     let fraction_fits = match rest {
         [b'Z'] => true,
@@ -97,7 +99,11 @@ impl fmt::Debug for Timestamp {
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        if is_timestamp(&text) { Ok(Self(text)) } else { Err(D::Error::custom("not an RFC 3339 time in UTC")) }
+        if is_timestamp(&text) {
+            Ok(Self(text))
+        } else {
+            Err(D::Error::custom("not an RFC 3339 time in UTC"))
+        }
     }
 }
 
@@ -111,9 +117,20 @@ mod tests {
             assert!(is_timestamp(right), "{right}");
         }
         for wrong in [
-            "", "Z", "2026-11-21", "2026-11-21T08:00:00", "2026-11-21T08:00:00+08:00", "2026-11-21 08:00:00Z",
-            "2026-13-01T00:00:00Z", "2026-02-29T00:00:00Z", "2100-02-29T00:00:00Z", "2026-11-21T24:00:00Z",
-            "2026-11-21T08:00:00.Z", "2026-11-21T08:00:00.1234567890Z", "2026-11-21t08:00:00z", "二〇二六年十一月",
+            "",
+            "Z",
+            "2026-11-21",
+            "2026-11-21T08:00:00",
+            "2026-11-21T08:00:00+08:00",
+            "2026-11-21 08:00:00Z",
+            "2026-13-01T00:00:00Z",
+            "2026-02-29T00:00:00Z",
+            "2100-02-29T00:00:00Z",
+            "2026-11-21T24:00:00Z",
+            "2026-11-21T08:00:00.Z",
+            "2026-11-21T08:00:00.1234567890Z",
+            "2026-11-21t08:00:00z",
+            "二〇二六年十一月",
         ] {
             assert!(!is_timestamp(wrong), "{wrong}");
         }
@@ -121,7 +138,12 @@ mod tests {
 
     #[test]
     fn fractions_order_by_time() {
-        let times = ["2026-11-21T08:00:00Z", "2026-11-21T08:00:00.09Z", "2026-11-21T08:00:00.5Z", "2026-11-21T08:00:01Z"];
+        let times = [
+            "2026-11-21T08:00:00Z",
+            "2026-11-21T08:00:00.09Z",
+            "2026-11-21T08:00:00.5Z",
+            "2026-11-21T08:00:01Z",
+        ];
         let parsed: Vec<_> = times.iter().map(|text| Timestamp::parse(text).unwrap()).collect();
         assert!(parsed.is_sorted());
     }

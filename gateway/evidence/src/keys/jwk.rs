@@ -79,7 +79,9 @@ impl PublicKey {
     /// Whether `signature` (JOSE's `r ‖ s`, or Ed25519's) is this key's over `message`.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         match self {
-            Self::P256(point) => UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).verify(message, signature),
+            Self::P256(point) => {
+                UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).verify(message, signature)
+            }
             Self::Ed25519(key) => UnparsedPublicKey::new(&ED25519, key).verify(message, signature),
         }
         .is_ok()
@@ -168,13 +170,15 @@ impl Jwk {
 
     /// Whether something dated `time` may bear this key's signature.
     pub fn serves_at(&self, time: &Timestamp) -> bool {
-        self.not_before.as_ref().is_none_or(|from| from <= time) && self.retired.as_ref().is_none_or(|end| time < end)
+        self.not_before.as_ref().is_none_or(|from| from <= time)
+            && self.retired.as_ref().is_none_or(|end| time < end)
     }
 
     fn read(value: Value, place: usize) -> Result<Option<Self>, KeyError> {
         let bad = KeyError::BadKey { place };
         let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let supported = matches!((text("kty").as_str(), text("crv").as_str()), ("EC", "P-256") | ("OKP", "Ed25519"));
+        let supported =
+            matches!((text("kty").as_str(), text("crv").as_str()), ("EC", "P-256") | ("OKP", "Ed25519"));
         if !value.is_object() {
             return Err(bad);
         }
@@ -257,7 +261,13 @@ impl Members {
         }
         let kid = self.kid.unwrap_or_else(|| key.thumbprint());
         let fits = !kid.is_empty() && kid.len() <= MAX_KID;
-        fits.then_some(Jwk { key, kid, key_use: self.xq_use, not_before: self.not_before, retired: self.retired })
+        fits.then_some(Jwk {
+            key,
+            kid,
+            key_use: self.xq_use,
+            not_before: self.not_before,
+            retired: self.retired,
+        })
     }
 }
 

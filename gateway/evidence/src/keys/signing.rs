@@ -4,9 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 
 use ring::rand::SystemRandom;
-use ring::signature::{
-    ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair,
-};
+use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
 use zeroize::Zeroizing;
 
 use super::jwk::{Jwk, KeyError, KeyUse, PublicKey};
@@ -71,7 +69,8 @@ impl<P: Purpose> Es256Key<P> {
         let random = SystemRandom::new();
         let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document, &random)
             .map_err(|_| KeyError::NotPkcs8 { algorithm: "P-256" })?;
-        let point = pair.public_key().as_ref().try_into().map_err(|_| KeyError::NotPkcs8 { algorithm: "P-256" })?;
+        let point =
+            pair.public_key().as_ref().try_into().map_err(|_| KeyError::NotPkcs8 { algorithm: "P-256" })?;
         let public = Jwk::new(PublicKey::P256(point), P::USE);
         Ok(Self { pair, pkcs8: Zeroizing::new(document.to_vec()), public, random, purpose: PhantomData })
     }
@@ -114,7 +113,8 @@ pub struct LogKey {
 impl LogKey {
     /// A new random key.
     pub fn generate() -> Result<Self, KeyError> {
-        let document = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| KeyError::NoRandomness)?;
+        let document =
+            Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| KeyError::NoRandomness)?;
         Self::from_pkcs8(document.as_ref())
     }
 
@@ -122,7 +122,8 @@ impl LogKey {
     pub fn from_pkcs8(document: &[u8]) -> Result<Self, KeyError> {
         let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(document)
             .map_err(|_| KeyError::NotPkcs8 { algorithm: "Ed25519" })?;
-        let public = pair.public_key().as_ref().try_into().map_err(|_| KeyError::NotPkcs8 { algorithm: "Ed25519" })?;
+        let public =
+            pair.public_key().as_ref().try_into().map_err(|_| KeyError::NotPkcs8 { algorithm: "Ed25519" })?;
         let public = Jwk::new(PublicKey::Ed25519(public), KeyUse::Log);
         Ok(Self { pair, pkcs8: Zeroizing::new(document.to_vec()), public })
     }
@@ -184,6 +185,9 @@ mod tests {
         let key = LogKey::generate().unwrap();
         assert_eq!(format!("{key:?}"), format!("LogKey(kid {}, private key redacted)", key.kid()));
         let key = EnvelopeKey::generate().unwrap();
-        assert_eq!(format!("{key:?}"), format!("Es256Key(Envelope, kid {}, private key redacted)", key.kid()));
+        assert_eq!(
+            format!("{key:?}"),
+            format!("Es256Key(Envelope, kid {}, private key redacted)", key.kid())
+        );
     }
 }

@@ -76,7 +76,8 @@ impl Frontier {
     /// The complete subtree at `level` on the edge: its index is `(size >> level) - 1`. `None` if bit `level` of the
     /// size is not set.
     pub(super) fn at_level(&self, level: u8) -> Option<Digest> {
-        let above = |level: u8| self.size.checked_shr(u32::from(level) + 1).unwrap_or(0).count_ones() as usize;
+        let above =
+            |level: u8| self.size.checked_shr(u32::from(level) + 1).unwrap_or(0).count_ones() as usize;
         (self.size >> level & 1 == 1).then(|| self.hashes[above(level)])
     }
 }
@@ -125,10 +126,12 @@ mod tests {
             frontier.append_with(leaf_hash(&number.to_be_bytes()), |level, index, hash| {
                 assert!(stored.insert((level, index), hash).is_none());
             });
-            let rebuilt = Frontier::from_lookup(number + 1, |level, index| stored.get(&(level, index)).copied());
+            let rebuilt =
+                Frontier::from_lookup(number + 1, |level, index| stored.get(&(level, index)).copied());
             assert_eq!(rebuilt.as_ref(), Some(&frontier));
             for level in 0..64 {
-                let expected = (frontier.size() >> level & 1 == 1).then(|| stored[&(level, (frontier.size() >> level) - 1)]);
+                let expected = (frontier.size() >> level & 1 == 1)
+                    .then(|| stored[&(level, (frontier.size() >> level) - 1)]);
                 assert_eq!(frontier.at_level(level), expected);
             }
         }

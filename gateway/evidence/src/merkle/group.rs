@@ -111,7 +111,9 @@ impl GroupProofs {
             }
             let sibling = index ^ 1;
             if sibling < last || (sibling == last && sibling < size >> level) {
-                proof.push(stored(&self.before, &self.levels, level, sibling).expect("a sibling is old edge or new"));
+                proof.push(
+                    stored(&self.before, &self.levels, level, sibling).expect("a sibling is old edge or new"),
+                );
             } else if sibling == last {
                 proof.push(self.edges[usize::from(level)].expect("an incomplete node has leaves"));
             }
@@ -145,25 +147,31 @@ mod tests {
         let mut stored = HashMap::new();
         let mut before = Frontier::new();
         for leaf in leaves(0, old) {
-            before.append_with(leaf, |level, index, hash| drop(stored.insert((level, index), hash)));
+            before.append_with(leaf, |level, index, hash| {
+                stored.insert((level, index), hash);
+            });
         }
         let new = leaves(old, count);
         let group = GroupProofs::new(&before, &new);
         let mut one_by_one = before.clone();
         let mut expected = HashMap::new();
         for leaf in &new {
-            one_by_one.append_with(*leaf, |level, index, hash| drop(expected.insert((level, index), hash)));
+            one_by_one.append_with(*leaf, |level, index, hash| {
+                expected.insert((level, index), hash);
+            });
         }
         assert_eq!(group.frontier(), &one_by_one, "{old}+{count}");
         assert_eq!(group.root(), one_by_one.root());
-        let given: HashMap<_, _> = group.new_hashes().map(|(level, index, hash)| ((level, index), hash)).collect();
+        let given: HashMap<_, _> =
+            group.new_hashes().map(|(level, index, hash)| ((level, index), hash)).collect();
         assert_eq!(given, expected);
         assert_eq!(group.new_hashes().count(), expected.len());
         stored.extend(expected);
         for (place, leaf) in new.iter().enumerate() {
             let index = old + place as u64;
             let proof = group.proof(place).unwrap();
-            let slow = inclusion_proof(index, old + count, |level, index| stored.get(&(level, index)).copied());
+            let slow =
+                inclusion_proof(index, old + count, |level, index| stored.get(&(level, index)).copied());
             assert_eq!(Ok(&proof), slow.as_ref());
             assert_eq!(verify_inclusion(leaf, index, old + count, &proof, &group.root()), Ok(()));
         }

@@ -27,7 +27,10 @@ explained! {
 }
 
 /// The root of the tree of `size` leaves whose stored hashes `lookup` gives.
-pub fn tree_root(size: u64, mut lookup: impl FnMut(u8, u64) -> Option<Digest>) -> Result<Digest, MerkleError> {
+pub fn tree_root(
+    size: u64,
+    mut lookup: impl FnMut(u8, u64) -> Option<Digest>,
+) -> Result<Digest, MerkleError> {
     if size == 0 {
         return Ok(Digest::of(b""));
     }
@@ -99,7 +102,11 @@ fn path_from(
 }
 
 /// The root over the leaves that the lowest `level` bits of `size` count: the incomplete last node at `level`.
-fn edge_root(size: u64, level: u8, lookup: &mut impl FnMut(u8, u64) -> Option<Digest>) -> Result<Digest, MerkleError> {
+fn edge_root(
+    size: u64,
+    level: u8,
+    lookup: &mut impl FnMut(u8, u64) -> Option<Digest>,
+) -> Result<Digest, MerkleError> {
     let mut root: Option<Digest> = None;
     for level in (0..level).filter(|level| size >> level & 1 == 1) {
         let left = get(level, (size >> level) - 1, lookup)?;
@@ -108,7 +115,11 @@ fn edge_root(size: u64, level: u8, lookup: &mut impl FnMut(u8, u64) -> Option<Di
     Ok(root.expect("an incomplete node has leaves"))
 }
 
-fn get(level: u8, index: u64, lookup: &mut impl FnMut(u8, u64) -> Option<Digest>) -> Result<Digest, MerkleError> {
+fn get(
+    level: u8,
+    index: u64,
+    lookup: &mut impl FnMut(u8, u64) -> Option<Digest>,
+) -> Result<Digest, MerkleError> {
     lookup(level, index).ok_or(MerkleError::MissingHash { level, index })
 }
 
@@ -120,11 +131,20 @@ pub fn verify_inclusion(
     proof: &[Digest],
     root: &Digest,
 ) -> Result<(), MerkleError> {
-    if root_from_inclusion(leaf_hash, index, size, proof)? == *root { Ok(()) } else { Err(MerkleError::Mismatch) }
+    if root_from_inclusion(leaf_hash, index, size, proof)? == *root {
+        Ok(())
+    } else {
+        Err(MerkleError::Mismatch)
+    }
 }
 
 /// The root that `proof` leads to from entry `index`; [`MerkleError::Mismatch`] if its length does not fit.
-pub fn root_from_inclusion(leaf_hash: &Digest, index: u64, size: u64, proof: &[Digest]) -> Result<Digest, MerkleError> {
+pub fn root_from_inclusion(
+    leaf_hash: &Digest,
+    index: u64,
+    size: u64,
+    proof: &[Digest],
+) -> Result<Digest, MerkleError> {
     if index >= size {
         return Err(MerkleError::OutOfRange { index, size });
     }
@@ -239,7 +259,11 @@ mod tests {
             assert_eq!(tree_root(size, tree.lookup(size)), Ok(root));
             for index in 0..size {
                 let proof = inclusion_proof(index, size, tree.lookup(size)).unwrap();
-                assert_eq!(verify_inclusion(&leaf(index), index, size, &proof, &root), Ok(()), "{index} in {size}");
+                assert_eq!(
+                    verify_inclusion(&leaf(index), index, size, &proof, &root),
+                    Ok(()),
+                    "{index} in {size}"
+                );
                 // No other index, size or length passes.
                 for other in (0..size).filter(|other| *other != index) {
                     assert!(verify_inclusion(&leaf(index), other, size, &proof, &root).is_err());
@@ -260,7 +284,11 @@ mod tests {
             for old in 0..=new {
                 let (old_root, new_root) = (tree.roots[old as usize], tree.roots[new as usize]);
                 let proof = consistency_proof(old, new, tree.lookup(new)).unwrap();
-                assert_eq!(verify_consistency(old, &old_root, new, &new_root, &proof), Ok(()), "{old} in {new}");
+                assert_eq!(
+                    verify_consistency(old, &old_root, new, &new_root, &proof),
+                    Ok(()),
+                    "{old} in {new}"
+                );
                 assert!(old == new || verify_consistency(old, &new_root, new, &old_root, &proof).is_err());
                 for place in 0..proof.len() {
                     let mut wrong = proof.clone();

@@ -43,7 +43,8 @@ impl Checkpoint {
             return Err(malformed);
         };
         let size = decimal(size).ok_or(malformed.clone())?;
-        let root = base64::decode(root).and_then(|root| Digest::from_slice(&root)).ok_or(malformed.clone())?;
+        let root =
+            base64::decode(root).and_then(|root| Digest::from_slice(&root)).ok_or(malformed.clone())?;
         if origin.is_empty() || lines.any(str::is_empty) {
             return Err(malformed);
         }
@@ -110,7 +111,11 @@ mod tests {
     use super::*;
 
     fn checkpoint() -> Checkpoint {
-        Checkpoint { origin: log_origin("xm.example/350200-credit", 1), size: 20_852_163, root: Digest::of(b"root") }
+        Checkpoint {
+            origin: log_origin("xm.example/350200-credit", 1),
+            size: 20_852_163,
+            root: Digest::of(b"root"),
+        }
     }
 
     #[test]
@@ -121,9 +126,15 @@ mod tests {
         assert_eq!(Checkpoint::from_text(&text), Ok(checkpoint()));
         assert_eq!(Checkpoint::from_text(&format!("{text}extension\n")), Ok(checkpoint()));
         for wrong in [
-            String::new(), text.replace("20852163", "020852163"), text.replace("20852163", "+1"), text.replace("20852163", ""),
-            text.replacen("xm.example/350200-credit/epoch-1", "", 1), text.trim_end().to_owned(), format!("{text}\n"),
-            text.replace(&root, &root[..40]), text.replace("20852163", "99999999999999999999"),
+            String::new(),
+            text.replace("20852163", "020852163"),
+            text.replace("20852163", "+1"),
+            text.replace("20852163", ""),
+            text.replacen("xm.example/350200-credit/epoch-1", "", 1),
+            text.trim_end().to_owned(),
+            format!("{text}\n"),
+            text.replace(&root, &root[..40]),
+            text.replace("20852163", "99999999999999999999"),
         ] {
             assert_eq!(Checkpoint::from_text(&wrong), Err(TlogError::MalformedCheckpoint), "{wrong:?}");
         }
@@ -148,7 +159,9 @@ mod tests {
     #[test]
     fn origins_name_node_and_epoch() {
         assert_eq!(split_origin("xm.example/350200-credit/epoch-12"), Some(("xm.example/350200-credit", 12)));
-        for wrong in ["", "xm.example/350200-credit", "x/y/epoch-01", "x/y/epoch-", "x/y/epoch-1/", "/epoch-1"] {
+        for wrong in
+            ["", "xm.example/350200-credit", "x/y/epoch-01", "x/y/epoch-", "x/y/epoch-1/", "/epoch-1"]
+        {
             assert_eq!(split_origin(wrong), None, "{wrong}");
         }
     }

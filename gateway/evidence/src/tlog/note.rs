@@ -33,17 +33,10 @@ explained! {
         BadSignature => "tlog.bad-signature", "a pinned key's signature on the note does not verify: it was altered", "便笺上固定公钥的签名验证失败：内容被篡改";
         /// The checkpoint is of another log.
         WrongOrigin => "tlog.wrong-origin", "the checkpoint is of another log than its key", "检查点所属日志与其密钥不符";
-        /// The proof fails.
-        Proof {
-            /// Why.
-            reason: MerkleError
-        } => "tlog.proof", "{reason}", "{reason}";
     }
-}
-
-impl From<MerkleError> for TlogError {
-    fn from(reason: MerkleError) -> Self {
-        Self::Proof { reason }
+    wraps {
+        /// The proof fails.
+        Merkle(MerkleError),
     }
 }
 
@@ -115,7 +108,9 @@ fn key_id(name: &str, key: &[u8; 32]) -> [u8; 4] {
 }
 
 fn is_key_name(name: &str) -> bool {
-    !name.is_empty() && name.len() <= 512 && !name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+')
+    !name.is_empty()
+        && name.len() <= 512
+        && !name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+')
 }
 
 /// Signs `text`, which ends in a newline, under `name`; the whole note.
@@ -127,12 +122,16 @@ pub fn sign_note(text: &str, name: &str, key: &LogKey) -> String {
 }
 
 /// The text of `note` and the first of `keys` that signed it. A wrong signature by any of `keys` refuses the note.
-pub fn open_note<'n, 'k>(note: &'n str, keys: &'k [VerifierKey]) -> Result<(&'n str, &'k VerifierKey), TlogError> {
+pub fn open_note<'n, 'k>(
+    note: &'n str,
+    keys: &'k [VerifierKey],
+) -> Result<(&'n str, &'k VerifierKey), TlogError> {
     let (text, signatures) = split_note(note)?;
     let mut signer = None;
     for line in signatures.lines() {
         let malformed = TlogError::MalformedNote;
-        let (name, encoded) = line.strip_prefix("— ").and_then(|line| line.split_once(' ')).ok_or(malformed.clone())?;
+        let (name, encoded) =
+            line.strip_prefix("— ").and_then(|line| line.split_once(' ')).ok_or(malformed.clone())?;
         let signature = base64::decode(encoded).filter(|raw| raw.len() > 4).ok_or(malformed.clone())?;
         if !is_key_name(name) {
             return Err(malformed);
@@ -149,7 +148,9 @@ pub fn open_note<'n, 'k>(note: &'n str, keys: &'k [VerifierKey]) -> Result<(&'n 
 
 /// Text (with its newline) and signature lines, unverified.
 pub(super) fn split_note(note: &str) -> Result<(&str, &str), TlogError> {
-    let clean = note.len() <= MAX_NOTE && note.ends_with('\n') && note.bytes().all(|byte| byte >= b' ' || byte == b'\n');
+    let clean = note.len() <= MAX_NOTE
+        && note.ends_with('\n')
+        && note.bytes().all(|byte| byte >= b' ' || byte == b'\n');
     let split = note.rfind("\n\n").filter(|_| clean).ok_or(TlogError::MalformedNote)?;
     let (text, signatures) = (&note[..=split], &note[split + 2..]);
     let count = signatures.lines().count();
@@ -163,7 +164,8 @@ mod tests {
     /// The example note of golang.org/x/mod/sumdb/note, signed by the key its documentation gives.
     #[test]
     fn the_go_example_note_verifies() {
-        let key: VerifierKey = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW".parse().unwrap();
+        let key: VerifierKey =
+            "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW".parse().unwrap();
         let note = "If you think cryptography is the answer to your problem,\n\
                     then you don't know what your problem is.\n\
                     \n\
@@ -187,13 +189,24 @@ mod tests {
         assert_eq!(open_note(&witness, &keys), Err(TlogError::UnknownKey));
         assert_eq!(open_note(&note.replacen("line", "lime", 1), &keys), Err(TlogError::BadSignature));
         let stray = format!("{note}x\n");
-        for wrong in ["", "\n\n", "text\n", note.trim_end(), &stray, &note.replacen("line", "li\te", 1), &note.replace("— ", "- ")] {
+        for wrong in [
+            "",
+            "\n\n",
+            "text\n",
+            note.trim_end(),
+            &stray,
+            &note.replacen("line", "li\te", 1),
+            &note.replace("— ", "- "),
+        ] {
             assert_eq!(open_note(wrong, &keys), Err(TlogError::MalformedNote), "{wrong:?}");
         }
         for place in 0..note.len() {
             let mut bytes = note.clone().into_bytes();
             bytes[place] ^= 1;
-            assert!(std::str::from_utf8(&bytes).is_err() || open_note(std::str::from_utf8(&bytes).unwrap(), &keys).is_err());
+            assert!(
+                std::str::from_utf8(&bytes).is_err()
+                    || open_note(std::str::from_utf8(&bytes).unwrap(), &keys).is_err()
+            );
         }
     }
 
@@ -201,7 +214,9 @@ mod tests {
     fn verifier_keys_with_a_wrong_hash_are_refused() {
         let text = VerifierKey::of("a/b", &LogKey::generate().unwrap()).unwrap().to_string();
         assert_eq!(text.parse::<VerifierKey>().unwrap().to_string(), text);
-        for wrong in ["", "a", "a+b", "a+00000000+AQ==", &text.replace("a/b", "a/c"), &text.replace("a/b", "a b")] {
+        for wrong in
+            ["", "a", "a+b", "a+00000000+AQ==", &text.replace("a/b", "a/c"), &text.replace("a/b", "a b")]
+        {
             assert!(wrong.parse::<VerifierKey>().is_err(), "{wrong}");
         }
         assert_eq!(VerifierKey::new("a b", [0; 32]), None);

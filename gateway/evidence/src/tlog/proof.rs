@@ -64,7 +64,9 @@ impl LogProof {
         let mut line = lines.next().ok_or(malformed.clone())?;
         let mut extra = None;
         if let Some(encoded) = line.strip_prefix("extra ") {
-            extra = Some(base64::decode(encoded).filter(|extra| extra.len() <= MAX_EXTRA).ok_or(malformed.clone())?);
+            extra = Some(
+                base64::decode(encoded).filter(|extra| extra.len() <= MAX_EXTRA).ok_or(malformed.clone())?,
+            );
             line = lines.next().ok_or(malformed.clone())?;
         }
         let index = line.strip_prefix("index ").and_then(decimal).ok_or(malformed.clone())?;
@@ -82,7 +84,12 @@ impl LogProof {
     }
 
     /// Shows that `entry` is in a log of `node`, in whatever epoch, by the log keys of a pinned key set.
-    pub fn verify_with_jwks(&self, entry: &[u8], node: &str, keys: &Jwks) -> Result<VerifiedInclusion, TlogError> {
+    pub fn verify_with_jwks(
+        &self,
+        entry: &[u8],
+        node: &str,
+        keys: &Jwks,
+    ) -> Result<VerifiedInclusion, TlogError> {
         self.lead_to(entry, VerifiedCheckpoint::open_with_jwks(&self.checkpoint, node, keys)?)
     }
 
@@ -135,7 +142,12 @@ mod tests {
         let group = GroupProofs::new(&Frontier::new(), &leaves);
         let origin = super::super::log_origin("xm.example/350200-credit", 1);
         let checkpoint = Checkpoint { origin: origin.clone(), size: 11, root: group.root() };
-        let proof = LogProof { extra: None, index: 5, hashes: group.proof(5).unwrap(), checkpoint: checkpoint.sign(&key) };
+        let proof = LogProof {
+            extra: None,
+            index: 5,
+            hashes: group.proof(5).unwrap(),
+            checkpoint: checkpoint.sign(&key),
+        };
         (proof, vec![VerifierKey::of(&origin, &key).unwrap()])
     }
 
@@ -146,7 +158,7 @@ mod tests {
         assert!(text.starts_with("c2sp.org/tlog-proof@v1\nindex 5\n"));
         assert_eq!(LogProof::from_text(&text), Ok(proof.clone()));
         assert_eq!(proof.verify(&[5], &keys).unwrap().index(), 5);
-        assert_eq!(proof.verify(&[6], &keys), Err(TlogError::Proof { reason: merkle::MerkleError::Mismatch }));
+        assert_eq!(proof.verify(&[6], &keys), Err(TlogError::Merkle(merkle::MerkleError::Mismatch)));
         let extra = LogProof { extra: Some(b"more".to_vec()), ..proof };
         assert_eq!(LogProof::from_text(&extra.to_text()), Ok(extra));
     }

@@ -198,9 +198,24 @@ mod tests {
             assert_eq!(path.parse(), Ok(tile));
         }
         for wrong in [
-            "", "tile", "tile/0", "tile/0/", "tile/64/000", "tile/00/000", "tile/0/0", "tile/0/x000/000", "tile/0/001/000",
-            "tile/0/000.p/0", "tile/0/000.p/256", "tile/0/000.p/07", "tile/0/../000", "tile/0/x01/000", "tile/-1/000",
-            "tile/0/x999/x999/x999/x999/x999/x999/999", "/tile/0/000", "tile/0/000/",
+            "",
+            "tile",
+            "tile/0",
+            "tile/0/",
+            "tile/64/000",
+            "tile/00/000",
+            "tile/0/0",
+            "tile/0/x000/000",
+            "tile/0/001/000",
+            "tile/0/000.p/0",
+            "tile/0/000.p/256",
+            "tile/0/000.p/07",
+            "tile/0/../000",
+            "tile/0/x01/000",
+            "tile/-1/000",
+            "tile/0/x999/x999/x999/x999/x999/x999/999",
+            "/tile/0/000",
+            "tile/0/000/",
         ] {
             assert_eq!(wrong.parse::<Tile>(), Err(NotATile), "{wrong}");
         }
@@ -209,7 +224,10 @@ mod tests {
     #[test]
     fn partial_tiles_of_seventy_thousand_are_those_of_the_specification() {
         let paths: Vec<_> = Tile::partial_at(70_000).map(|tile| tile.to_string()).collect();
-        assert_eq!(paths, ["tile/0/273.p/112", "tile/1/001.p/17", "tile/2/000.p/1", "tile/entries/273.p/112"]);
+        assert_eq!(
+            paths,
+            ["tile/0/273.p/112", "tile/1/001.p/17", "tile/2/000.p/1", "tile/entries/273.p/112"]
+        );
         let paths: Vec<_> = Tile::partial_at(256).map(|tile| tile.to_string()).collect();
         assert_eq!(paths, ["tile/1/000.p/1"]);
     }
@@ -229,7 +247,11 @@ mod tests {
         }
         for (level, index, hash) in stored {
             let (tile_level, tile_index, ..) = tile_of(level, index);
-            assert_eq!(hash_in_tile(&tiles[&(tile_level, tile_index)], level, index), Some(hash), "{level} {index}");
+            assert_eq!(
+                hash_in_tile(&tiles[&(tile_level, tile_index)], level, index),
+                Some(hash),
+                "{level} {index}"
+            );
         }
         assert_eq!(hash_in_tile(&tiles[&(0, 5)], 0, 1_500), None);
     }

@@ -17,6 +17,8 @@ pub enum Form {
     TaxNumber,
     /// 公民身份号码 and what stands in its column.
     ResidentId,
+    /// 公民身份号码, or a passport number where the column has to serve for foreigners too.
+    ResidentIdOrPassport,
     /// 护照号.
     Passport,
     /// 港澳居民来往内地通行证.
@@ -33,12 +35,13 @@ pub enum Form {
 
 impl Form {
     /// Every form with its name in schema files.
-    pub const ALL: [(&'static str, Form); 11] = [
+    pub const ALL: [(&'static str, Form); 12] = [
         ("uscc", Form::Uscc),
         ("organisation-code", Form::OrganisationCode),
         ("registration-number", Form::RegistrationNumber),
         ("tax-number", Form::TaxNumber),
         ("resident-id", Form::ResidentId),
+        ("resident-id-or-passport", Form::ResidentIdOrPassport),
         ("passport", Form::Passport),
         ("hong-kong-macao-permit", Form::HongKongMacaoPermit),
         ("taiwan-permit", Form::TaiwanPermit),
@@ -72,6 +75,10 @@ impl Form {
             Form::RegistrationNumber => other::registration_number(value).map(|()| None),
             Form::TaxNumber => other::tax_number(value).map(|()| None),
             Form::ResidentId => resident_id::check(value, reference).map(resident_id::Kind::doubt),
+            Form::ResidentIdOrPassport => match value.len() {
+                15 | 18 => resident_id::check(value, reference).map(resident_id::Kind::doubt),
+                _ => other::passport(value).map(|()| Some(Doubt::ForeignDocument)),
+            },
             Form::Passport => other::passport(value).map(|()| None),
             Form::HongKongMacaoPermit => other::hong_kong_macao_permit(value).map(|()| None),
             Form::TaiwanPermit => other::taiwan_permit(value).map(|()| None),
@@ -115,6 +122,15 @@ mod tests {
         let foreign = Form::by_document_type("外国人永久居留身份证").unwrap();
         assert_eq!(foreign.check("ABC350290010199", today()), Ok(None));
         assert_eq!(foreign.check("360426199101010071", today()), Err(Error::Shape));
+    }
+
+    #[test]
+    fn a_column_for_all_takes_passports_with_a_doubt() {
+        let form = Form::by_name("resident-id-or-passport").unwrap();
+        assert_eq!(form.check("360426199101010071", today()), Ok(None));
+        assert_eq!(form.check("360426199101010072", today()), Err(Error::CheckDigit));
+        assert_eq!(form.check("E12345678", today()), Ok(Some(Doubt::ForeignDocument)));
+        assert_eq!(form.check("E1", today()), Err(Error::Length));
     }
 
     #[test]

@@ -46,6 +46,8 @@ pub enum Doubt {
     ResidencePermit,
     /// A permanent resident's number of a foreigner (18 digits from 9, or the older 15 characters).
     ForeignResident,
+    /// No resident identity number but, by its shape, a passport.
+    ForeignDocument,
 }
 
 impl Error {
@@ -124,6 +126,7 @@ impl Doubt {
             Doubt::FirstGeneration => "identifier.first-generation",
             Doubt::ResidencePermit => "identifier.residence-permit",
             Doubt::ForeignResident => "identifier.foreign-resident",
+            Doubt::ForeignDocument => "identifier.foreign-document",
         }
     }
 
@@ -153,6 +156,10 @@ impl Doubt {
             Doubt::ForeignResident => (
                 "a permanent residence number of a foreigner; check the document type",
                 "这是外国人永久居留身份证号码，请核对证件类型",
+            ),
+            Doubt::ForeignDocument => (
+                "this is no resident identity number; if it is a passport, name the document in the remarks",
+                "这不是居民身份证号码；如为护照，请在备注中注明证件类型",
             ),
         }
     }

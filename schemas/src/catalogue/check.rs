@@ -1,0 +1,136 @@
+//! What loads, but deserves a look before it goes live: for `xinqiao check`.
+
+use serde::Serialize;
+
+use crate::catalogue::Catalogue;
+use crate::model::SubjectKind;
+use crate::policy::{Action, Admission};
+use crate::schema::{FieldType, Schema};
+
+/// One thing that deserves a look.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CheckFinding {
+    /// What sort of thing.
+    pub kind: CheckKind,
+    /// The schema.
+    pub schema: String,
+    /// The policy, if one is involved.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// The field or class.
+    pub what: String,
+    /// In English.
+    pub en: String,
+    /// In Chinese.
+    pub zh: String,
+}
+
+/// Sorts of things that deserve a look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CheckKind {
+    /// A policy drops a field that the schema requires: lines will lack it.
+    RequiredFieldDropped,
+    /// A policy does not name a class of the schema: its fields are dropped.
+    ClassNotNamed,
+    /// A pseudonym is longer than the field may be.
+    PseudonymTooLong,
+}
+
+impl Catalogue {
+    /// Everything that loads, but deserves a look: each policy against each schema.
+    pub fn check(&self) -> Vec<CheckFinding> {
+        let mut found = Vec::new();
+        for policy in self.policies() {
+            for schema in self.schemas() {
+                self.check_pair(schema, policy, &mut found);
+            }
+        }
+        found
+    }
+
+    /// One schema as the target of one policy.
+    pub fn check_route(&self, schema: &str, policy: &str) -> Vec<CheckFinding> {
+        let mut found = Vec::new();
+        if let (Some(schema), Some(policy)) = (self.schema(schema), self.policy(policy)) {
+            self.check_pair(schema, policy, &mut found);
+        }
+        found
+    }
+
+    fn check_pair(&self, schema: &Schema, policy: &crate::policy::Policy, found: &mut Vec<CheckFinding>) {
+        let mut classes: Vec<&str> = Vec::new();
+        for field in &schema.fields {
+            let mut add = |kind, what: &str, en: String, zh: String| {
+                found.push(CheckFinding {
+                    kind,
+                    schema: schema.id.to_string(),
+                    policy: Some(policy.id.to_string()),
+                    what: what.to_owned(),
+                    en,
+                    zh,
+                });
+            };
+            if !policy.classes.contains_key(&field.class) && !classes.contains(&&*field.class) {
+                classes.push(&field.class);
+                add(
+                    CheckKind::ClassNotNamed,
+                    &field.class,
+                    format!(
+                        "policy {} does not name class {}: fields such as {} are dropped. Name it, with \"drop\" if that is meant.",
+                        policy.id, field.class, field.code
+                    ),
+                    format!(
+                        "策略 {} 未提及类别 {}：{} 等字段会被删除。请写明，若确需删除请写 \"drop\"。",
+                        policy.id, field.class, field.code
+                    ),
+                );
+            }
+            for kind in SubjectKind::ALL {
+                if policy.subject(kind) == Admission::Withhold {
+                    continue;
+                }
+                let action = policy.action(&field.class, kind);
+                if field.required && action == Action::Drop {
+                    add(
+                        CheckKind::RequiredFieldDropped,
+                        &field.code,
+                        format!(
+                            "{} is required in {}, but policy {} drops it for {}; its lines will lack it. Agree that with the recipient, or mask it instead.",
+                            field.code,
+                            schema.id,
+                            policy.id,
+                            kind.as_str()
+                        ),
+                        format!(
+                            "{1} 中 {0} 必填，但策略 {2} 对{3}会删除它，输出行将缺少该字段。请与接收方约定，或改为脱敏。",
+                            field.code,
+                            schema.id,
+                            policy.id,
+                            kind.zh()
+                        ),
+                    );
+                }
+                let max = match &field.kind {
+                    FieldType::Text(limits) | FieldType::Certificate { limits, .. } => limits.max,
+                    FieldType::Identifier { .. } => 18,
+                    _ => usize::MAX,
+                };
+                if action == Action::Pseudonymise && max < 32 {
+                    add(
+                        CheckKind::PseudonymTooLong,
+                        &field.code,
+                        format!(
+                            "{} holds {max} characters, but policy {} gives pseudonyms of 32; drop or mask it",
+                            field.code, policy.id
+                        ),
+                        format!(
+                            "{} 最长 {max}，但策略 {} 的假名为 32 位，请改为删除或脱敏",
+                            field.code, policy.id
+                        ),
+                    );
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! What leaves about one kind of subject: one step per field, in the order of the target schema.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use memchr::memmem;
+use ring::hmac;
+
+use crate::mapping::Mapping;
+use crate::mask;
+use crate::model::SubjectKind;
+use crate::policy::{Action, Coarse, Policy};
+use crate::record::Slot;
+use crate::route::{RouteError, line};
+use crate::scan;
+use crate::schema::{FieldType, Schema};
+use crate::text::comparison_form;
+
+/// The steps for one kind of subject. Dropped fields have none.
+pub(crate) struct Plan {
+    pub(crate) steps: Vec<Step>,
+    /// Fields of the source whose values must not show up inside free text either.
+    hidden: Vec<u16>,
+}
+
+pub(crate) struct Step {
+    /// Slot of the target schema.
+    pub(crate) slot: u16,
+    pub(crate) code: Arc<str>,
+    class: Arc<str>,
+    /// `"CODE":`
+    name: Box<[u8]>,
+    pub(crate) action: Action,
+}
+
+impl Plan {
+    pub(crate) fn new(
+        from: &Schema,
+        to: &Schema,
+        mapping: Option<&Mapping>,
+        policy: &Policy,
+        kind: SubjectKind,
+    ) -> Result<Self, RouteError> {
+        let mut steps = Vec::new();
+        for (number, field) in to.fields.iter().enumerate() {
+            let mut action = policy.action(&field.class, kind);
+            for source in mapping.map_or(&[][..], |mapping| mapping.targets[number].source.fields()) {
+                let other = policy.action(&from.fields[usize::from(*source)].class, kind);
+                action = action.stricter(other).ok_or_else(|| RouteError::MasksDiffer {
+                    field: field.code.to_string(),
+                    actions: [action.name(), other.name()],
+                })?;
+            }
+            if action != Action::Drop {
+                let mut name = Vec::new();
+                line::string(&field.code, &mut name);
+                name.push(b':');
+                steps.push(Step {
+                    slot: u16::try_from(number).expect("the loader caps the number of fields"),
+                    code: Arc::clone(&field.code),
+                    class: Arc::clone(&field.class),
+                    name: name.into_boxed_slice(),
+                    action,
+                });
+            }
+        }
+        let names_somebody = |field: &crate::schema::Field| {
+            matches!(
+                field.kind,
+                FieldType::Text(_) | FieldType::Identifier { .. } | FieldType::Certificate { .. }
+            )
+        };
+        let hidden = from.fields.iter().enumerate();
+        let hidden =
+            hidden.filter(|(_, field)| names_somebody(field) && policy.action(&field.class, kind).hides());
+        let hidden =
+            hidden.map(|(number, _)| u16::try_from(number).expect("the loader caps the number of fields"));
+        Ok(Self { steps, hidden: hidden.collect() })
+    }
+
+    /// Whether a field of the target leaves in some form.
+    pub(crate) fn carries(&self, code: &str) -> bool {
+        self.steps.iter().any(|step| *step.code == *code)
+    }
+
+    /// Appends the members of `data`. `source` are the slots as validated, for what must stay hidden.
+    pub(crate) fn write(
+        &self,
+        slots: &[Slot<'_>],
+        source: &[Slot<'_>],
+        pseudonym: &hmac::Key,
+        out: &mut Vec<u8>,
+    ) {
+        let mut first = true;
+        for step in &self.steps {
+            let slot = &slots[usize::from(step.slot)];
+            if matches!(slot, Slot::Absent) {
+                continue;
+            }
+            if !std::mem::take(&mut first) {
+                out.push(b',');
+            }
+            out.extend_from_slice(&step.name);
+            match slot {
+                Slot::Absent | Slot::Null => out.extend_from_slice(b"null"),
+                Slot::Text(text) if step.action == Action::Pass || text.is_empty() => line::string(text, out),
+                Slot::Text(text) => line::string(&self.shown(step, text, source, pseudonym), out),
+            }
+        }
+    }
+
+    /// What leaves of a value.
+    pub(crate) fn shown<'t>(
+        &self,
+        step: &Step,
+        text: &'t str,
+        source: &[Slot<'_>],
+        pseudonym: &hmac::Key,
+    ) -> Cow<'t, str> {
+        match step.action {
+            Action::Pass => Cow::Borrowed(text),
+            Action::Drop => Cow::Borrowed(""),
+            Action::Scan => self.scanned(text, source),
+            Action::Mask(mask) => Cow::Owned(mask.of(text)),
+            Action::Generalise(Coarse::Year) => Cow::Owned(mask::year(text)),
+            Action::Generalise(Coarse::Division) => Cow::Owned(mask::division(text)),
+            Action::Generalise(Coarse::AmountBand) => Cow::Owned(mask::amount_band(text)),
+            Action::Pseudonymise => Cow::Owned(pseudonym_of(&step.class, text, pseudonym)),
+        }
+    }
+
+    /// Free text without identifiers, and without the values of fields that this recipient may not see.
+    fn scanned<'t>(&self, text: &'t str, source: &[Slot<'_>]) -> Cow<'t, str> {
+        let mut text = scan::redact(text);
+        for field in &self.hidden {
+            let Some(value) = source[usize::from(*field)].filled() else { continue };
+            // One character alone is no name; it would punch holes into every text.
+            if value.len() >= 4 && memmem::find(text.as_bytes(), value.as_bytes()).is_some() {
+                text = Cow::Owned(text.replace(value, "***"));
+            }
+        }
+        text
+    }
+}
+
+/// 32 hex digits: equal for equal values of one class under one key.
+fn pseudonym_of(class: &str, text: &str, key: &hmac::Key) -> String {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let mut context = hmac::Context::with_key(key);
+    context.update(class.as_bytes());
+    context.update(&[0]);
+    context.update(comparison_form(text).as_bytes());
+    let tag = context.sign();
+    let mut out = String::with_capacity(32);
+    for byte in &tag.as_ref()[..16] {
+        out.push(char::from(HEX[usize::from(byte >> 4)]));
+        out.push(char::from(HEX[usize::from(byte & 15)]));
+    }
+    out
+}

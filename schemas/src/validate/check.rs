@@ -1,0 +1,250 @@
+//! One field at a time: length, characters, and what its type demands.
+
+use std::borrow::Cow;
+
+use crate::date::{Date, Spelling};
+use crate::finding::{Finding, Severity};
+use crate::identifier::{Doubt, Form};
+use crate::number::{self, NumberError};
+use crate::problem;
+use crate::record::Slot;
+use crate::schema::{CodePage, CodeSet, Field, FieldType, Limits, Schema};
+use crate::text::{self, Unit};
+
+/// How strictly to look.
+#[derive(Clone, Copy)]
+pub(crate) struct Check {
+    /// Birth and decision dates are judged against this day.
+    pub(crate) received: Date,
+    /// Masked values are tolerated and missing ones reported only.
+    pub(crate) relayed: bool,
+}
+
+impl Check {
+    /// Checks every field and puts dates, numbers and codes into their normal spelling.
+    pub(crate) fn fields(self, schema: &Schema, slots: &mut [Slot<'_>], findings: &mut Vec<Finding>) {
+        for (at, field) in schema.fields.iter().enumerate() {
+            let Some(text) = slots[at].filled() else {
+                if field.required {
+                    let severity = if self.relayed { Severity::Warn } else { Severity::Refuse };
+                    findings.push(Finding::of(&problem::FIELD_REQUIRED, severity).on(&field.code));
+                }
+                continue;
+            };
+            let before = findings.len();
+            let respelt = self.value(field, text, slots, findings);
+            if self.relayed && findings.len() > before && text.contains('*') {
+                findings.truncate(before);
+                findings.push(Finding::of(&problem::FIELD_MASKED, Severity::Warn).on(&field.code));
+            }
+            if let Some(respelt) = respelt {
+                slots[at] = Slot::Text(Cow::Owned(respelt));
+            }
+        }
+    }
+
+    /// Checks one filled value; gives its normal spelling, if that differs.
+    #[inline]
+    fn value(
+        self,
+        field: &Field,
+        value: &str,
+        slots: &[Slot<'_>],
+        findings: &mut Vec<Finding>,
+    ) -> Option<String> {
+        match &field.kind {
+            FieldType::Text(limits) => {
+                characters(field, value, findings);
+                length(field, value, limits, findings);
+                None
+            }
+            FieldType::Date => date(field, value, findings),
+            FieldType::Number { precision, scale } => decimal(field, value, *precision, *scale, findings),
+            FieldType::Code { set, separator, limits } => {
+                let respelt = codes(field, value, set, separator.as_deref(), findings);
+                if let Some(limits) = limits {
+                    length(field, respelt.as_deref().unwrap_or(value), limits, findings);
+                }
+                respelt
+            }
+            FieldType::Identifier { form, placeholders } => {
+                if placeholders.iter().any(|placeholder| **placeholder == *value) {
+                    findings.push(Finding::of(&problem::FIELD_PLACEHOLDER, Severity::Warn).on(&field.code));
+                } else {
+                    self.identifier(field, value, *form, findings);
+                }
+                None
+            }
+            FieldType::Certificate { kind_field, forms, limits } => {
+                characters(field, value, findings);
+                length(field, value, limits, findings);
+                let kind = slots[usize::from(*kind_field)].filled();
+                if let Some((_, form)) = forms.iter().find(|(known, _)| Some(&**known) == kind) {
+                    self.identifier(field, value, *form, findings);
+                }
+                None
+            }
+        }
+    }
+
+    fn identifier(self, field: &Field, value: &str, form: Form, findings: &mut Vec<Finding>) {
+        let (problem, severity, (en, zh)) = match form.check(value, self.received) {
+            Ok(None) => return,
+            Ok(Some(Doubt::Placeholder)) => {
+                let text = Doubt::Placeholder.text();
+                (&problem::FIELD_IDENTIFIER, Severity::Refuse, text)
+            }
+            Ok(Some(doubt)) => (&problem::FIELD_IDENTIFIER_DOUBT, Severity::Warn, doubt.text()),
+            Err(error) => (&problem::FIELD_IDENTIFIER, Severity::Refuse, error.text()),
+        };
+        let name = Form::ALL.iter().find(|(_, known)| *known == form).map_or("identifier", |(name, _)| name);
+        findings.push(Finding::of(problem, severity).on(&field.code).with(name).with(en).with(zh));
+    }
+}
+
+fn characters(field: &Field, value: &str, findings: &mut Vec<Finding>) {
+    let found = text::repertoire(value);
+    if found.is_clean() {
+        return;
+    }
+    if found.control.is_some() || found.noncharacter.is_some() {
+        findings.push(Finding::refuse(&problem::FIELD_CONTROL).on(&field.code));
+    }
+    if found.replacement.is_some() {
+        findings.push(Finding::of(&problem::FIELD_REPLACEMENT, Severity::Warn).on(&field.code));
+    }
+    if found.private_use.is_some() || found.unassigned.is_some() {
+        findings.push(Finding::of(&problem::FIELD_RARE, Severity::Warn).on(&field.code));
+    }
+}
+
+#[inline]
+fn length(field: &Field, value: &str, limits: &Limits, findings: &mut Vec<Finding>) {
+    let representable = match text::fits(value, limits.unit, limits.max) {
+        Ok(true) => Ok(()),
+        Ok(false) => return too_long(field, value, limits, findings),
+        Err(stray) => Err(stray),
+    };
+    let representable = match limits.repertoire {
+        CodePage::Any => representable,
+        CodePage::Gbk => representable.and_then(|()| text::in_gbk(value)),
+    };
+    if representable.is_err() {
+        findings.push(Finding::refuse(&problem::FIELD_REPERTOIRE).on(&field.code).with("GBK"));
+    }
+}
+
+fn too_long(field: &Field, value: &str, limits: &Limits, findings: &mut Vec<Finding>) {
+    let length = text::length(value, limits.unit).unwrap_or_default();
+    let unit = match limits.unit {
+        Unit::Characters => "characters / 字符",
+        Unit::Utf8Bytes => "UTF-8 bytes / UTF-8 字节",
+        Unit::GbkBytes => "GBK bytes / GBK 字节",
+        Unit::Gb18030Bytes => "GB18030 bytes / GB18030 字节",
+    };
+    let finding = Finding::refuse(&problem::FIELD_TOO_LONG).on(&field.code);
+    findings.push(finding.with_number(limits.max).with(unit).with_number(length));
+}
+
+fn date(field: &Field, value: &str, findings: &mut Vec<Finding>) -> Option<String> {
+    match Date::parse_accepted(value) {
+        Ok((_, Spelling::Slash)) => None,
+        Ok((date, _)) => {
+            findings.push(Finding::of(&problem::CLEANED_DATE, Severity::Cleaned).on(&field.code));
+            let mut slash = Vec::with_capacity(10);
+            date.write_slash(&mut slash);
+            Some(String::from_utf8(slash).expect("digits and slashes"))
+        }
+        Err(_) => {
+            findings.push(Finding::refuse(&problem::FIELD_DATE).on(&field.code));
+            None
+        }
+    }
+}
+
+fn decimal(
+    field: &Field,
+    value: &str,
+    precision: u32,
+    scale: u32,
+    findings: &mut Vec<Finding>,
+) -> Option<String> {
+    match number::check(value, precision, scale) {
+        Ok(Cow::Borrowed(normal)) if normal.len() == value.len() => None,
+        Ok(normal) => {
+            findings.push(Finding::of(&problem::CLEANED_NUMBER, Severity::Cleaned).on(&field.code));
+            Some(normal.into_owned())
+        }
+        Err(NumberError::TooLarge | NumberError::TooPrecise) => {
+            let finding = Finding::refuse(&problem::FIELD_PRECISION).on(&field.code);
+            findings.push(finding.with_number(precision.saturating_sub(scale)).with_number(scale));
+            None
+        }
+        Err(_) => {
+            findings.push(Finding::refuse(&problem::FIELD_NOT_NUMBER).on(&field.code));
+            None
+        }
+    }
+}
+
+/// Checks one or several codes; gives the whole value with accepted spellings replaced.
+fn codes(
+    field: &Field,
+    value: &str,
+    set: &CodeSet,
+    separator: Option<&str>,
+    findings: &mut Vec<Finding>,
+) -> Option<String> {
+    let Some(separator) = separator else {
+        return match code(field, value, set, findings) {
+            Some(respelt) if respelt != value => {
+                findings.push(Finding::of(&problem::CLEANED_CODE, Severity::Cleaned).on(&field.code));
+                Some(respelt.to_owned())
+            }
+            _ => None,
+        };
+    };
+    let mut seen: Vec<&str> = Vec::new();
+    let mut respelt = false;
+    for part in value.split(separator) {
+        let normal = code(field, part, set, findings)?;
+        respelt |= normal != part;
+        if seen.contains(&normal) {
+            findings.push(Finding::refuse(&problem::FIELD_CODE_TWICE).on(&field.code));
+        }
+        seen.push(normal);
+    }
+    if respelt {
+        findings.push(Finding::of(&problem::CLEANED_CODE, Severity::Cleaned).on(&field.code));
+    }
+    respelt.then(|| seen.join(separator))
+}
+
+/// The normal spelling of one code; a finding and none, if it is not in the set.
+fn code<'v>(field: &Field, value: &'v str, set: &'v CodeSet, findings: &mut Vec<Finding>) -> Option<&'v str> {
+    for known in &set.values {
+        if *known.code == *value {
+            if let Some(suffix) = &known.suffix
+                && suffix.required
+            {
+                let finding = Finding::refuse(&problem::FIELD_CODE_SUFFIX).on(&field.code);
+                findings.push(finding.with(suffix.separator.to_string()));
+            }
+            return Some(value);
+        }
+        if let Some(suffix) = &known.suffix
+            && let Some(rest) = value.strip_prefix(&*known.code)
+            && let Some(described) = rest.strip_prefix(&*suffix.separator)
+            && !described.trim().is_empty()
+        {
+            characters(field, described, findings);
+            return Some(value);
+        }
+        if known.accept.iter().any(|accepted| **accepted == *value) {
+            return Some(&known.code);
+        }
+    }
+    let finding = Finding::refuse(&problem::FIELD_CODE).on(&field.code);
+    findings.push(finding.with(set.id.to_string()).with(set.listed()));
+    None
+}

@@ -1,0 +1,389 @@
+//! The record path up to the committer: decode, validate, source rights, tombstones, and for each recipient map,
+//! desensitise and encode. Pure computation over one body; nothing is stored here, and of what was submitted only
+//! what recipients may see comes out.
+
+use crate::event::Origin;
+use crate::findings::Findings;
+use crate::names::{Lane, StreamId};
+use crate::op::{Load, Op};
+use crate::output::{Output, Piece};
+use crate::plan::{DatasetPlan, SchemaPlan};
+use crate::secrets::{Naming, RecordId, RecordKey};
+use crate::source::Source;
+use crate::tombstones::Tombstones;
+use xinqiao_schemas::{
+    Audience, BodyError, Caps, Charset, Date, Finding, Format, LineHead, RawRecord, RecallLine, RecipientKind, Release,
+    SourceUnit, Standing, ValidRecord, ValidateContext, decode, recall_line,
+};
+
+mod relay;
+pub use relay::{RelayBatch, accept_relayed};
+
+/// One submission, as it came.
+pub struct Submission<'a> {
+    /// The dataset.
+    pub dataset: &'a DatasetPlan,
+    /// The schema the body is in.
+    pub schema: &'a SchemaPlan,
+    /// Who sends it.
+    pub source: &'a Source,
+    /// The operation.
+    pub op: Op,
+    /// The load.
+    pub load: Load,
+    /// The form of the body.
+    pub format: Format,
+    /// Its character set.
+    pub charset: Charset,
+    /// The body, decompressed.
+    pub body: &'a [u8],
+    /// The business date of receipt.
+    pub received: Date,
+    /// Limits on the body.
+    pub caps: &'a Caps,
+}
+
+/// What the node lends to the path.
+pub struct Surroundings<'a> {
+    /// Draws the next rev.
+    pub next_rev: &'a dyn Fn() -> u64,
+    /// The recalled records.
+    pub tombstones: &'a Tombstones,
+    /// Has this stream been used? A recall goes to the history lane only if it has.
+    pub stream_in_use: &'a dyn Fn(&StreamId) -> bool,
+}
+
+/// A submission that has been judged and desensitised; it waits to be committed.
+pub struct Prepared {
+    /// Records accepted.
+    pub accepted: u32,
+    /// Records refused.
+    pub refused: u32,
+    /// Records accepted with a doubt.
+    pub warned: u32,
+    /// The findings, the JSON text of an array.
+    pub rejected: String,
+    /// Per recipient (and lane) what goes out.
+    pub outputs: Vec<StreamOutput>,
+    /// Records put, for the last look at the tombstones.
+    pub put: Vec<RecordId>,
+    /// The tombstones' generation this was judged at.
+    pub generation: u64,
+    /// Records recalled.
+    pub recalled: Vec<RecallMade>,
+    /// Records reinstated.
+    pub reinstated: Vec<RecordId>,
+}
+
+/// Lines for one stream.
+pub struct StreamOutput {
+    /// The recipient, by its number in the plan.
+    pub recipient: usize,
+    /// The stream.
+    pub stream: StreamId,
+    /// The lines.
+    pub pieces: Vec<Piece>,
+    /// Upstream batches they came from.
+    pub origins: Vec<Origin>,
+}
+
+/// A recall in a submission.
+pub struct RecallMade {
+    /// The record.
+    pub id: RecordId,
+    /// How.
+    pub op: Op,
+    /// The recall's rev.
+    pub rev: u64,
+    /// The record's key in each stream.
+    pub keys: Vec<(StreamId, RecordKey)>,
+}
+
+/// Judges a submission and makes what goes out.
+pub fn accept(submission: &Submission<'_>, around: &Surroundings<'_>) -> Result<Prepared, BodyError> {
+    let contexts = Contexts::new(submission.source, submission.received);
+    let mut work = Work::new(submission.dataset, submission.load, submission.received, around);
+    let s = submission;
+    decode(&s.schema.schema, s.format, s.charset, s.body, s.caps, &mut |ordinal, record| match record {
+        Err(found) => work.findings.refuse(ordinal, &found),
+        Ok(raw) if s.op == Op::Put => work.put(s, &contexts, ordinal, raw),
+        Ok(raw) => work.recall(s, &contexts, ordinal, raw),
+    })?;
+    Ok(work.finish())
+}
+
+/// What validation is told of the source: for the member as such, and for each authority it acts for.
+struct Contexts {
+    plain: ValidateContext,
+    authorities: Vec<ValidateContext>,
+}
+
+impl Contexts {
+    fn new(source: &Source, received: Date) -> Self {
+        let of = |authority: Option<&crate::source::Authority>| ValidateContext {
+            received,
+            source: SourceUnit {
+                authority_code: authority.and_then(|a| some(&a.code)),
+                authority_name: authority.and_then(|a| some(&a.name)),
+                unit_code: some(&source.unit.code),
+                unit_name: some(&source.unit.name),
+            },
+            relayed: None,
+        };
+        let only = match source.authorities.as_slice() {
+            [one] => Some(one),
+            _ => None,
+        };
+        Self { plain: of(only), authorities: source.authorities.iter().map(|a| of(Some(a))).collect() }
+    }
+}
+
+/// Why a record is recalled, as its line says it.
+struct Reason<'a> {
+    reference: Option<&'a str>,
+    reason: &'a str,
+    basis: &'a str,
+    effective: Date,
+}
+
+struct Work<'a> {
+    received: Date,
+    plan: &'a DatasetPlan,
+    around: &'a Surroundings<'a>,
+    lane: Lane,
+    outputs: Vec<Output>,
+    history: Vec<Option<Output>>,
+    findings: Findings,
+    found: Vec<Finding>,
+    key_material: Vec<u8>,
+    put: Vec<RecordId>,
+    recalled: Vec<RecallMade>,
+    reinstated: Vec<RecordId>,
+    origins: Vec<Origin>,
+}
+
+impl<'a> Work<'a> {
+    fn new(plan: &'a DatasetPlan, load: Load, received: Date, around: &'a Surroundings<'a>) -> Self {
+        let output = |r: &crate::plan::RecipientPlan| {
+            Output::new(r.description.encoding, r.kind != RecipientKind::Government)
+        };
+        Self {
+            received,
+            plan,
+            around,
+            lane: load.lane(),
+            outputs: plan.recipients.iter().map(output).collect(),
+            history: plan.recipients.iter().map(|_| None).collect(),
+            findings: Findings::default(),
+            found: Vec::new(),
+            key_material: Vec::new(),
+            put: Vec::new(),
+            recalled: Vec::new(),
+            reinstated: Vec::new(),
+            origins: Vec::new(),
+        }
+    }
+
+    fn put<'r>(&mut self, s: &Submission<'r>, contexts: &'r Contexts, ordinal: u32, raw: RawRecord<'r>) {
+        self.found.clear();
+        let again = (s.source.authorities.len() > 1).then(|| raw.clone());
+        let Some(mut record) = s.schema.schema.validate(raw, &contexts.plain, &mut self.found) else {
+            return self.findings.refuse(ordinal, &self.found);
+        };
+        // Older generations name the authority, not its code: the registered name leads to the code.
+        if record.authority_code().is_none()
+            && let (Some(raw), Some(name)) = (again, record.authority_name())
+            && let Some(at) = s.source.authorities.iter().position(|a| a.name == name)
+        {
+            self.found.clear();
+            match s.schema.schema.validate(raw, &contexts.authorities[at], &mut self.found) {
+                Some(with_code) => record = with_code,
+                None => return self.findings.refuse(ordinal, &self.found),
+            }
+        }
+        let authority = match s.source.authority(record.authority_code(), record.decision_date()) {
+            Ok(a) => a,
+            Err(why) => return self.findings.not_yours(ordinal, why),
+        };
+        let lineage = s.source.lineage_of(authority);
+        let id = self.identify(&record, lineage);
+        if self.around.tombstones.contains(s.dataset.dataset.id(), &id) {
+            return self.findings.recalled(ordinal);
+        }
+        let replaced = record.replaces().map(|r| self.plan.identifier.id(lineage, Naming::Reference(r)));
+        self.findings.accept(ordinal, &self.found);
+        self.release(s.schema, &record, id, ordinal, &[], None);
+        if let Some(old) = replaced.filter(|old| *old != id) {
+            let reason = Reason { reference: None, reason: "replaced", basis: "", effective: s.received };
+            self.recall_everywhere(old, Op::Withdraw, ordinal, None, &reason);
+        }
+    }
+
+    fn identify(&mut self, record: &ValidRecord<'_>, lineage: &str) -> RecordId {
+        match record.reference() {
+            Some(r) => self.plan.identifier.id(lineage, Naming::Reference(r)),
+            None => {
+                self.key_material.clear();
+                record.key_material(&mut self.key_material);
+                self.plan.identifier.id(lineage, Naming::KeyFields(&self.key_material))
+            }
+        }
+    }
+
+    /// Writes the record's line for every recipient. What a policy does not release goes out as a withdrawal of
+    /// its key, so that an older public version does not stand.
+    fn release(
+        &mut self,
+        schema: &SchemaPlan,
+        record: &ValidRecord<'_>,
+        id: RecordId,
+        ordinal: u32,
+        via: &[&str],
+        upstream_rev: Option<u64>,
+    ) {
+        let rev = upstream_rev.unwrap_or_else(|| (self.around.next_rev)());
+        let revoked = record.standing() == Standing::Revoked;
+        let end = record.publication_end().map(days);
+        if revoked {
+            let reason = Reason {
+                reference: record.reference(),
+                reason: "revoked-by-status",
+                basis: "",
+                effective: self.received,
+            };
+            return self.recall_everywhere(id, Op::Withdraw, ordinal, Some(rev), &reason);
+        }
+        self.put.push(id);
+        for (n, route) in schema.routes.iter().enumerate() {
+            let recipient = &self.plan.recipients[n];
+            let key = recipient.keyer.key(&id);
+            let text = key.hex();
+            let out = &mut self.outputs[n];
+            let start = out.line().len();
+            let head = LineHead { op: "put", key: text.as_str(), rev, via, reference: record.reference() };
+            match route.release(record, &head, out.line()) {
+                Release::Released(_) => out.end_line(Op::Put, key, rev, ordinal, end, record.reference()),
+                Release::Withheld(_) => {
+                    out.undo(start);
+                    let head = LineHead { op: "withdraw", reference: None, ..head };
+                    recall_line(&head, Audience::Public, &unsaid(self.received), out.line());
+                    out.end_line(Op::Withdraw, key, rev, ordinal, None, None);
+                }
+                Release::Quarantined(why) => {
+                    out.undo(start);
+                    self.findings.quarantined(ordinal, &recipient.name, &why);
+                }
+            }
+        }
+    }
+
+    fn recall(&mut self, s: &Submission<'_>, contexts: &Contexts, ordinal: u32, raw: RawRecord<'_>) {
+        self.found.clear();
+        let Some(request) = s.schema.schema.validate_recall(raw, &contexts.plain, &mut self.found) else {
+            return self.findings.refuse(ordinal, &self.found);
+        };
+        let lineages: Vec<&str> = match request.authority_code() {
+            None => s.source.lineages(),
+            Some(code) => match s.source.authority(Some(code), None) {
+                Ok(a) => vec![s.source.lineage_of(a)],
+                Err(why) => return self.findings.not_yours(ordinal, why),
+            },
+        };
+        self.findings.accept(ordinal, &self.found);
+        for lineage in lineages {
+            let id = match (request.reference(), request.key_material()) {
+                (Some(r), _) => self.plan.identifier.id(lineage, Naming::Reference(r)),
+                (None, key) => self.plan.identifier.id(lineage, Naming::KeyFields(key.unwrap_or_default())),
+            };
+            let reason = Reason {
+                reference: request.reference(),
+                reason: request.reason(),
+                basis: request.basis(),
+                effective: request.effective(),
+            };
+            self.recall_everywhere(id, s.op, ordinal, None, &reason);
+        }
+    }
+
+    /// Writes a recall to every stream of the dataset; one that never had the record ignores it.
+    fn recall_everywhere(&mut self, id: RecordId, op: Op, ordinal: u32, rev: Option<u64>, reason: &Reason<'_>) {
+        let rev = rev.unwrap_or_else(|| (self.around.next_rev)());
+        let mut keys = Vec::new();
+        for (n, recipient) in self.plan.recipients.iter().enumerate() {
+            let key = recipient.keyer.key(&id);
+            let text = key.hex();
+            let head = LineHead { op: op.name(), key: text.as_str(), rev, via: &[], reference: None };
+            let public = recipient.kind != RecipientKind::Government;
+            let told = if public {
+                unsaid(reason.effective)
+            } else {
+                RecallLine { reason: reason.reason, basis: reason.basis, effective: reason.effective }
+            };
+            let write = |out: &mut Output| {
+                recall_line(&head, Audience::Public, &told, out.line());
+                out.end_line(op, key, rev, ordinal, None, reason.reference);
+            };
+            write(&mut self.outputs[n]);
+            keys.push((recipient.stream(self.lane).clone(), key));
+            let other = match self.lane {
+                Lane::Daily => &recipient.history,
+                Lane::History => &recipient.daily,
+            };
+            if (self.around.stream_in_use)(other) {
+                let out = self.history[n]
+                    .get_or_insert_with(|| Output::new(recipient.description.encoding, public));
+                write(out);
+                keys.push((other.clone(), key));
+            }
+        }
+        match op {
+            Op::Withdraw | Op::Repair => self.recalled.push(RecallMade { id, op, rev, keys }),
+            Op::Reinstate => self.reinstated.push(id),
+            Op::Put | Op::Dispute | Op::Resolve => {}
+        }
+    }
+
+    fn finish(mut self) -> Prepared {
+        let mut outputs = Vec::new();
+        let other = match self.lane {
+            Lane::Daily => Lane::History,
+            Lane::History => Lane::Daily,
+        };
+        let first = self.outputs.into_iter().enumerate().map(|(n, o)| (n, self.lane, o));
+        let second = self.history.into_iter().enumerate().filter_map(|(n, o)| Some((n, other, o?)));
+        for (n, lane, output) in first.chain(second) {
+            let pieces = output.finish();
+            if !pieces.is_empty() {
+                let stream = self.plan.recipients[n].stream(lane).clone();
+                outputs.push(StreamOutput { recipient: n, stream, pieces, origins: self.origins.clone() });
+            }
+        }
+        self.findings.duplicates(&self.put);
+        let (accepted, refused, warned) = self.findings.counts();
+        Prepared {
+            accepted,
+            refused,
+            warned,
+            rejected: self.findings.into_json(),
+            outputs,
+            put: self.put,
+            generation: self.around.tombstones.generation(),
+            recalled: self.recalled,
+            reinstated: self.reinstated,
+        }
+    }
+}
+
+/// What public recipients are told: that, not why.
+fn unsaid(effective: Date) -> RecallLine<'static> {
+    RecallLine { reason: "withdrawn", basis: "", effective }
+}
+
+/// Days since 1970-01-01; earlier days count as the first.
+pub(crate) fn days(d: Date) -> u32 {
+    u32::try_from(d.to_days()).unwrap_or(0)
+}
+
+fn some(s: &str) -> Option<String> {
+    (!s.is_empty()).then(|| s.to_owned())
+}

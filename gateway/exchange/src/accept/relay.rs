@@ -1,0 +1,214 @@
+//! Lines of another node's batch, taken as a source's records are: validated again, entitlement judged again, the
+//! audience only ever narrowed. A line that has already passed this node is refused, so 回流 cannot loop.
+
+use super::{Prepared, Reason, Surroundings, Work, some};
+use crate::event::Origin;
+use crate::names::{Lane, NodeName};
+use crate::op::{Load, Op};
+use crate::plan::{DatasetPlan, SchemaPlan};
+use crate::secrets::{Naming, RecordId, RecordKey};
+use crate::source::Source;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use xinqiao_schemas::{Audience, Caps, Charset, Date, Format, SourceUnit, ValidateContext, decode};
+
+/// The most nodes a line may have passed.
+const VIA_CAP: usize = 8;
+
+/// A line of a batch.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RelayLine<'a> {
+    op: Op,
+    #[serde(borrow)]
+    key: Cow<'a, str>,
+    rev: u64,
+    audience: Option<Audience>,
+    #[serde(borrow, default)]
+    via: Vec<Cow<'a, str>>,
+    #[serde(borrow, default, rename = "ref")]
+    reference: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
+/// The data of a line that recalls.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RecallData<'a> {
+    #[serde(borrow)]
+    reason: Cow<'a, str>,
+    #[serde(borrow)]
+    basis: Cow<'a, str>,
+    #[serde(borrow)]
+    effective: Cow<'a, str>,
+}
+
+/// A verified batch of an upstream node.
+pub struct RelayBatch<'a> {
+    /// The dataset.
+    pub dataset: &'a DatasetPlan,
+    /// The schema its manifest names.
+    pub schema: &'a SchemaPlan,
+    /// The upstream, as a source.
+    pub source: &'a Source,
+    /// The upstream's name as a node.
+    pub upstream: &'a NodeName,
+    /// This node.
+    pub own: &'a NodeName,
+    /// The lane of its stream.
+    pub lane: Lane,
+    /// The digest of its manifest, hexadecimal.
+    pub manifest_digest: &'a str,
+    /// The lines, each with its line feed.
+    pub lines: &'a [u8],
+    /// The business date of receipt.
+    pub received: Date,
+    /// Limits on one record.
+    pub caps: &'a Caps,
+    /// Told of every upstream rev, so that this node's own are later.
+    pub observe_rev: &'a dyn Fn(u64),
+}
+
+/// Judges the lines of a verified batch. Refused lines are found in `rejected` by their number.
+pub fn accept_relayed(batch: RelayBatch<'_>, around: &Surroundings<'_>) -> Prepared {
+    let load = if batch.lane == Lane::History { Load::History } else { Load::Daily };
+    let mut work = Work::new(batch.dataset, load, batch.received, around);
+    work.origins.push(Origin {
+        node: batch.upstream.as_str().to_owned(),
+        manifest_digest: batch.manifest_digest.to_owned(),
+    });
+    let RelayBatch { dataset, schema, source, upstream, own, received, caps, observe_rev, lines, .. } = batch;
+    let step = Step { dataset, schema, source, upstream, own, received, caps };
+    for (n, line) in lines.split_inclusive(|b| *b == b'\n').enumerate() {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let ordinal = u32::try_from(n).unwrap_or(u32::MAX);
+        match serde_json::from_slice::<RelayLine<'_>>(line) {
+            Ok(parsed) => {
+                observe_rev(parsed.rev);
+                step.take(&mut work, ordinal, &parsed);
+            }
+            Err(_) => work.findings.refuse_line(
+                ordinal,
+                "relay.line-malformed",
+                "The line is not of the form this version knows; the upstream node must send it again.",
+                "该行不符合本版本的数据行格式，请上级或来源节点重新发送。",
+            ),
+        }
+    }
+    work.finish()
+}
+
+struct Step<'a> {
+    dataset: &'a DatasetPlan,
+    schema: &'a SchemaPlan,
+    source: &'a Source,
+    upstream: &'a NodeName,
+    own: &'a NodeName,
+    received: Date,
+    caps: &'a Caps,
+}
+
+impl Step<'_> {
+    fn take(&self, work: &mut Work<'_>, ordinal: u32, line: &RelayLine<'_>) {
+        if RecordKey::parse(&line.key).is_none() {
+            return work.findings.refuse_line(
+                ordinal,
+                "relay.key-malformed",
+                "The line's key is not 32 lower-case hexadecimal digits.",
+                "该行的记录键不是 32 位小写十六进制数。",
+            );
+        }
+        let Some(audience) = line.audience else {
+            return work.findings.refuse_line(
+                ordinal,
+                "relay.audience-missing",
+                "The line does not say who may see it (audience); a relayed line without it is refused.",
+                "该行未注明使用范围（audience），转送数据缺少使用范围的一律拒收。",
+            );
+        };
+        if self.own.as_str() == self.upstream.as_str() || line.via.iter().any(|v| v == self.own.as_str()) {
+            return work.findings.refuse_line(
+                ordinal,
+                "relay.loop",
+                "The line has already passed this node; it is not taken again.",
+                "该行已经过本节点，不再重复接收（防止回流循环）。",
+            );
+        }
+        if line.via.len() >= VIA_CAP {
+            return work.findings.refuse_line(
+                ordinal,
+                "relay.too-far",
+                "The line has passed eight nodes already; shorten the way between the nodes.",
+                "该行已经过八个节点，请缩短节点间的转送路径。",
+            );
+        }
+        let lineage = self.upstream.as_str();
+        let id = self.dataset.identifier.id(lineage, Naming::Upstream(&line.key));
+        if line.op != Op::Put {
+            let data: Option<RecallData<'_>> = serde_json::from_str(line.data.get()).ok();
+            let effective = data.as_ref().and_then(|d| Date::parse_accepted(&d.effective).ok());
+            let reason = Reason {
+                reference: line.reference.as_deref(),
+                reason: data.as_ref().map_or("relayed", |d| &d.reason),
+                basis: data.as_ref().map_or("", |d| &d.basis),
+                effective: effective.map_or(self.received, |(d, _)| d),
+            };
+            work.findings.accept(ordinal, &[]);
+            return work.recall_everywhere(id, line.op, ordinal, Some(line.rev), &reason);
+        }
+        if work.around.tombstones.contains(self.dataset.dataset.id(), &id) {
+            return work.findings.recalled(ordinal);
+        }
+        self.put(work, ordinal, line, audience, id);
+    }
+
+    fn put(
+        &self,
+        work: &mut Work<'_>,
+        ordinal: u32,
+        line: &RelayLine<'_>,
+        audience: Audience,
+        id: RecordId,
+    ) {
+        let mut via: Vec<&str> = line.via.iter().map(AsRef::as_ref).collect();
+        via.push(self.upstream.as_str());
+        let context = ValidateContext {
+            received: self.received,
+            source: SourceUnit {
+                unit_code: some(&self.source.unit.code),
+                unit_name: some(&self.source.unit.name),
+                ..SourceUnit::default()
+            },
+            relayed: Some(audience),
+        };
+        let schema = &self.schema.schema;
+        let body = line.data.get().as_bytes();
+        let mut done = false;
+        let outcome = decode(schema, Format::Json, Charset::Utf8, body, self.caps, &mut |_, record| {
+            done = true;
+            let raw = match record {
+                Ok(raw) => raw,
+                Err(found) => return work.findings.refuse(ordinal, &found),
+            };
+            let mut found = Vec::new();
+            let Some(record) = schema.validate(raw, &context, &mut found) else {
+                return work.findings.refuse(ordinal, &found);
+            };
+            if let Err(why) = self.source.authority(record.authority_code(), record.decision_date()) {
+                return work.findings.not_yours(ordinal, why);
+            }
+            work.findings.accept(ordinal, &found);
+            work.release(self.schema, &record, id, ordinal, &via, Some(line.rev));
+        });
+        if outcome.is_err() && !done {
+            work.findings.refuse_line(
+                ordinal,
+                "relay.line-malformed",
+                "The line's data is not an object of the schema the batch names.",
+                "该行的数据不是批次所注明数据标准的对象。",
+            );
+        }
+    }
+}

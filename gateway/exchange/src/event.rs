@@ -1,0 +1,386 @@
+//! What happened, as the journal keeps it. A frame of the journal holds one [`FrameRecord`]; everything the node
+//! knows is the sum of these, applied in order by [`crate::state::State`].
+//!
+//! Items of a frame (payload, tables, manifests, acknowledgements) stand beside the record and are named here by
+//! their number in the frame. No event carries a field of a record.
+
+use crate::names::StreamId;
+use crate::op::Op;
+use serde::{Deserialize, Serialize};
+
+/// The version of the record's own form.
+pub const VERSION: u8 = 1;
+
+/// One commit group.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct FrameRecord {
+    /// The form's version.
+    pub v: u8,
+    /// Epoch the frame was written in.
+    pub epoch: u64,
+    /// Log index of the first entry of the group.
+    pub first_index: u64,
+    /// Entries in the group.
+    pub entries: u32,
+    /// The highest rev drawn so far.
+    pub rev_high: u64,
+    /// The signed checkpoint over the log with this group in it; empty if the group has no entry.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub checkpoint: String,
+    /// What happened.
+    pub events: Vec<Event>,
+}
+
+/// One thing that happened.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(tag = "e", rename_all = "kebab-case")]
+pub enum Event {
+    /// A submission was taken.
+    Submitted(Submitted),
+    /// Lines of one or more submissions for one stream.
+    Chunk(NewChunk),
+    /// A record was recalled.
+    Recalled(Recalled),
+    /// A recalled record may be sent again.
+    Reinstated {
+        /// The dataset.
+        dataset: String,
+        /// The record, 32 hexadecimal digits.
+        id: String,
+    },
+    /// A batch was sealed.
+    Sealed(Sealed),
+    /// A batch's payload was handed out for the first time.
+    Served {
+        /// The stream.
+        stream: StreamId,
+        /// The batch.
+        seq: u64,
+    },
+    /// A recipient answered.
+    Acknowledged(Acknowledged),
+    /// A stream was put on hold, or let go.
+    Held {
+        /// The stream.
+        stream: StreamId,
+        /// On hold?
+        held: bool,
+    },
+    /// A chunk may not leave as it is; it waits for an officer or for the records to be sent again.
+    Withheld {
+        /// The stream.
+        stream: StreamId,
+        /// The chunk.
+        chunk: u64,
+        /// A stable code.
+        reason: String,
+        /// Reports to the sources.
+        #[serde(default)]
+        feedback: Vec<Feedback>,
+    },
+    /// An officer decided about a withheld chunk.
+    Ruled {
+        /// The stream.
+        stream: StreamId,
+        /// The chunk.
+        chunk: u64,
+        /// Let it out as it is (else it is discarded).
+        release: bool,
+    },
+    /// The payload of a batch is gone: retention, or it may no longer be served.
+    Erased {
+        /// The stream.
+        stream: StreamId,
+        /// The batch.
+        seq: u64,
+    },
+    /// Chunks that waited past the maximum age were dropped; a void stands in the stream.
+    Dropped {
+        /// The stream.
+        stream: StreamId,
+        /// The last chunk dropped; all unsealed chunks up to it go.
+        through: u64,
+        /// Reports to the sources.
+        #[serde(default)]
+        feedback: Vec<Feedback>,
+    },
+    /// The payload of a chunk was moved to a younger segment.
+    Moved {
+        /// The stream.
+        stream: StreamId,
+        /// The chunk.
+        chunk: u64,
+        /// Item of this frame that holds it now.
+        item: u16,
+    },
+    /// What the chunks of a stream are made with, from here on.
+    Described {
+        /// The stream.
+        stream: StreamId,
+        /// The description.
+        description: Description,
+    },
+    /// The publication of these records ended; the withdrawals are in this frame's chunks.
+    PublicationEnded {
+        /// The stream.
+        stream: StreamId,
+        /// The days that passed and the keys, as they stood in the schedule.
+        gone: Vec<(u32, String)>,
+    },
+    /// A batch of an upstream node was taken in full.
+    Relayed {
+        /// The upstream's member name.
+        upstream: String,
+        /// Its stream.
+        stream: String,
+        /// The batch.
+        seq: u64,
+        /// Its epoch.
+        epoch: u64,
+        /// The manifest's digest, hexadecimal.
+        digest: String,
+    },
+    /// Pushing a batch was given up, or taken up again.
+    DeadLetter {
+        /// The stream.
+        stream: StreamId,
+        /// Given up?
+        dead: bool,
+    },
+    /// A new epoch begins; sequence numbers start again.
+    Epoch {
+        /// Its number.
+        epoch: u64,
+    },
+}
+
+/// A submission, as the answer to it is rebuilt from.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Submitted {
+    /// Its index in the log: its entry stands in the same frame.
+    pub index: u64,
+    /// Who sent it.
+    pub member: String,
+    /// The dataset.
+    pub dataset: String,
+    /// The operation.
+    pub op: Op,
+    /// Records accepted.
+    pub accepted: u32,
+    /// Records refused.
+    pub refused: u32,
+    /// Records accepted with a doubt.
+    pub warned: u32,
+    /// The salt of its digests, base64.
+    pub salt: String,
+    /// Its findings, the JSON text of an array.
+    pub rejected: String,
+}
+
+/// A chunk: lines for one stream.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct NewChunk {
+    /// The stream.
+    pub stream: StreamId,
+    /// Item with the compressed lines.
+    pub payload: u16,
+    /// Item with the line table.
+    pub table: u16,
+    /// Lines.
+    pub records: u32,
+    /// Lines that recall.
+    pub recalls: u32,
+    /// Bytes before compression, line feeds included.
+    pub raw: u64,
+    /// Bytes of the payload item.
+    pub bytes: u64,
+    /// The earliest publication end in it, in days since 1970-01-01.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earliest_end: Option<u32>,
+    /// When the publication of lines of a public stream ends: day and key.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ends: Vec<(u32, String)>,
+    /// Nodes whose batches the lines came from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub origins: Vec<Origin>,
+}
+
+/// The batch of another node that lines came from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The node.
+    pub node: String,
+    /// The digest of its manifest, hexadecimal.
+    pub manifest_digest: String,
+}
+
+/// A recall, as the node remembers it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Recalled {
+    /// The dataset.
+    pub dataset: String,
+    /// The record, 32 hexadecimal digits.
+    pub id: String,
+    /// How.
+    pub op: Op,
+    /// The recall's rev.
+    pub rev: u64,
+    /// The submission that recalled it.
+    pub index: u64,
+    /// Keys of the record in the streams it was recalled from: unsealed puts of them lose their place.
+    pub keys: Vec<(StreamId, String)>,
+}
+
+/// A sealed batch.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Sealed {
+    /// The stream.
+    pub stream: StreamId,
+    /// Its number.
+    pub seq: u64,
+    /// The digest of the manifest, hexadecimal.
+    pub digest: String,
+    /// Item with the manifest.
+    pub manifest: u16,
+    /// Item with the line table.
+    pub table: u16,
+    /// Where the payload stands, in order.
+    pub parts: Vec<Part>,
+    /// Lines.
+    pub records: u64,
+    /// Payload bytes.
+    pub bytes: u64,
+    /// The digest of the payload, hexadecimal.
+    pub payload_digest: String,
+    /// First chunk taken.
+    pub first_chunk: u64,
+    /// Last chunk taken.
+    pub last_chunk: u64,
+    /// Index of the batch's entry in the log.
+    pub index: u64,
+    /// Pending recalls that have no unsealed line before them any more: chunk and key.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cleared: Vec<(u64, String)>,
+    /// A void: nothing to serve.
+    #[serde(default)]
+    pub void: bool,
+    /// Unix seconds.
+    pub time: i64,
+}
+
+/// A piece of a sealed payload.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Part {
+    /// The payload of a chunk, as it stands.
+    Chunk(u64),
+    /// An item of this frame.
+    Item(u16),
+}
+
+/// A recipient's answer.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Acknowledged {
+    /// The stream.
+    pub stream: StreamId,
+    /// The batch.
+    pub seq: u64,
+    /// The outcome.
+    pub outcome: Outcome,
+    /// The digest of the answer, hexadecimal: the same answer again is no news.
+    pub digest: String,
+    /// Item with the answer as it came.
+    pub answer: u16,
+    /// Rejected lines.
+    pub errors: u32,
+    /// What the sources are told.
+    #[serde(default)]
+    pub feedback: Vec<Feedback>,
+    /// Unix seconds.
+    pub time: i64,
+}
+
+/// How a recipient answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Everything is stored.
+    Accepted,
+    /// Some lines were refused.
+    Partial,
+    /// The batch does not verify or could not be stored: it stays pending.
+    Rejected,
+}
+
+impl Outcome {
+    /// Final answers close the batch.
+    pub fn is_final(self) -> bool {
+        self != Outcome::Rejected
+    }
+}
+
+/// News for a source about one of its records.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Feedback {
+    /// The source.
+    pub member: String,
+    /// The submission's log index.
+    pub submission: u64,
+    /// The record's place in it.
+    pub record: u32,
+    /// The source's own reference.
+    #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// The stream it comes from.
+    pub stream: StreamId,
+    /// The batch, if one was sealed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seq: Option<u64>,
+    /// The recipient's code.
+    pub code: String,
+    /// The recipient's words.
+    pub message: String,
+    /// Unix seconds.
+    pub time: i64,
+}
+
+/// What a stream's chunks are made with: it stands in every manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Description {
+    /// The recipient's schema.
+    pub schema: String,
+    /// Its digest, hexadecimal.
+    pub schema_digest: String,
+    /// The digest over every mapping into it that is in force, hexadecimal.
+    pub mapping_digest: String,
+    /// The policy.
+    pub policy: String,
+    /// Its digest, hexadecimal.
+    pub policy_digest: String,
+    /// How payloads are encoded.
+    pub encoding: Encoding,
+}
+
+/// How a payload is encoded, fixed when its chunks are made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[serde(rename_all = "lowercase")]
+pub enum Encoding {
+    /// `application/zstd`, between nodes.
+    Zstd,
+    /// `application/gzip`, for everyone else.
+    #[default]
+    Gzip,
+    /// `application/x-ndjson`.
+    Identity,
+}
+
+impl Encoding {
+    /// The media type of a payload.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Encoding::Zstd => "application/zstd",
+            Encoding::Gzip => "application/gzip",
+            Encoding::Identity => "application/x-ndjson",
+        }
+    }
+}

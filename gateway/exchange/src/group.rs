@@ -1,0 +1,293 @@
+//! A commit group: many submissions and changes become one frame of the journal, one signature and one sync.
+
+use crate::event::{Description, Event, FrameRecord, NewChunk, Origin, Recalled, Submitted, VERSION};
+use crate::names::StreamId;
+use crate::output::{Lines, PIECE_CAP};
+use crate::payload::compress;
+use crate::plan::hex;
+use crate::accept::Prepared;
+use crate::op::Op;
+use crate::table;
+use std::collections::BTreeMap;
+
+/// What the store is to do with an item.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Kept for the evidence years.
+    Evidence,
+    /// Kept until it is acknowledged and its retention is over.
+    Payload,
+}
+
+/// An item of the frame.
+pub struct Item {
+    /// Its kind.
+    pub kind: Kind,
+    /// What its encryption is bound to: the stream.
+    pub aad: Vec<u8>,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// A submission ready to be committed.
+pub struct Ready {
+    /// What the record path made of it.
+    pub prepared: Prepared,
+    /// The descriptions of the streams it writes, by recipient number of its plan.
+    pub descriptions: Vec<Description>,
+    /// Who sent it.
+    pub member: String,
+    /// The dataset.
+    pub dataset: String,
+    /// The operation.
+    pub op: Op,
+    /// The salt of its digests, base64.
+    pub salt: String,
+    /// Its log entry.
+    pub entry: Vec<u8>,
+    /// Further events that belong to it.
+    pub also: Vec<Event>,
+}
+
+/// A change of state ready to be committed.
+#[derive(Default)]
+pub struct Change {
+    /// Events, naming items by their place in `items`.
+    pub events: Vec<Event>,
+    /// Items.
+    pub items: Vec<Item>,
+    /// Its log entry, if it is one to be audited.
+    pub entry: Option<Vec<u8>>,
+}
+
+/// A frame, but for its checkpoint.
+pub struct Frame {
+    /// The record; `checkpoint` and `rev_high` are still to be filled in.
+    pub record: FrameRecord,
+    /// Items, numbered from zero.
+    pub items: Vec<Item>,
+    /// Log entries, in order.
+    pub entries: Vec<Vec<u8>>,
+}
+
+/// Builds a frame.
+pub struct Group<'a> {
+    record: FrameRecord,
+    items: Vec<Item>,
+    entries: Vec<Vec<u8>>,
+    open: BTreeMap<StreamId, OpenChunk>,
+    described: BTreeMap<StreamId, Description>,
+    current: &'a dyn Fn(&StreamId) -> Option<Description>,
+    recalls: Vec<Event>,
+}
+
+struct OpenChunk {
+    description: Description,
+    payload: Vec<u8>,
+    loose: Vec<u8>,
+    table: Vec<u8>,
+    records: u32,
+    recalls: u32,
+    raw: u64,
+    earliest_end: Option<u32>,
+    ends: Vec<(u32, String)>,
+    origins: Vec<Origin>,
+}
+
+impl<'a> Group<'a> {
+    /// Starts a group whose first log entry will have this index. `current` tells what a stream's chunks are made
+    /// with so far.
+    pub fn new(epoch: u64, first_index: u64, current: &'a dyn Fn(&StreamId) -> Option<Description>) -> Self {
+        Self {
+            record: FrameRecord {
+                v: VERSION,
+                epoch,
+                first_index,
+                entries: 0,
+                rev_high: 0,
+                checkpoint: String::new(),
+                events: Vec::new(),
+            },
+            items: Vec::new(),
+            entries: Vec::new(),
+            open: BTreeMap::new(),
+            described: BTreeMap::new(),
+            current,
+            recalls: Vec::new(),
+        }
+    }
+
+    /// How many items and bytes the frame has so far; the committer stops adding well before the store's limits.
+    pub fn weight(&self) -> (usize, usize) {
+        let open: usize = self.open.values().map(|c| c.payload.len() + c.loose.len() + c.table.len()).sum();
+        let closed: usize = self.items.iter().map(|i| i.bytes.len()).sum();
+        (self.items.len() + 2 * self.open.len(), open + closed)
+    }
+
+    /// Adds a submission; its index in the log is returned.
+    pub fn submission(&mut self, ready: Ready) -> u64 {
+        let index = self.entry(ready.entry);
+        let p = ready.prepared;
+        for output in p.outputs {
+            let description = &ready.descriptions[output.recipient];
+            for piece in output.pieces {
+                let chunk = self.chunk(&output.stream, description, piece.lines.raw_len(), &output.origins);
+                match piece.lines {
+                    Lines::Raw(bytes) => chunk.loose.extend_from_slice(&bytes),
+                    Lines::Packed { bytes, .. } => {
+                        chunk.pack();
+                        chunk.payload.extend_from_slice(&bytes);
+                    }
+                }
+                table::put_group(&mut chunk.table, index, &ready.member, piece.records, &piece.entries);
+                chunk.records += piece.records;
+                chunk.recalls += piece.recalls;
+                chunk.earliest_end = [chunk.earliest_end, piece.earliest_end].into_iter().flatten().min();
+                chunk.ends.extend(piece.ends.into_iter().map(|(day, key)| (day, key.hex().as_str().to_owned())));
+            }
+        }
+        self.record.events.push(Event::Submitted(Submitted {
+            index,
+            member: ready.member,
+            dataset: ready.dataset.clone(),
+            op: ready.op,
+            accepted: p.accepted,
+            refused: p.refused,
+            warned: p.warned,
+            salt: ready.salt,
+            rejected: p.rejected,
+        }));
+        for r in p.recalled {
+            let keys = r.keys.into_iter().map(|(s, k)| (s, k.hex().as_str().to_owned())).collect();
+            self.recalls.push(Event::Recalled(Recalled {
+                dataset: ready.dataset.clone(),
+                id: hex(&r.id.0),
+                op: r.op,
+                rev: r.rev,
+                index,
+                keys,
+            }));
+        }
+        for id in p.reinstated {
+            self.recalls.push(Event::Reinstated { dataset: ready.dataset.clone(), id: hex(&id.0) });
+        }
+        self.recalls.extend(ready.also);
+        index
+    }
+
+    /// Adds a change; the index of its log entry, if it has one.
+    pub fn change(&mut self, change: Change) -> Option<u64> {
+        let index = change.entry.map(|e| self.entry(e));
+        let base = self.items.len() as u16;
+        self.items.extend(change.items);
+        for mut event in change.events {
+            shift(&mut event, base, index);
+            self.record.events.push(event);
+        }
+        index
+    }
+
+    fn entry(&mut self, entry: Vec<u8>) -> u64 {
+        let index = self.record.first_index + self.entries.len() as u64;
+        self.entries.push(entry);
+        index
+    }
+
+    /// The open chunk of a stream, closed first if these lines do not go with it.
+    fn chunk(&mut self, stream: &StreamId, description: &Description, more: u64, origins: &[Origin]) -> &mut OpenChunk {
+        let close = self.open.get(stream).is_some_and(|c| {
+            c.raw + more > 4 * PIECE_CAP as u64
+                || c.payload.len() + c.loose.len() + more as usize / 4 > PIECE_CAP
+                || c.description != *description
+        });
+        if close && let Some(chunk) = self.open.remove(stream) {
+            self.close(stream.clone(), chunk);
+        }
+        let chunk = self.open.entry(stream.clone()).or_insert_with(|| OpenChunk {
+            description: description.clone(),
+            payload: Vec::new(),
+            loose: Vec::new(),
+            table: vec![table::VERSION],
+            records: 0,
+            recalls: 0,
+            raw: 0,
+            earliest_end: None,
+            ends: Vec::new(),
+            origins: Vec::new(),
+        });
+        chunk.raw += more;
+        for o in origins {
+            if !chunk.origins.contains(o) {
+                chunk.origins.push(o.clone());
+            }
+        }
+        chunk
+    }
+
+    fn close(&mut self, stream: StreamId, mut chunk: OpenChunk) {
+        chunk.pack();
+        let known = self.described.get(&stream).cloned().or_else(|| (self.current)(&stream));
+        if known.as_ref() != Some(&chunk.description) {
+            self.described.insert(stream.clone(), chunk.description.clone());
+            let description = chunk.description.clone();
+            self.record.events.push(Event::Described { stream: stream.clone(), description });
+        }
+        let payload = self.items.len() as u16;
+        let aad = stream.as_str().as_bytes().to_vec();
+        let bytes = chunk.payload.len() as u64;
+        self.items.push(Item { kind: Kind::Payload, aad: aad.clone(), bytes: chunk.payload });
+        self.items.push(Item { kind: Kind::Evidence, aad, bytes: chunk.table });
+        self.record.events.push(Event::Chunk(NewChunk {
+            stream,
+            payload,
+            table: payload + 1,
+            records: chunk.records,
+            recalls: chunk.recalls,
+            raw: chunk.raw,
+            bytes,
+            earliest_end: chunk.earliest_end,
+            ends: chunk.ends,
+            origins: chunk.origins,
+        }));
+    }
+
+    /// Closes the group.
+    pub fn finish(mut self) -> Frame {
+        for (stream, chunk) in std::mem::take(&mut self.open) {
+            self.close(stream, chunk);
+        }
+        // After the chunks: a recall counts for every line before it.
+        self.record.events.append(&mut self.recalls);
+        self.record.entries = self.entries.len() as u32;
+        Frame { record: self.record, items: self.items, entries: self.entries }
+    }
+}
+
+impl OpenChunk {
+    fn pack(&mut self) {
+        if !self.loose.is_empty() {
+            let packed = compress(self.description.encoding, &self.loose);
+            self.payload.extend_from_slice(&packed);
+            self.loose.clear();
+        }
+    }
+}
+
+/// Turns the item numbers and the log index of a change into those of the frame.
+fn shift(event: &mut Event, base: u16, index: Option<u64>) {
+    match event {
+        Event::Sealed(s) => {
+            s.manifest += base;
+            s.table += base;
+            for p in &mut s.parts {
+                if let crate::event::Part::Item(i) = p {
+                    *i += base;
+                }
+            }
+            s.index = index.unwrap_or(s.index);
+        }
+        Event::Acknowledged(a) => a.answer += base,
+        Event::Moved { item, .. } => *item += base,
+        _ => {}
+    }
+}

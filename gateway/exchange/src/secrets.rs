@@ -1,0 +1,194 @@
+//! Record identities. A record is known inside the node by one HMAC over its lineage and its own reference or key
+//! fields, and to each recipient by another, so that two recipients cannot join what they hold.
+//!
+//! The secrets behind both never rotate: a recall years later must find the same keys. They are in every backup.
+
+use ring::{hkdf, hmac};
+use std::fmt;
+use zeroize::Zeroizing;
+
+/// The secret all record keys come from.
+pub struct RecordSecret(Zeroizing<[u8; 32]>);
+
+/// Who a record is, inside the node. Never leaves it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RecordId(pub [u8; 16]);
+
+/// How one recipient knows a record: 128 bits, opaque.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RecordKey(pub [u8; 16]);
+
+/// Makes record ids for one dataset.
+pub struct Identifier(hmac::Key);
+
+/// Makes one recipient's keys for one dataset.
+pub struct Keyer(hmac::Key);
+
+/// What names a record within its lineage.
+#[derive(Clone, Copy)]
+pub enum Naming<'a> {
+    /// The source's own reference.
+    Reference(&'a str),
+    /// The normalised key fields, as the schema made them.
+    KeyFields(&'a [u8]),
+    /// The key an upstream node gave it.
+    Upstream(&'a str),
+}
+
+struct Okm;
+impl hkdf::KeyType for Okm {
+    fn len(&self) -> usize {
+        32
+    }
+}
+
+impl RecordSecret {
+    /// Takes the 32 bytes of the secret.
+    pub fn new(bytes: [u8; 32]) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    fn derive(&self, purpose: &str, parts: &[&str]) -> Zeroizing<[u8; 32]> {
+        let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, b"xinqiao record key v1");
+        let mut info = Vec::with_capacity(64);
+        for p in std::iter::once(&purpose).chain(parts) {
+            info.extend_from_slice(&(p.len() as u32).to_be_bytes());
+            info.extend_from_slice(p.as_bytes());
+        }
+        let mut out = Zeroizing::new([0u8; 32]);
+        salt.extract(&*self.0)
+            .expand(&[&info], Okm)
+            .and_then(|okm| okm.fill(&mut *out))
+            .expect("32 bytes is within HKDF's limit");
+        out
+    }
+
+    /// Record ids of a dataset.
+    pub fn identifier(&self, dataset: &str) -> Identifier {
+        Identifier(hmac::Key::new(hmac::HMAC_SHA256, &*self.derive("identity", &[dataset])))
+    }
+
+    /// Keys of a recipient for a dataset.
+    pub fn keyer(&self, recipient: &str, dataset: &str) -> Keyer {
+        Keyer(hmac::Key::new(hmac::HMAC_SHA256, &*self.derive("recipient", &[recipient, dataset])))
+    }
+
+    /// The secret of a recipient's pseudonyms.
+    pub fn pseudonym(&self, recipient: &str) -> Zeroizing<[u8; 32]> {
+        self.derive("pseudonym", &[recipient])
+    }
+
+    /// The secret behind the authenticator in submission ids and idempotency scopes.
+    pub fn ticket(&self) -> hmac::Key {
+        hmac::Key::new(hmac::HMAC_SHA256, &*self.derive("ticket", &[]))
+    }
+}
+
+impl Identifier {
+    /// The id of a record.
+    pub fn id(&self, lineage: &str, naming: Naming<'_>) -> RecordId {
+        let mut mac = hmac::Context::with_key(&self.0);
+        mac.update(&(lineage.len() as u32).to_be_bytes());
+        mac.update(lineage.as_bytes());
+        match naming {
+            Naming::Reference(r) => {
+                mac.update(b"r");
+                mac.update(r.as_bytes());
+            }
+            Naming::KeyFields(k) => {
+                mac.update(b"k");
+                mac.update(k);
+            }
+            Naming::Upstream(k) => {
+                mac.update(b"u");
+                mac.update(k.as_bytes());
+            }
+        }
+        RecordId(first16(mac.sign().as_ref()))
+    }
+}
+
+impl Keyer {
+    /// The recipient's key of a record.
+    pub fn key(&self, id: &RecordId) -> RecordKey {
+        RecordKey(first16(hmac::sign(&self.0, &id.0).as_ref()))
+    }
+}
+
+fn first16(tag: &[u8]) -> [u8; 16] {
+    tag[..16].try_into().expect("HMAC-SHA-256 gives 32 bytes")
+}
+
+impl RecordKey {
+    /// 32 lower-case hexadecimal digits, as lines carry it.
+    pub fn hex(&self) -> KeyText {
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = [0u8; 32];
+        for (i, b) in self.0.iter().enumerate() {
+            text[2 * i] = DIGITS[usize::from(b >> 4)];
+            text[2 * i + 1] = DIGITS[usize::from(b & 15)];
+        }
+        KeyText(text)
+    }
+
+    /// Reads 32 hexadecimal digits.
+    pub fn parse(s: &str) -> Option<Self> {
+        let b = s.as_bytes();
+        if b.len() != 32 || !b.iter().all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(c)) {
+            return None;
+        }
+        let mut out = [0u8; 16];
+        for (i, o) in out.iter_mut().enumerate() {
+            *o = u8::from_str_radix(&s[2 * i..2 * i + 2], 16).ok()?;
+        }
+        Some(Self(out))
+    }
+}
+
+/// A record key in hexadecimal, on the stack.
+pub struct KeyText([u8; 32]);
+
+impl KeyText {
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).expect("hexadecimal digits are ASCII")
+    }
+}
+
+impl fmt::Debug for RecordSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RecordSecret(redacted)")
+    }
+}
+impl fmt::Debug for RecordId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RecordId(redacted)")
+    }
+}
+impl fmt::Debug for RecordKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.hex().as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_differ_by_recipient_dataset_lineage_and_naming() {
+        let secret = RecordSecret::new([7; 32]);
+        let penalty = secret.identifier("administrative-penalty");
+        let a = penalty.id("market", Naming::Reference("x"));
+        assert_ne!(a, penalty.id("market", Naming::KeyFields(b"x")));
+        assert_ne!(a, penalty.id("marketx", Naming::Reference("")));
+        assert_ne!(a, secret.identifier("administrative-licence").id("market", Naming::Reference("x")));
+        let province = secret.keyer("province", "administrative-penalty");
+        let portal = secret.keyer("portal", "administrative-penalty");
+        assert_ne!(province.key(&a), portal.key(&a));
+        assert_eq!(province.key(&a), RecordSecret::new([7; 32]).keyer("province", "administrative-penalty").key(&a));
+        let k = province.key(&a);
+        assert_eq!(RecordKey::parse(k.hex().as_str()), Some(k));
+        assert_eq!(RecordKey::parse("G0"), None);
+    }
+}

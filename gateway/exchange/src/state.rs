@@ -1,0 +1,756 @@
+//! The state of the node as rows, and how an event changes them. The journal is the truth; these rows are what it
+//! adds up to, kept in the queue so that a restart need not read everything again.
+
+use crate::event::{
+    Acknowledged, Description, Event, Feedback, FrameRecord, NewChunk, Origin, Outcome, Part, Recalled, Sealed,
+};
+use crate::names::StreamId;
+use crate::op::Op;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Where an item of the journal stands. The store gives it; here it is only carried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// Segment.
+    pub segment: u64,
+    /// Frame in it.
+    pub frame: u64,
+    /// Item in that.
+    pub item: u16,
+    /// Byte offset in the segment.
+    pub offset: u64,
+    /// Length.
+    pub len: u32,
+}
+
+/// The tables of the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Table {
+    /// One row: [`Meta`].
+    Meta = 1,
+    /// First log index → [`GroupRow`].
+    Group = 2,
+    /// Stream, chunk → [`ChunkRow`].
+    Chunk = 3,
+    /// Stream, seq → [`BatchRow`].
+    Batch = 4,
+    /// Stream, last chunk → seq.
+    BatchOfChunk = 5,
+    /// Stream name → [`StreamRow`].
+    Stream = 6,
+    /// Dataset, record → [`TombstoneRow`].
+    Tombstone = 7,
+    /// Member, number → [`Feedback`].
+    Feedback = 8,
+    /// Stream, chunk at which it entered, key → rev: recalls not sealed yet.
+    PendingRecall = 9,
+    /// Member → next feedback number.
+    FeedbackNext = 10,
+    /// Day, stream, key → rev: when publication ends.
+    Publication = 11,
+    /// Stream, chunk → [`WithheldRow`].
+    Withheld = 12,
+    /// Upstream and its stream → [`RelayRow`].
+    Relay = 13,
+    /// First log index, number in the frame → [`GroupChunkRow`].
+    GroupChunk = 15,
+    /// Stream, key → day: where the record stands in the publication schedule.
+    PublicationOf = 14,
+}
+
+impl Table {
+    /// All tables, in order of number.
+    pub const ALL: [Table; 15] = [
+        Table::Meta,
+        Table::Group,
+        Table::Chunk,
+        Table::Batch,
+        Table::BatchOfChunk,
+        Table::Stream,
+        Table::Tombstone,
+        Table::Feedback,
+        Table::PendingRecall,
+        Table::FeedbackNext,
+        Table::Publication,
+        Table::Withheld,
+        Table::Relay,
+        Table::PublicationOf,
+        Table::GroupChunk,
+    ];
+}
+
+/// Rows written by one frame; later reads of the same frame see them.
+#[derive(Debug, Default)]
+pub struct Rows {
+    /// New value, or nothing for a deleted row.
+    pub changes: BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>,
+}
+
+impl Rows {
+    fn put<T: Serialize>(&mut self, table: Table, key: Vec<u8>, value: &T) {
+        let bytes = serde_json::to_vec(value).expect("rows have string keys and no floats");
+        self.changes.insert((table, key), Some(bytes));
+    }
+    fn delete(&mut self, table: Table, key: Vec<u8>) {
+        self.changes.insert((table, key), None);
+    }
+}
+
+/// What the node as a whole has reached.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Meta {
+    /// Current epoch.
+    pub epoch: u64,
+    /// Highest rev drawn.
+    pub rev_high: u64,
+    /// Entries in the log.
+    pub log_size: u64,
+}
+
+/// A commit group with log entries.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct GroupRow {
+    /// The frame record.
+    pub record: Place,
+    /// Its items, in order, after the record.
+    pub entries: u32,
+}
+
+/// A chunk a commit group made: how its submissions are followed to their batches.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct GroupChunkRow {
+    /// The stream.
+    pub stream: StreamId,
+    /// Its number there.
+    pub chunk: u64,
+    /// The line table.
+    pub table: Place,
+}
+
+/// A chunk not sealed yet.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ChunkRow {
+    /// The compressed lines.
+    pub payload: Place,
+    /// The line table.
+    pub table: Place,
+    /// Lines.
+    pub records: u32,
+    /// Recalls among them.
+    pub recalls: u32,
+    /// Bytes before compression.
+    pub raw: u64,
+    /// What it was made with: the number of a description in [`StreamRow`].
+    pub description: u32,
+    /// Earliest publication end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earliest_end: Option<u32>,
+    /// Upstream batches.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub origins: Vec<Origin>,
+    /// An officer let it out although it would be withheld.
+    #[serde(default)]
+    pub released: bool,
+}
+
+/// A sealed batch.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BatchRow {
+    /// The manifest.
+    pub manifest: Place,
+    /// The line table.
+    pub table: Place,
+    /// The payload, in order.
+    pub parts: Vec<Place>,
+    /// Manifest digest.
+    pub digest: String,
+    /// Payload digest.
+    pub payload_digest: String,
+    /// Lines.
+    pub records: u64,
+    /// Payload bytes.
+    pub bytes: u64,
+    /// First chunk.
+    pub first_chunk: u64,
+    /// Last chunk.
+    pub last_chunk: u64,
+    /// Log index.
+    pub index: u64,
+    /// Sealed at, unix seconds.
+    pub time: i64,
+    /// The payload was handed out.
+    #[serde(default)]
+    pub served: bool,
+    /// A signed void.
+    #[serde(default)]
+    pub void: bool,
+    /// The payload is gone.
+    #[serde(default)]
+    pub erased: bool,
+    /// The latest answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<AnswerRow>,
+    /// How often the batch as a whole was rejected.
+    #[serde(default)]
+    pub rejections: u32,
+}
+
+/// A recipient's answer, as a batch remembers it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AnswerRow {
+    /// Outcome.
+    pub outcome: Outcome,
+    /// Digest of the answer.
+    pub digest: String,
+    /// Where it is kept.
+    pub place: Place,
+    /// Rejected lines.
+    pub errors: u32,
+    /// Unix seconds.
+    pub time: i64,
+}
+
+/// A stream.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq, Eq)]
+pub struct StreamRow {
+    /// Number in keys of other tables.
+    pub id: u32,
+    /// Next chunk's number.
+    pub next_chunk: u64,
+    /// First chunk not sealed.
+    pub first_unsealed: u64,
+    /// Next batch's number.
+    pub next_seq: u64,
+    /// Digest of the last manifest, hexadecimal; empty before the first.
+    pub prev: String,
+    /// Lines waiting to be sealed.
+    pub pending_records: u64,
+    /// Lines sealed.
+    pub sealed_records: u64,
+    /// Lines acknowledged, finally.
+    pub acknowledged_records: u64,
+    /// Lines a recipient refused.
+    pub rejected_records: u64,
+    /// Batches with a final answer.
+    pub acknowledged_batches: u64,
+    /// On hold.
+    #[serde(default)]
+    pub held: bool,
+    /// Pushing was given up.
+    #[serde(default)]
+    pub dead: bool,
+    /// What chunks were made with, by number.
+    pub descriptions: Vec<Description>,
+}
+
+/// A recalled record.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct TombstoneRow {
+    /// How it was recalled.
+    pub op: Op,
+    /// At which rev.
+    pub rev: u64,
+    /// By which submission.
+    pub index: u64,
+}
+
+/// A chunk that may not leave.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct WithheldRow {
+    /// The chunk.
+    pub chunk: ChunkRow,
+    /// Why.
+    pub reason: String,
+}
+
+/// How far an upstream stream was taken.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq, Eq)]
+pub struct RelayRow {
+    /// Epoch.
+    pub epoch: u64,
+    /// Last batch taken.
+    pub seq: u64,
+    /// Its manifest's digest.
+    pub digest: String,
+}
+
+/// The key of a row of a stream.
+pub fn stream_key(id: u32, n: u64) -> Vec<u8> {
+    let mut k = Vec::with_capacity(12);
+    k.extend_from_slice(&id.to_be_bytes());
+    k.extend_from_slice(&n.to_be_bytes());
+    k
+}
+
+/// The key of a chunk of a commit group.
+pub fn group_chunk_key(first_index: u64, n: u16) -> Vec<u8> {
+    let mut k = first_index.to_be_bytes().to_vec();
+    k.extend_from_slice(&n.to_be_bytes());
+    k
+}
+
+/// The key of a feedback row.
+pub fn feedback_key(member: &str, n: u64) -> Vec<u8> {
+    let mut k = Vec::with_capacity(member.len() + 9);
+    k.extend_from_slice(member.as_bytes());
+    k.push(0);
+    k.extend_from_slice(&n.to_be_bytes());
+    k
+}
+
+/// The key of a tombstone.
+pub fn tombstone_key(dataset: &str, id: &[u8]) -> Vec<u8> {
+    let mut k = Vec::with_capacity(dataset.len() + 17);
+    k.extend_from_slice(dataset.as_bytes());
+    k.push(0);
+    k.extend_from_slice(id);
+    k
+}
+
+/// The key of an upstream's stream.
+pub fn relay_key(upstream: &str, stream: &str) -> Vec<u8> {
+    format!("{upstream}\u{0}{stream}").into_bytes()
+}
+
+/// The key of a pending recall.
+pub fn pending_recall_key(id: u32, chunk: u64, key: &[u8]) -> Vec<u8> {
+    let mut k = stream_key(id, chunk);
+    k.extend_from_slice(key);
+    k
+}
+
+/// The key of a publication end.
+pub fn publication_key(day: u32, id: u32, key: &[u8]) -> Vec<u8> {
+    let mut k = Vec::with_capacity(24);
+    k.extend_from_slice(&day.to_be_bytes());
+    k.extend_from_slice(&id.to_be_bytes());
+    k.extend_from_slice(key);
+    k
+}
+
+/// The key of a record's place in the publication schedule.
+pub fn publication_of_key(id: u32, key: &[u8]) -> Vec<u8> {
+    let mut k = id.to_be_bytes().to_vec();
+    k.extend_from_slice(key);
+    k
+}
+
+/// Reads rows that earlier frames wrote.
+pub type Lookup<'a> = dyn FnMut(Table, &[u8]) -> Option<Vec<u8>> + 'a;
+
+/// A row or an event that contradicts the rows before it: the queue is not what the journal adds up to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Contradiction(pub &'static str);
+
+impl std::fmt::Display for Contradiction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the queue contradicts the journal: {}", self.0)
+    }
+}
+impl std::error::Error for Contradiction {}
+
+/// The part of the state that is always in memory: heads of streams and counters.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct State {
+    /// Node-wide counters.
+    pub meta: Meta,
+    /// Heads by stream.
+    pub streams: BTreeMap<StreamId, StreamRow>,
+}
+
+/// Where the frame being applied put things.
+pub struct Applied<'a> {
+    /// The frame record.
+    pub record: Place,
+    /// The items, numbered from zero after the record.
+    pub items: &'a [Place],
+}
+
+impl State {
+    /// Reads the in-memory part back from its rows.
+    pub fn load(meta: Option<&[u8]>, streams: impl Iterator<Item = (Vec<u8>, Vec<u8>)>) -> Option<Self> {
+        let meta = match meta {
+            Some(bytes) => serde_json::from_slice(bytes).ok()?,
+            None => Meta::default(),
+        };
+        let mut state = State { meta, streams: BTreeMap::new() };
+        for (key, value) in streams {
+            let id = StreamId::parse(std::str::from_utf8(&key).ok()?).ok()?;
+            state.streams.insert(id, serde_json::from_slice(&value).ok()?);
+        }
+        Some(state)
+    }
+
+    /// Applies one frame.
+    pub fn apply(
+        &mut self,
+        frame: &FrameRecord,
+        at: &Applied<'_>,
+        rows: &mut Rows,
+        lookup: &mut Lookup<'_>,
+    ) -> Result<(), Contradiction> {
+        if frame.entries > 0 {
+            let row = GroupRow { record: at.record, entries: frame.entries };
+            rows.put(Table::Group, frame.first_index.to_be_bytes().to_vec(), &row);
+        }
+        let mut chunks = 0u16;
+        for event in &frame.events {
+            if let Event::Chunk(c) = event {
+                let row = GroupChunkRow {
+                    stream: c.stream.clone(),
+                    chunk: self.head(&c.stream).next_chunk,
+                    table: item_of(at, c.table)?,
+                };
+                rows.put(Table::GroupChunk, group_chunk_key(frame.first_index, chunks), &row);
+                chunks += 1;
+            }
+            self.event(event, at, rows, lookup)?;
+        }
+        self.meta.rev_high = self.meta.rev_high.max(frame.rev_high);
+        self.meta.log_size = frame.first_index + u64::from(frame.entries);
+        rows.put(Table::Meta, Vec::new(), &self.meta);
+        Ok(())
+    }
+
+    fn event(
+        &mut self,
+        event: &Event,
+        at: &Applied<'_>,
+        rows: &mut Rows,
+        lookup: &mut Lookup<'_>,
+    ) -> Result<(), Contradiction> {
+        match event {
+            Event::Submitted(_) => Ok(()),
+            Event::Chunk(c) => self.chunk(c, at, rows, lookup),
+            Event::Recalled(r) => self.recalled(r, rows),
+            Event::Reinstated { dataset, id } => {
+                rows.delete(Table::Tombstone, tombstone_key(dataset, &unhex(id)?));
+                Ok(())
+            }
+            Event::Sealed(s) => self.sealed(s, at, rows, lookup),
+            Event::Served { stream, seq } => {
+                self.change_batch(stream, *seq, rows, lookup, |b| b.served = true).map(|_| ())
+            }
+            Event::Acknowledged(a) => self.acknowledged(a, at, rows, lookup),
+            Event::Held { stream, held } => {
+                self.head(stream).held = *held;
+                self.save(stream, rows);
+                Ok(())
+            }
+            Event::Withheld { stream, chunk, reason, feedback } => {
+                let id = self.head(stream).id;
+                let row: ChunkRow = read(rows, lookup, Table::Chunk, &stream_key(id, *chunk))?;
+                rows.put(Table::Withheld, stream_key(id, *chunk), &WithheldRow { chunk: row, reason: reason.clone() });
+                tell(feedback, rows, lookup)
+            }
+            Event::Ruled { stream, chunk, release } => self.ruled(stream, *chunk, *release, rows, lookup),
+            Event::Erased { stream, seq } => self
+                .change_batch(stream, *seq, rows, lookup, |b| {
+                    b.erased = true;
+                    b.parts.clear();
+                })
+                .map(|_| ()),
+            Event::Dropped { stream, through, feedback } => {
+                self.drop_chunks(stream, *through, rows, lookup)?;
+                tell(feedback, rows, lookup)
+            }
+            Event::Moved { stream, chunk, item } => {
+                let key = stream_key(self.head(stream).id, *chunk);
+                let mut row: ChunkRow = read(rows, lookup, Table::Chunk, &key)?;
+                row.payload = item_of(at, *item)?;
+                rows.put(Table::Chunk, key, &row);
+                Ok(())
+            }
+            Event::Described { stream, description } => {
+                self.head(stream).descriptions.push(description.clone());
+                self.save(stream, rows);
+                Ok(())
+            }
+            Event::PublicationEnded { stream, gone } => {
+                let id = self.head(stream).id;
+                for (day, key) in gone {
+                    let key = unhex(key)?;
+                    rows.delete(Table::Publication, publication_key(*day, id, &key));
+                    rows.delete(Table::PublicationOf, publication_of_key(id, &key));
+                }
+                Ok(())
+            }
+            Event::Relayed { upstream, stream, seq, epoch, digest } => {
+                let row = RelayRow { epoch: *epoch, seq: *seq, digest: digest.clone() };
+                rows.put(Table::Relay, relay_key(upstream, stream), &row);
+                Ok(())
+            }
+            Event::DeadLetter { stream, dead } => {
+                self.head(stream).dead = *dead;
+                self.save(stream, rows);
+                Ok(())
+            }
+            Event::Epoch { epoch } => {
+                self.meta.epoch = *epoch;
+                for (_, s) in self.streams.iter_mut() {
+                    s.next_seq = 1;
+                    s.prev.clear();
+                }
+                let all: Vec<_> = self.streams.keys().cloned().collect();
+                all.iter().for_each(|s| self.save(s, rows));
+                Ok(())
+            }
+        }
+    }
+
+    /// The head of a stream, made on first use.
+    fn head(&mut self, stream: &StreamId) -> &mut StreamRow {
+        let id = self.streams.len() as u32;
+        self.streams
+            .entry(stream.clone())
+            .or_insert_with(|| StreamRow { id, next_seq: 1, ..StreamRow::default() })
+    }
+
+    fn save(&mut self, stream: &StreamId, rows: &mut Rows) {
+        let head = self.head(stream).clone();
+        rows.put(Table::Stream, stream.as_str().as_bytes().to_vec(), &head);
+    }
+
+    fn chunk(
+        &mut self,
+        c: &NewChunk,
+        at: &Applied<'_>,
+        rows: &mut Rows,
+        lookup: &mut Lookup<'_>,
+    ) -> Result<(), Contradiction> {
+        let (payload, table) = (item_of(at, c.payload)?, item_of(at, c.table)?);
+        let head = self.head(&c.stream);
+        let number = head.next_chunk;
+        head.next_chunk += 1;
+        head.pending_records += u64::from(c.records);
+        let description = head.descriptions.len().checked_sub(1).ok_or(Contradiction("a chunk without description"))?;
+        let key = stream_key(head.id, number);
+        let row = ChunkRow {
+            payload,
+            table,
+            records: c.records,
+            recalls: c.recalls,
+            raw: c.raw,
+            description: description as u32,
+            earliest_end: c.earliest_end,
+            origins: c.origins.clone(),
+            released: false,
+        };
+        rows.put(Table::Chunk, key, &row);
+        self.schedule(c, rows, lookup)?;
+        self.save(&c.stream, rows);
+        Ok(())
+    }
+
+    /// A later put of a record moves the end of its publication.
+    fn schedule(&mut self, c: &NewChunk, rows: &mut Rows, lookup: &mut Lookup<'_>) -> Result<(), Contradiction> {
+        let id = self.head(&c.stream).id;
+        for (day, key) in &c.ends {
+            let key = unhex(key)?;
+            let of = publication_of_key(id, &key);
+            if let Some(old) = fetch(rows, lookup, Table::PublicationOf, &of) {
+                let old: u32 = serde_json::from_slice(&old).map_err(|_| Contradiction("a publication end"))?;
+                rows.delete(Table::Publication, publication_key(old, id, &key));
+            }
+            rows.put(Table::PublicationOf, of, day);
+            rows.put(Table::Publication, publication_key(*day, id, &key), &true);
+        }
+        Ok(())
+    }
+
+    fn recalled(&mut self, r: &Recalled, rows: &mut Rows) -> Result<(), Contradiction> {
+        let row = TombstoneRow { op: r.op, rev: r.rev, index: r.index };
+        rows.put(Table::Tombstone, tombstone_key(&r.dataset, &unhex(&r.id)?), &row);
+        for (stream, key) in &r.keys {
+            let head = self.head(stream);
+            // The recall's own line is in a chunk of this very frame, applied before or after this event: rows up
+            // to the newest chunk are cleared only once everything before the recall is sealed.
+            let at = pending_recall_key(head.id, head.next_chunk, &unhex(key)?);
+            rows.put(Table::PendingRecall, at, &r.rev);
+        }
+        Ok(())
+    }
+
+    fn sealed(
+        &mut self,
+        s: &Sealed,
+        at: &Applied<'_>,
+        rows: &mut Rows,
+        lookup: &mut Lookup<'_>,
+    ) -> Result<(), Contradiction> {
+        let id = self.head(&s.stream).id;
+        let mut parts = Vec::with_capacity(s.parts.len());
+        for p in &s.parts {
+            parts.push(match p {
+                Part::Item(i) => item_of(at, *i)?,
+                Part::Chunk(n) => read::<ChunkRow>(rows, lookup, Table::Chunk, &stream_key(id, *n))?.payload,
+            });
+        }
+        let batch = BatchRow {
+            manifest: item_of(at, s.manifest)?,
+            table: item_of(at, s.table)?,
+            parts,
+            digest: s.digest.clone(),
+            payload_digest: s.payload_digest.clone(),
+            records: s.records,
+            bytes: s.bytes,
+            first_chunk: s.first_chunk,
+            last_chunk: s.last_chunk,
+            index: s.index,
+            time: s.time,
+            served: false,
+            void: s.void,
+            erased: s.void,
+            answer: None,
+            rejections: 0,
+        };
+        rows.put(Table::Batch, stream_key(id, s.seq), &batch);
+        if s.last_chunk >= s.first_chunk && !s.void {
+            rows.put(Table::BatchOfChunk, stream_key(id, s.last_chunk), &s.seq);
+            self.drop_chunks(&s.stream, s.last_chunk, rows, lookup)?;
+        }
+        for (chunk, key) in &s.cleared {
+            rows.delete(Table::PendingRecall, pending_recall_key(id, *chunk, &unhex(key)?));
+        }
+        let head = self.head(&s.stream);
+        if head.next_seq != s.seq {
+            return Err(Contradiction("a batch out of sequence"));
+        }
+        head.next_seq += 1;
+        head.prev = s.digest.clone();
+        head.sealed_records += s.records;
+        self.save(&s.stream, rows);
+        Ok(())
+    }
+
+    /// Forgets unsealed chunks up to one; withheld ones keep their own row.
+    fn drop_chunks(
+        &mut self,
+        stream: &StreamId,
+        through: u64,
+        rows: &mut Rows,
+        lookup: &mut Lookup<'_>,
+    ) -> Result<(), Contradiction> {
+        let head = self.head(stream);
+        let (id, first) = (head.id, head.first_unsealed);
+        let mut gone = 0u64;
+        for n in first..=through {
+            let row: ChunkRow = read(rows, lookup, Table::Chunk, &stream_key(id, n))?;
+            gone += u64::from(row.records);
+            rows.delete(Table::Chunk, stream_key(id, n));
+        }
+        let head = self.head(stream);
+        head.pending_records = head.pending_records.saturating_sub(gone);
+        head.first_unsealed = through + 1;
+        self.save(stream, rows);
+        Ok(())
+    }
+
+    fn acknowledged(
+        &mut self,
+        a: &Acknowledged,
+        at: &Applied<'_>,
+        rows: &mut Rows,
+        lookup: &mut Lookup<'_>,
+    ) -> Result<(), Contradiction> {
+        let place = item_of(at, a.answer)?;
+        let row = AnswerRow {
+            outcome: a.outcome,
+            digest: a.digest.clone(),
+            place,
+            errors: a.errors,
+            time: a.time,
+        };
+        let batch = self.change_batch(&a.stream, a.seq, rows, lookup, |b| {
+            b.rejections += u32::from(!a.outcome.is_final());
+            b.answer = Some(row);
+        })?;
+        let head = self.head(&a.stream);
+        if a.outcome.is_final() {
+            head.acknowledged_batches += 1;
+            head.acknowledged_records += batch.records;
+            head.rejected_records += u64::from(a.errors);
+        }
+        self.save(&a.stream, rows);
+        tell(&a.feedback, rows, lookup)
+    }
+
+    fn ruled(
+        &mut self,
+        stream: &StreamId,
+        chunk: u64,
+        release: bool,
+        rows: &mut Rows,
+        lookup: &mut Lookup<'_>,
+    ) -> Result<(), Contradiction> {
+        let id = self.head(stream).id;
+        let withheld: WithheldRow = read(rows, lookup, Table::Withheld, &stream_key(id, chunk))?;
+        rows.delete(Table::Withheld, stream_key(id, chunk));
+        if release {
+            let head = self.head(stream);
+            let number = head.next_chunk;
+            head.next_chunk += 1;
+            head.pending_records += u64::from(withheld.chunk.records);
+            let row = ChunkRow { released: true, ..withheld.chunk };
+            rows.put(Table::Chunk, stream_key(id, number), &row);
+            self.save(stream, rows);
+        }
+        Ok(())
+    }
+
+    fn change_batch(
+        &mut self,
+        stream: &StreamId,
+        seq: u64,
+        rows: &mut Rows,
+        lookup: &mut Lookup<'_>,
+        change: impl FnOnce(&mut BatchRow),
+    ) -> Result<BatchRow, Contradiction> {
+        let key = stream_key(self.head(stream).id, seq);
+        let mut batch: BatchRow = read(rows, lookup, Table::Batch, &key)?;
+        change(&mut batch);
+        rows.put(Table::Batch, key, &batch);
+        Ok(batch)
+    }
+}
+
+fn tell(feedback: &[Feedback], rows: &mut Rows, lookup: &mut Lookup<'_>) -> Result<(), Contradiction> {
+    for f in feedback {
+        let next_key = f.member.as_bytes().to_vec();
+        let n = match fetch(rows, lookup, Table::FeedbackNext, &next_key) {
+            Some(bytes) => serde_json::from_slice(&bytes).map_err(|_| Contradiction("a feedback counter"))?,
+            None => 1u64,
+        };
+        rows.put(Table::Feedback, feedback_key(&f.member, n), f);
+        rows.put(Table::FeedbackNext, next_key, &(n + 1));
+    }
+    Ok(())
+}
+
+fn fetch(rows: &Rows, lookup: &mut Lookup<'_>, table: Table, key: &[u8]) -> Option<Vec<u8>> {
+    match rows.changes.get(&(table, key.to_vec())) {
+        Some(change) => change.clone(),
+        None => lookup(table, key),
+    }
+}
+
+fn read<T: DeserializeOwned>(
+    rows: &Rows,
+    lookup: &mut Lookup<'_>,
+    table: Table,
+    key: &[u8],
+) -> Result<T, Contradiction> {
+    let bytes = fetch(rows, lookup, table, key).ok_or(Contradiction("a row is missing"))?;
+    serde_json::from_slice(&bytes).map_err(|_| Contradiction("a row cannot be read"))
+}
+
+fn item_of(at: &Applied<'_>, n: u16) -> Result<Place, Contradiction> {
+    at.items.get(usize::from(n)).copied().ok_or(Contradiction("an event names an item its frame has not"))
+}
+
+fn unhex(s: &str) -> Result<[u8; 16], Contradiction> {
+    crate::secrets::RecordKey::parse(s).map(|k| k.0).ok_or(Contradiction("a key is not hexadecimal"))
+}

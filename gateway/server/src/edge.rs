@@ -48,12 +48,21 @@ pub use settings::{Caps, Deadlines};
 
 use listener::Shared;
 
-/// Where each new connection gets its TLS settings: read once per accept, so a swap takes effect at once.
-pub type TlsSource = Arc<dyn Fn() -> Arc<ServerConfig> + Send + Sync>;
+/// TLS settings and the judgement that belongs to them. They change together, so that nobody shakes hands under
+/// one trust and is judged by another.
+#[derive(Clone)]
+pub struct Terms {
+    /// What the handshake presents and demands.
+    pub tls: Arc<ServerConfig>,
+    /// Who the verified chain is.
+    pub identify: Identify,
+}
+
+/// Where each new connection gets its terms: read once per accept, so a swap takes effect at once.
+pub type TermsSource = Arc<dyn Fn() -> Terms + Send + Sync>;
 
 /// Turns a chain the handshake has verified into exactly one member, or says why not.
-pub type Identify =
-    Arc<dyn Fn(&[CertificateDer<'_>]) -> Result<VerifiedMember, ProblemCode> + Send + Sync>;
+pub type Identify = Arc<dyn Fn(&[CertificateDer<'_>]) -> Result<VerifiedMember, ProblemCode> + Send + Sync>;
 
 /// All an edge needs to know.
 #[derive(Clone)]
@@ -62,10 +71,8 @@ pub struct EdgeConfig {
     pub name: &'static str,
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
-    /// TLS settings per accept.
-    pub tls: TlsSource,
-    /// Who is it.
-    pub identify: Identify,
+    /// TLS settings and identification, per accept.
+    pub terms: TermsSource,
     /// How much.
     pub caps: Caps,
     /// How long.
@@ -102,10 +109,7 @@ impl Edge {
     /// The address cannot be bound.
     pub async fn bind(config: EdgeConfig, metrics: Arc<Metrics>) -> io::Result<Self> {
         let listener = TcpListener::bind(config.listen).await?;
-        Ok(Self {
-            listener,
-            shared: Arc::new(Shared::new(config, metrics)),
-        })
+        Ok(Self { listener, shared: Arc::new(Shared::new(config, metrics)) })
     }
 
     /// The bound address.
@@ -119,9 +123,7 @@ impl Edge {
     /// A handle to keep while the edge serves.
     #[must_use]
     pub fn control(&self) -> EdgeControl {
-        EdgeControl {
-            shared: self.shared.clone(),
-        }
+        EdgeControl { shared: self.shared.clone() }
     }
 
     /// Serves until `drain` completes, then finishes what is in flight within the drain deadline.
@@ -138,11 +140,8 @@ impl EdgeControl {
     /// Judges every live connection's certificates again and closes those whose member is no
     /// longer the same: call it after members, trust or revocation changed. Returns how many.
     pub fn recheck(&self) -> usize {
-        self.shared
-            .live()
-            .iter()
-            .filter(|connection| connection.recheck())
-            .count()
+        let identify = (self.shared.config.terms)().identify;
+        self.shared.live().iter().filter(|connection| connection.recheck(&identify)).count()
     }
 
     /// Connections past the handshake.

@@ -51,10 +51,7 @@ impl Metrics {
     #[must_use]
     pub fn new() -> Arc<Self> {
         let families = Metric::ALL.iter().map(|_| RwLock::default()).collect();
-        let metrics = Arc::new(Self {
-            families,
-            on_scrape: Mutex::default(),
-        });
+        let metrics = Arc::new(Self { families, on_scrape: Mutex::default() });
         for metric in Metric::ALL.iter().filter(|m| m.row().labels.is_empty()) {
             metrics.series(*metric, &[]);
         }
@@ -79,33 +76,21 @@ impl Metrics {
     /// A handle to keep on a hot path.
     #[must_use]
     pub fn counter(&self, metric: Metric, labels: &[&str]) -> Counter {
-        assert!(
-            metric.kind() == Kind::Counter,
-            "{} is no counter",
-            metric.name()
-        );
+        assert!(metric.kind() == Kind::Counter, "{} is no counter", metric.name());
         Counter(self.series(metric, labels))
     }
 
     /// A handle to keep on a hot path.
     #[must_use]
     pub fn gauge(&self, metric: Metric, labels: &[&str]) -> Gauge {
-        assert!(
-            metric.kind() == Kind::Gauge,
-            "{} is no gauge",
-            metric.name()
-        );
+        assert!(metric.kind() == Kind::Gauge, "{} is no gauge", metric.name());
         Gauge(self.series(metric, labels))
     }
 
     /// A handle to keep on a hot path.
     #[must_use]
     pub fn histogram(&self, metric: Metric, labels: &[&str]) -> Histogram {
-        assert!(
-            matches!(metric.kind(), Kind::Histogram(_)),
-            "{} is no histogram",
-            metric.name()
-        );
+        assert!(matches!(metric.kind(), Kind::Histogram(_)), "{} is no histogram", metric.name());
         Histogram(self.series(metric, labels))
     }
 
@@ -129,8 +114,7 @@ impl Metrics {
         for metric in Metric::ALL {
             let family = self.families[*metric as usize].read();
             if !family.is_empty() {
-                render_family(&mut out, *metric, &family)
-                    .expect("writing to a String does not fail");
+                render_family(&mut out, *metric, &family).expect("writing to a String does not fail");
             }
         }
         out
@@ -138,12 +122,7 @@ impl Metrics {
 
     fn series(&self, metric: Metric, labels: &[&str]) -> Arc<Series> {
         let row = metric.row();
-        assert!(
-            labels.len() == row.labels.len(),
-            "{} takes the labels {:?}",
-            row.name,
-            row.labels
-        );
+        assert!(labels.len() == row.labels.len(), "{} takes the labels {:?}", row.name, row.labels);
         let key = key(row.labels, labels);
         let family = &self.families[metric as usize];
         if let Some(series) = family.read().get(&key) {
@@ -152,10 +131,7 @@ impl Metrics {
         let mut family = family.write();
         let full = family.len() >= SERIES_MAX && !family.contains_key(&key);
         let key = if full { key_of_others(row.labels) } else { key };
-        family
-            .entry(key)
-            .or_insert_with(|| Arc::new(Series::new(row.kind)))
-            .clone()
+        family.entry(key).or_insert_with(|| Arc::new(Series::new(row.kind))).clone()
     }
 }
 
@@ -195,28 +171,14 @@ impl Histogram {
 
 impl Series {
     fn new(kind: Kind) -> Self {
-        let bounds = if let Kind::Histogram(bounds) = kind {
-            bounds
-        } else {
-            &[]
-        };
-        let buckets = if bounds.is_empty() {
-            0
-        } else {
-            bounds.len() + 1
-        };
-        Self {
-            value: AtomicU64::new(0),
-            buckets: (0..buckets).map(|_| AtomicU64::new(0)).collect(),
-            bounds,
-        }
+        let bounds = if let Kind::Histogram(bounds) = kind { bounds } else { &[] };
+        let buckets = if bounds.is_empty() { 0 } else { bounds.len() + 1 };
+        Self { value: AtomicU64::new(0), buckets: (0..buckets).map(|_| AtomicU64::new(0)).collect(), bounds }
     }
 }
 
 fn add_float(cell: &AtomicU64, by: f64) {
-    let added = cell.fetch_update(Relaxed, Relaxed, |bits| {
-        Some((f64::from_bits(bits) + by).to_bits())
-    });
+    let added = cell.fetch_update(Relaxed, Relaxed, |bits| Some((f64::from_bits(bits) + by).to_bits()));
     debug_assert!(added.is_ok(), "the closure never declines");
 }
 
@@ -257,22 +219,12 @@ fn render_family(
         Kind::Gauge => "gauge",
         Kind::Histogram(_) => "histogram",
     };
-    writeln!(
-        out,
-        "# HELP {} {}\n# TYPE {} {kind}",
-        row.name, row.help, row.name
-    )?;
+    writeln!(out, "# HELP {} {}\n# TYPE {} {kind}", row.name, row.help, row.name)?;
     for (labels, series) in family {
         let value = series.value.load(Relaxed);
         match row.kind {
             Kind::Counter => writeln!(out, "{}{} {value}", row.name, braced(labels))?,
-            Kind::Gauge => writeln!(
-                out,
-                "{}{} {}",
-                row.name,
-                braced(labels),
-                f64::from_bits(value)
-            )?,
+            Kind::Gauge => writeln!(out, "{}{} {}", row.name, braced(labels), f64::from_bits(value))?,
             Kind::Histogram(bounds) => render_histogram(out, row.name, labels, bounds, series)?,
         }
     }
@@ -291,27 +243,17 @@ fn render_histogram(
     for (index, bucket) in series.buckets.iter().enumerate() {
         count += bucket.load(Relaxed);
         match bounds.get(index) {
-            Some(bound) => writeln!(
-                out,
-                "{name}_bucket{{{labels}{comma}le=\"{bound}\"}} {count}"
-            )?,
+            Some(bound) => writeln!(out, "{name}_bucket{{{labels}{comma}le=\"{bound}\"}} {count}")?,
             None => writeln!(out, "{name}_bucket{{{labels}{comma}le=\"+Inf\"}} {count}")?,
         }
     }
     let sum = f64::from_bits(series.value.load(Relaxed));
     let labels = braced(labels);
-    writeln!(
-        out,
-        "{name}_sum{labels} {sum}\n{name}_count{labels} {count}"
-    )
+    writeln!(out, "{name}_sum{labels} {sum}\n{name}_count{labels} {count}")
 }
 
 fn braced(labels: &str) -> String {
-    if labels.is_empty() {
-        String::new()
-    } else {
-        format!("{{{labels}}}")
-    }
+    if labels.is_empty() { String::new() } else { format!("{{{labels}}}") }
 }
 
 #[cfg(test)]
@@ -320,9 +262,7 @@ pub(crate) mod tests {
 
     /// Compares a generated page with `docs/<name>`, or writes it when `XINQIAO_BLESS` is set.
     pub(crate) fn compare_page(name: &str, page: &str) {
-        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../../docs")
-            .join(name);
+        let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs").join(name);
         if std::env::var_os("XINQIAO_BLESS").is_some() {
             std::fs::write(&path, page).unwrap();
         }
@@ -348,14 +288,7 @@ pub(crate) mod tests {
                 Kind::Gauge => "gauge",
                 Kind::Histogram(_) => "histogram",
             };
-            writeln!(
-                page,
-                "| `{}` | {kind} | {} | {} |",
-                row.name,
-                row.labels.join(", "),
-                row.help
-            )
-            .unwrap();
+            writeln!(page, "| `{}` | {kind} | {} | {} |", row.name, row.labels.join(", "), row.help).unwrap();
         }
         compare_page("metrics.md", &page);
     }
@@ -367,15 +300,8 @@ pub(crate) mod tests {
             let name = metric.name();
             assert!(seen.insert(name), "{name} stands twice");
             assert!(name.starts_with("xinqiao_"), "{name}");
-            assert!(
-                name.chars().all(|c| c.is_ascii_lowercase() || c == '_'),
-                "{name}"
-            );
-            assert_eq!(
-                name.ends_with("_total"),
-                metric.kind() == Kind::Counter,
-                "{name}"
-            );
+            assert!(name.chars().all(|c| c.is_ascii_lowercase() || c == '_'), "{name}");
+            assert_eq!(name.ends_with("_total"), metric.kind() == Kind::Counter, "{name}");
         }
     }
 
@@ -413,9 +339,6 @@ pub(crate) mod tests {
         }
         let text = metrics.render();
         assert!(text.contains("xinqiao_http_problems_total{code=\"other\"} 50\n"));
-        assert_eq!(
-            text.matches("xinqiao_http_problems_total{").count(),
-            SERIES_MAX + 1
-        );
+        assert_eq!(text.matches("xinqiao_http_problems_total{").count(), SERIES_MAX + 1);
     }
 }

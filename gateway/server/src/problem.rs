@@ -62,24 +62,13 @@ impl Problem {
     /// The problem with the table's own advice as its detail.
     #[must_use]
     pub fn new(code: ProblemCode) -> Self {
-        Self {
-            code,
-            detail: None,
-            findings: Vec::new(),
-            omitted: 0,
-            retry_after: None,
-            allow: None,
-        }
+        Self { code, detail: None, findings: Vec::new(), omitted: 0, retry_after: None, allow: None }
     }
 
     /// Replaces the advice by a sentence about this very case, in English and Chinese.
     /// It must not hold anything the caller sent.
     #[must_use]
-    pub fn detail(
-        mut self,
-        en: impl Into<Cow<'static, str>>,
-        zh: impl Into<Cow<'static, str>>,
-    ) -> Self {
+    pub fn detail(mut self, en: impl Into<Cow<'static, str>>, zh: impl Into<Cow<'static, str>>) -> Self {
         self.detail = Some(Box::new([en.into(), zh.into()]));
         self
     }
@@ -128,11 +117,7 @@ impl Problem {
             None => advice,
         };
         let retry_after = self.retry_after.or_else(|| {
-            matches!(
-                status,
-                StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE
-            )
-            .then_some(1)
+            matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE).then_some(1)
         });
         let document = Document {
             kind: format!("urn:xinqiao:problem:{}", self.code),
@@ -162,14 +147,8 @@ impl Problem {
         if let Some(methods) = self.allow {
             headers.insert(header::ALLOW, HeaderValue::from_static(methods));
         }
-        if matches!(
-            self.code,
-            ProblemCode::EncodingUnsupported | ProblemCode::EncodingWindow
-        ) {
-            headers.insert(
-                header::ACCEPT_ENCODING,
-                HeaderValue::from_static("gzip, zstd"),
-            );
+        if matches!(self.code, ProblemCode::EncodingUnsupported | ProblemCode::EncodingWindow) {
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd"));
         }
         response
     }
@@ -215,10 +194,7 @@ struct Document<'a> {
     errors_omitted: usize,
 }
 
-#[allow(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde's skip_serializing_if passes a reference"
-)]
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]
 fn is_zero(count: &usize) -> bool {
     *count == 0
 }
@@ -242,17 +218,11 @@ mod tests {
                 }),
                 "{text} is not kebab-case with dots"
             );
-            assert!(
-                code.status().is_client_error() || code.status().is_server_error(),
-                "{text}"
-            );
+            assert!(code.status().is_client_error() || code.status().is_server_error(), "{text}");
             assert_eq!(ProblemCode::parse(text), Some(*code));
             for [en, zh] in [code.title(), code.advice()] {
                 assert!(en.is_ascii() && !en.is_empty(), "{text}: {en}");
-                assert!(
-                    zh.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c)),
-                    "{text}: {zh}"
-                );
+                assert!(zh.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c)), "{text}: {zh}");
             }
         }
     }
@@ -293,10 +263,7 @@ mod tests {
         let response = problem.to_response("00ff");
         assert_eq!(response.status(), 429);
         assert_eq!(response.headers()[header::RETRY_AFTER], "7");
-        assert_eq!(
-            response.headers()[header::CONTENT_TYPE],
-            "application/problem+json; charset=utf-8"
-        );
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json; charset=utf-8");
         let document: serde_json::Value = serde_json::from_slice(response.body()).unwrap();
         assert_eq!(document["code"], "limit.member-rate");
         assert_eq!(document["type"], "urn:xinqiao:problem:limit.member-rate");
@@ -322,20 +289,9 @@ mod tests {
             IdentityError::Unknown { uri: None },
             IdentityError::Ambiguous { members: vec![] },
             IdentityError::Suspended { member: text() },
-            IdentityError::RoleMismatch {
-                member: text(),
-                registered: role,
-                presented: role,
-            },
-            IdentityError::NameMismatch {
-                member: text(),
-                uri: text(),
-            },
-            IdentityError::AnchorMayNotAssert {
-                anchor: text(),
-                trust_domain: text(),
-                role,
-            },
+            IdentityError::RoleMismatch { member: text(), registered: role, presented: role },
+            IdentityError::NameMismatch { member: text(), uri: text() },
+            IdentityError::AnchorMayNotAssert { anchor: text(), trust_domain: text(), role },
         ] {
             let code = ProblemCode::from(&error);
             assert_eq!(code.as_str(), error.code());

@@ -56,11 +56,7 @@ impl BodyCaps {
     /// `wire` bytes as sent, eight times that decompressed, ratio 200.
     #[must_use]
     pub fn of(wire: usize) -> Self {
-        Self {
-            wire,
-            decoded: wire.saturating_mul(8),
-            ratio: 200,
-        }
+        Self { wire, decoded: wire.saturating_mul(8), ratio: 200 }
     }
 }
 
@@ -74,15 +70,7 @@ impl RequestBody {
         let declared = incoming.size_hint().exact();
         let ended = incoming.is_end_stream();
         let encoding = Encoding::of(headers);
-        Self {
-            incoming,
-            encoding,
-            declared,
-            account,
-            connection,
-            received: 0,
-            ended,
-        }
+        Self { incoming, encoding, declared, account, connection, received: 0, ended }
     }
 
     /// The length the sender announced, if it did.
@@ -107,10 +95,9 @@ impl RequestBody {
 
     async fn read_wire(&mut self, cap: usize) -> Result<Body, Problem> {
         let expected = match self.declared {
-            Some(length) => usize::try_from(length)
-                .ok()
-                .filter(|n| *n <= cap)
-                .ok_or(ProblemCode::BodyTooLarge)?,
+            Some(length) => {
+                usize::try_from(length).ok().filter(|n| *n <= cap).ok_or(ProblemCode::BodyTooLarge)?
+            }
             None => 0,
         };
         self.account.would_fit(expected)?;
@@ -120,10 +107,8 @@ impl RequestBody {
         let mut gathered: Vec<u8> = Vec::new();
         while let Some(piece) = self.piece(&mut pace).await? {
             let held = first.len() + gathered.len();
-            let total = held
-                .checked_add(piece.len())
-                .filter(|n| *n <= cap)
-                .ok_or(ProblemCode::BodyTooLarge)?;
+            let total =
+                held.checked_add(piece.len()).filter(|n| *n <= cap).ok_or(ProblemCode::BodyTooLarge)?;
             if held == 0 {
                 let missing = total.saturating_sub(permit.bytes());
                 permit.grow(missing)?;
@@ -138,11 +123,7 @@ impl RequestBody {
             make_room(&mut gathered, total, expected, cap, &mut permit)?;
             gathered.extend_from_slice(&piece);
         }
-        let bytes = if gathered.is_empty() {
-            first
-        } else {
-            Bytes::from(gathered)
-        };
+        let bytes = if gathered.is_empty() { first } else { Bytes::from(gathered) };
         permit.shrink_to(permit.bytes().min(bytes.len().max(STEP).max(expected)));
         Ok(Body { bytes, permit })
     }
@@ -197,9 +178,7 @@ impl Drop for RequestBody {
 
 impl std::fmt::Debug for RequestBody {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RequestBody")
-            .field("declared", &self.declared)
-            .finish_non_exhaustive()
+        f.debug_struct("RequestBody").field("declared", &self.declared).finish_non_exhaustive()
     }
 }
 
@@ -215,12 +194,7 @@ fn make_room(
         return Ok(());
     }
     let most = if expected > 0 { expected } else { cap };
-    let capacity = gathered
-        .capacity()
-        .saturating_mul(2)
-        .max(STEP)
-        .min(most)
-        .max(total);
+    let capacity = gathered.capacity().saturating_mul(2).max(STEP).min(most).max(total);
     permit.grow(capacity.saturating_sub(permit.bytes()))?;
     gathered.reserve_exact(capacity - gathered.len());
     Ok(())

@@ -42,12 +42,7 @@ impl Budget {
     #[must_use]
     pub fn new(total: usize, share: usize) -> Self {
         let used = AtomicUsize::new(0);
-        Self(Arc::new(Node {
-            total,
-            share: share.min(total),
-            used,
-            accounts: Mutex::default(),
-        }))
+        Self(Arc::new(Node { total, share: share.min(total), used, accounts: Mutex::default() }))
     }
 
     /// The account of that name, always the same one. Names are those of verified members or of
@@ -58,10 +53,7 @@ impl Budget {
         if let Some(account) = accounts.get(name) {
             return account.clone();
         }
-        let account = Account(Arc::new(Share {
-            node: self.0.clone(),
-            used: AtomicUsize::new(0),
-        }));
+        let account = Account(Arc::new(Share { node: self.0.clone(), used: AtomicUsize::new(0) }));
         accounts.insert(name.to_owned(), account.clone());
         account
     }
@@ -85,10 +77,7 @@ impl Account {
     /// # Errors
     /// `busy.memory` when the account's share or the node's budget does not hold them.
     pub fn take(&self, bytes: usize) -> Result<Permit, Problem> {
-        let mut permit = Permit {
-            share: self.0.clone(),
-            bytes: 0,
-        };
+        let mut permit = Permit { share: self.0.clone(), bytes: 0 };
         permit.grow(bytes)?;
         Ok(permit)
     }
@@ -104,17 +93,10 @@ impl Account {
     /// # Errors
     /// `busy.memory`, as [`Account::take`].
     pub fn would_fit(&self, bytes: usize) -> Result<(), Problem> {
-        let fits = |used: &AtomicUsize, cap: usize| {
-            used.load(Relaxed)
-                .checked_add(bytes)
-                .is_some_and(|n| n <= cap)
-        };
+        let fits =
+            |used: &AtomicUsize, cap: usize| used.load(Relaxed).checked_add(bytes).is_some_and(|n| n <= cap);
         let node = &self.0.node;
-        if fits(&self.0.used, node.share) && fits(&node.used, node.total) {
-            Ok(())
-        } else {
-            Err(busy())
-        }
+        if fits(&self.0.used, node.share) && fits(&node.used, node.total) { Ok(()) } else { Err(busy()) }
     }
 }
 
@@ -146,10 +128,7 @@ impl Permit {
 
     /// Takes over what `other` holds. Both must be of one account.
     pub fn merge(&mut self, mut other: Permit) {
-        debug_assert!(
-            Arc::ptr_eq(&self.share, &other.share),
-            "permits of two accounts cannot merge"
-        );
+        debug_assert!(Arc::ptr_eq(&self.share, &other.share), "permits of two accounts cannot merge");
         self.bytes += std::mem::take(&mut other.bytes);
     }
 
@@ -173,10 +152,7 @@ impl std::fmt::Debug for Permit {
 }
 
 fn add_below(used: &AtomicUsize, more: usize, cap: usize) -> bool {
-    used.fetch_update(Relaxed, Relaxed, |n| {
-        n.checked_add(more).filter(|sum| *sum <= cap)
-    })
-    .is_ok()
+    used.fetch_update(Relaxed, Relaxed, |n| n.checked_add(more).filter(|sum| *sum <= cap)).is_ok()
 }
 
 fn busy() -> Problem {

@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -24,7 +24,7 @@ use super::listener::Shared;
 use super::roster::Seat;
 use super::service::answer;
 use super::transport::Transport;
-use super::{Exchange, Reply, millis};
+use super::{Exchange, Identify, Reply, millis};
 use crate::metrics::Metric;
 use crate::problem::ProblemCode;
 
@@ -36,6 +36,8 @@ pub(super) struct Connection {
     chain: Vec<CertificateDer<'static>>,
     is_h2: bool,
     born: Instant,
+    /// When the member's certificate ends, on the connection's clock: it must not outlive it.
+    expires: Option<u64>,
     /// Requests in progress, replies not yet taken included.
     open: AtomicU32,
     /// Clocks in milliseconds since `born`, plus one; 0 is "not running".
@@ -65,13 +67,14 @@ enum Verdict {
 pub(super) async fn drive<H, F>(
     stream: TlsStream<TcpStream>,
     peer: SocketAddr,
+    identify: Identify,
     shared: Arc<Shared>,
     handler: H,
 ) where
     H: Fn(Exchange) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Reply> + Send + 'static,
 {
-    let connection = Arc::new(Connection::new(&stream, peer, shared.clone()));
+    let connection = Arc::new(Connection::new(&stream, peer, &identify, shared.clone()));
     let _listed = shared.list(&connection);
     let io = TokioIo::new(Transport::new(stream, connection.clone()));
     let service = service_fn({
@@ -93,10 +96,7 @@ pub(super) async fn drive<H, F>(
         connection.run(http).await;
     } else {
         let mut builder = http1::Builder::new();
-        builder
-            .timer(TokioTimer::new())
-            .header_read_timeout(None)
-            .max_buf_size(caps.header_bytes.max(8192));
+        builder.timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(caps.header_bytes.max(8192));
         if caps.header_count > 100 {
             // Below hyper's own 100 the service counts: naming a number here costs an allocation per request.
             builder.max_headers(caps.header_count);
@@ -106,32 +106,30 @@ pub(super) async fn drive<H, F>(
 }
 
 impl Connection {
-    fn new(stream: &TlsStream<TcpStream>, peer: SocketAddr, shared: Arc<Shared>) -> Self {
+    fn new(
+        stream: &TlsStream<TcpStream>,
+        peer: SocketAddr,
+        identify: &Identify,
+        shared: Arc<Shared>,
+    ) -> Self {
         let tls = stream.get_ref().1;
-        let chain: Vec<_> = tls
-            .peer_certificates()
-            .unwrap_or_default()
-            .iter()
-            .map(|c| c.clone().into_owned())
-            .collect();
-        let identity = (shared.config.identify)(&chain).and_then(|member| {
-            let seat = shared
-                .roster
-                .sit(member.name())
-                .ok_or(ProblemCode::LimitMemberConnections)?;
+        let chain: Vec<_> =
+            tls.peer_certificates().unwrap_or_default().iter().map(|c| c.clone().into_owned()).collect();
+        let identity = identify(&chain).and_then(|member| {
+            let seat = shared.roster.sit(member.name()).ok_or(ProblemCode::LimitMemberConnections)?;
             Ok((member, seat))
         });
         if let Err(ProblemCode::LimitMemberConnections) = identity {
-            shared
-                .metrics
-                .add(Metric::LimitsHit, &["member-connections"], 1);
+            shared.metrics.add(Metric::LimitsHit, &["member-connections"], 1);
         }
+        let expires = identity.as_ref().ok().map(|(member, _)| life_left(member.not_after()));
         Self {
             is_h2: tls.alpn_protocol() == Some(b"h2"),
             shared,
             peer,
             identity,
             chain,
+            expires,
             born: Instant::now(),
             open: AtomicU32::new(0),
             quiet_since: AtomicU64::new(1),
@@ -191,18 +189,14 @@ impl Connection {
 
     /// Finishes what is in flight and takes nothing new.
     pub(super) fn finish(&self) {
-        if self
-            .order
-            .compare_exchange(CARRY_ON, FINISH, Relaxed, Relaxed)
-            .is_ok()
-        {
+        if self.order.compare_exchange(CARRY_ON, FINISH, Relaxed, Relaxed).is_ok() {
             self.wake.notify_one();
         }
     }
 
     /// Identifies the peer again; cuts the connection if the answer is no longer the same.
-    pub(super) fn recheck(&self) -> bool {
-        let same = match ((self.shared.config.identify)(&self.chain), &self.identity) {
+    pub(super) fn recheck(&self, identify: &Identify) -> bool {
+        let same = match (identify(&self.chain), &self.identity) {
             (Ok(now), Ok((then, _))) => now.name() == then.name() && now.role() == then.role(),
             // A refused connection is told so on its next request; that stays true or it reconnects.
             (_, Err(_)) => true,
@@ -217,18 +211,16 @@ impl Connection {
 
     fn judge(&self) -> Verdict {
         let deadlines = &self.shared.config.deadlines;
-        let over = |since: u64, limit: Duration| {
-            since != 0 && self.now().saturating_sub(since) > millis(limit)
-        };
+        let over =
+            |since: u64, limit: Duration| since != 0 && self.now().saturating_sub(since) > millis(limit);
+        if self.expires.is_some_and(|end| self.now() > end) {
+            return Verdict::Finish("certificate-expired");
+        }
         if over(self.lingering_since.load(Relaxed), deadlines.linger) {
             return Verdict::Cut("lingered");
         }
         if over(self.blocked_since.load(Relaxed), deadlines.reply_stall)
-            || self
-                .replies
-                .lock()
-                .iter()
-                .any(|(_, moved)| over(*moved, deadlines.reply_stall))
+            || self.replies.lock().iter().any(|(_, moved)| over(*moved, deadlines.reply_stall))
         {
             return Verdict::Cut("reply-stalled");
         }
@@ -244,9 +236,7 @@ impl Connection {
     }
 
     fn count_closed(&self, reason: &str) {
-        self.shared
-            .metrics
-            .add(Metric::EdgeClosed, &[self.shared.config.name, reason], 1);
+        self.shared.metrics.add(Metric::EdgeClosed, &[self.shared.config.name, reason], 1);
     }
 
     /// Milliseconds since the connection began, plus one.
@@ -315,6 +305,12 @@ impl Connection {
     pub(super) fn is_h2(&self) -> bool {
         self.is_h2
     }
+}
+
+/// Milliseconds from now to `not_after`, in seconds since 1970.
+fn life_left(not_after: u64) -> u64 {
+    let end = UNIX_EPOCH.checked_add(Duration::from_secs(not_after));
+    end.map_or(u64::MAX, |end| end.duration_since(SystemTime::now()).map_or(0, millis))
 }
 
 /// The two connection types of hyper, alike.

@@ -52,11 +52,7 @@ impl Encoding {
         } else {
             return Err(ProblemCode::EncodingUnsupported.into());
         };
-        if values.next().is_some() {
-            Err(ProblemCode::EncodingUnsupported.into())
-        } else {
-            Ok(encoding)
-        }
+        if values.next().is_some() { Err(ProblemCode::EncodingUnsupported.into()) } else { Ok(encoding) }
     }
 }
 
@@ -64,10 +60,7 @@ impl Encoding {
 ///
 /// # Panics
 /// Passes on a panic of `work`.
-pub async fn off_reactor<T: Send + 'static>(
-    bytes: usize,
-    work: impl FnOnce() -> T + Send + 'static,
-) -> T {
+pub async fn off_reactor<T: Send + 'static>(bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> T {
     if bytes <= OFF_REACTOR_BYTES {
         return work();
     }
@@ -106,28 +99,14 @@ struct Decoding {
 }
 
 impl Decoding {
-    fn new(
-        encoding: Encoding,
-        wire: Body,
-        account: &Account,
-        caps: BodyCaps,
-    ) -> Result<Self, Problem> {
+    fn new(encoding: Encoding, wire: Body, account: &Account, caps: BodyCaps) -> Result<Self, Problem> {
         let Body { bytes, permit } = wire;
         if bytes.is_empty() {
             return Err(ProblemCode::EncodingCorrupt.into());
         }
-        let limit = caps
-            .decoded
-            .min(bytes.len().saturating_mul(caps.ratio).max(RATIO_FLOOR));
+        let limit = caps.decoded.min(bytes.len().saturating_mul(caps.ratio).max(RATIO_FLOOR));
         let reader = open(encoding, bytes)?;
-        Ok(Self {
-            reader,
-            plain: Vec::new(),
-            filled: 0,
-            limit,
-            permit: account.take(0)?,
-            _wire: permit,
-        })
+        Ok(Self { reader, plain: Vec::new(), filled: 0, limit, permit: account.take(0)?, _wire: permit })
     }
 
     /// Decodes until the end (`true`) or until `pause` bytes have come out (`false`).
@@ -151,12 +130,7 @@ impl Decoding {
     }
 
     fn make_room(&mut self) -> Result<bool, Problem> {
-        let size = self
-            .plain
-            .len()
-            .saturating_mul(2)
-            .max(16 * 1024)
-            .min(self.limit);
+        let size = self.plain.len().saturating_mul(2).max(16 * 1024).min(self.limit);
         let more = size - self.plain.len();
         if more == 0 {
             return Ok(false);
@@ -173,10 +147,7 @@ impl Decoding {
             self.plain.shrink_to_fit();
         }
         self.permit.shrink_to(self.plain.capacity());
-        Body {
-            bytes: Bytes::from(self.plain),
-            permit: self.permit,
-        }
+        Body { bytes: Bytes::from(self.plain), permit: self.permit }
     }
 }
 
@@ -197,12 +168,7 @@ fn open(encoding: Encoding, bytes: Bytes) -> Result<Box<dyn Read + Send>, Proble
 
 fn why_failed(error: &std::io::Error) -> Problem {
     // zstd names its errors only by text; a test holds this one.
-    let too_wide = error
-        .get_ref()
-        .is_some_and(|inner| inner.to_string().contains("requires too much memory"));
-    Problem::new(if too_wide {
-        ProblemCode::EncodingWindow
-    } else {
-        ProblemCode::EncodingCorrupt
-    })
+    let too_wide =
+        error.get_ref().is_some_and(|inner| inner.to_string().contains("requires too much memory"));
+    Problem::new(if too_wide { ProblemCode::EncodingWindow } else { ProblemCode::EncodingCorrupt })
 }

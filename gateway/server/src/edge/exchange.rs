@@ -64,16 +64,10 @@ impl Traces {
     pub(super) fn new() -> Self {
         use std::hash::{BuildHasher, RandomState};
         let random = || RandomState::new().hash_one(std::process::id());
-        Self {
-            process: random(),
-            next: AtomicU64::new(random() >> 16),
-        }
+        Self { process: random(), next: AtomicU64::new(random() >> 16) }
     }
 
     pub(super) fn next(&self) -> TraceId {
-        TraceId {
-            process: self.process,
-            request: self.next.fetch_add(1, Relaxed),
-        }
+        TraceId { process: self.process, request: self.next.fetch_add(1, Relaxed) }
     }
 }

@@ -25,12 +25,8 @@ pub struct Rates {
     pub node_burst: NonZeroU32,
 }
 
-type PerMember<C> = RateLimiter<
-    Arc<str>,
-    DefaultKeyedStateStore<Arc<str>>,
-    C,
-    NoOpMiddleware<<C as Clock>::Instant>,
->;
+type PerMember<C> =
+    RateLimiter<Arc<str>, DefaultKeyedStateStore<Arc<str>>, C, NoOpMiddleware<<C as Clock>::Instant>>;
 type PerNode<C> = RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<<C as Clock>::Instant>>;
 
 /// The node's rate limiters. Keys are names of verified members.
@@ -102,9 +98,7 @@ impl Default for Rates {
 }
 
 fn refuse(code: ProblemCode, wait: std::time::Duration) -> Problem {
-    let seconds = wait
-        .as_secs()
-        .saturating_add(u64::from(wait.subsec_nanos() > 0));
+    let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
     Problem::new(code).retry_after(u32::try_from(seconds.max(1)).unwrap_or(u32::MAX))
 }
 
@@ -134,17 +128,13 @@ mod tests {
         let passed = (0..1_000).filter(|_| limits.spend(&noisy).is_ok()).count();
         assert_eq!(passed, 5);
         for _ in 0..5 {
-            limits
-                .spend(&quiet)
-                .expect("the node's bucket was not touched by what the member's refused");
+            limits.spend(&quiet).expect("the node's bucket was not touched by what the member's refused");
         }
         let refused = limits.spend(&noisy).unwrap_err();
         assert_eq!(refused.code(), ProblemCode::LimitMemberRate);
         assert_eq!(refused.to_response("").headers()[RETRY_AFTER], "1");
         clock.advance(Duration::from_secs(1));
-        limits
-            .spend(&noisy)
-            .expect("one request a second comes back");
+        limits.spend(&noisy).expect("one request a second comes back");
     }
 
     #[test]

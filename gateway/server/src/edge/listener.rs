@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls;
+use tokio_rustls::rustls::{self, ServerConfig};
 use tokio_rustls::server::TlsStream;
 
 use super::connection::{self, Connection};
@@ -55,11 +55,7 @@ impl Shared {
         let caps = &config.caps;
         Self {
             meters: Meters::new(metrics.clone()),
-            roster: Roster::new(
-                config.budget.clone(),
-                caps.per_member,
-                caps.requests_per_member,
-            ),
+            roster: Roster::new(config.budget.clone(), caps.per_member, caps.requests_per_member),
             drain: Drain::new(),
             traces: Traces::new(),
             addresses: Addresses::new(caps.per_address),
@@ -75,17 +71,12 @@ impl Shared {
     pub(super) fn list(self: &Arc<Self>, connection: &Arc<Connection>) -> Listed {
         let id = self.next.fetch_add(1, Relaxed);
         self.live.lock().insert(id, connection.clone());
-        self.metrics
-            .gauge(Metric::EdgeConnections, &[self.config.name])
-            .add(1.0);
+        self.metrics.gauge(Metric::EdgeConnections, &[self.config.name]).add(1.0);
         // Looked at after listing, so that a drain begun meanwhile is seen by one side or the other.
         if self.drain.begun() {
             connection.finish();
         }
-        Listed {
-            shared: self.clone(),
-            id,
-        }
+        Listed { shared: self.clone(), id }
     }
 
     pub(super) fn live(&self) -> Vec<Arc<Connection>> {
@@ -93,24 +84,19 @@ impl Shared {
     }
 
     fn refuse(&self, reason: &str) {
-        self.metrics
-            .add(Metric::EdgeRefused, &[self.config.name, reason], 1);
+        self.metrics.add(Metric::EdgeRefused, &[self.config.name, reason], 1);
         self.metrics.add(Metric::LimitsHit, &[reason], 1);
     }
 
     fn handshake_failed(&self, reason: &str) {
-        self.metrics
-            .add(Metric::HandshakesFailed, &[self.config.name, reason], 1);
+        self.metrics.add(Metric::HandshakesFailed, &[self.config.name, reason], 1);
     }
 }
 
 impl Drop for Listed {
     fn drop(&mut self) {
         self.shared.live.lock().remove(&self.id);
-        self.shared
-            .metrics
-            .gauge(Metric::EdgeConnections, &[self.shared.config.name])
-            .add(-1.0);
+        self.shared.metrics.gauge(Metric::EdgeConnections, &[self.shared.config.name]).add(-1.0);
     }
 }
 
@@ -124,9 +110,7 @@ where
     H: Fn(Exchange) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Reply> + Send + 'static,
 {
-    let accepted = shared
-        .metrics
-        .counter(Metric::EdgeAccepted, &[shared.config.name]);
+    let accepted = shared.metrics.counter(Metric::EdgeAccepted, &[shared.config.name]);
     let mut connections = JoinSet::new();
     let mut retain = tokio::time::interval(RETAIN_EVERY);
     let mut drain = pin!(drain);
@@ -161,19 +145,12 @@ async fn finish(shared: &Shared, mut connections: JoinSet<()>) -> Drained {
         connection.finish();
     }
     let all_ended = async { while connections.join_next().await.is_some() {} };
-    if tokio::time::timeout(shared.config.deadlines.drain, all_ended)
-        .await
-        .is_ok()
-    {
+    if tokio::time::timeout(shared.config.deadlines.drain, all_ended).await.is_ok() {
         return Drained { aborted: 0 };
     }
     let aborted = connections.len();
     let counted = u64::try_from(aborted).unwrap_or(u64::MAX);
-    shared.metrics.add(
-        Metric::EdgeClosed,
-        &[shared.config.name, "draining"],
-        counted,
-    );
+    shared.metrics.add(Metric::EdgeClosed, &[shared.config.name, "draining"], counted);
     connections.shutdown().await;
     Drained { aborted }
 }
@@ -201,7 +178,8 @@ async fn connect<H, F>(
     H: Fn(Exchange) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Reply> + Send + 'static,
 {
-    let Some(stream) = shake_hands(stream, &shared).await else {
+    let terms = (shared.config.terms)();
+    let Some(stream) = shake_hands(stream, terms.tls, &shared).await else {
         return;
     };
     drop(handshake);
@@ -209,13 +187,17 @@ async fn connect<H, F>(
         shared.refuse("connections");
         return;
     };
-    connection::drive(stream, peer, shared, handler).await;
+    connection::drive(stream, peer, terms.identify, shared, handler).await;
 }
 
-async fn shake_hands(stream: TcpStream, shared: &Shared) -> Option<TlsStream<TcpStream>> {
+async fn shake_hands(
+    stream: TcpStream,
+    tls: Arc<ServerConfig>,
+    shared: &Shared,
+) -> Option<TlsStream<TcpStream>> {
     // Small replies leave at once; a socket that cannot promise it still works.
     let _best_effort = stream.set_nodelay(true);
-    let acceptor = TlsAcceptor::from((shared.config.tls)());
+    let acceptor = TlsAcceptor::from(tls);
     let deadline = shared.config.deadlines.handshake;
     let reason = tokio::select! {
         done = tokio::time::timeout(deadline, acceptor.accept(stream)) => match done {
@@ -231,14 +213,11 @@ async fn shake_hands(stream: TcpStream, shared: &Shared) -> Option<TlsStream<Tcp
 }
 
 fn why_failed(error: &io::Error) -> &'static str {
-    match error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-    {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         Some(rustls::Error::NoCertificatesPresented) => "no-certificate",
-        Some(
-            rustls::Error::InvalidCertificate(_) | rustls::Error::InvalidCertRevocationList(_),
-        ) => "certificate",
+        Some(rustls::Error::InvalidCertificate(_) | rustls::Error::InvalidCertRevocationList(_)) => {
+            "certificate"
+        }
         Some(_) => "protocol",
         None => "closed",
     }
@@ -246,8 +225,5 @@ fn why_failed(error: &io::Error) -> &'static str {
 
 fn is_about_the_peer(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
-    matches!(
-        error.kind(),
-        ConnectionAborted | ConnectionRefused | ConnectionReset
-    )
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }

@@ -70,12 +70,7 @@ impl Check {
     /// A check that passed.
     #[must_use]
     pub fn ok(name: &'static str) -> Self {
-        Self {
-            name,
-            state: State::Ok,
-            advice: String::new(),
-            advice_zh: String::new(),
-        }
+        Self { name, state: State::Ok, advice: String::new(), advice_zh: String::new() }
     }
 }
 
@@ -84,17 +79,9 @@ impl Local {
     ///
     /// # Errors
     /// The address cannot be bound.
-    pub async fn bind(
-        listen: SocketAddr,
-        readiness: Readiness,
-        metrics: Arc<Metrics>,
-    ) -> io::Result<Self> {
+    pub async fn bind(listen: SocketAddr, readiness: Readiness, metrics: Arc<Metrics>) -> io::Result<Self> {
         let listener = TcpListener::bind(listen).await?;
-        Ok(Self {
-            listener,
-            readiness,
-            metrics,
-        })
+        Ok(Self { listener, readiness, metrics })
     }
 
     /// The bound address.
@@ -144,31 +131,17 @@ async fn probe(stream: TcpStream, readiness: Readiness, metrics: Arc<Metrics>) {
     let _ended = tokio::time::timeout(CONNECTION_LIFE, serving).await;
 }
 
-fn answer(
-    request: &Request<Incoming>,
-    readiness: &Readiness,
-    metrics: &Metrics,
-) -> Response<Full<Bytes>> {
+fn answer(request: &Request<Incoming>, readiness: &Readiness, metrics: &Metrics) -> Response<Full<Bytes>> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
-        return respond(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "text/plain; charset=utf-8",
-            "GET only\n".into(),
-        );
+        return respond(StatusCode::METHOD_NOT_ALLOWED, "text/plain; charset=utf-8", "GET only\n".into());
     }
     match request.uri().path() {
         "/healthz" => respond(StatusCode::OK, "text/plain; charset=utf-8", "ok\n".into()),
         "/readyz" => ready(&readiness()),
-        "/metrics" => respond(
-            StatusCode::OK,
-            "text/plain; version=0.0.4; charset=utf-8",
-            metrics.render(),
-        ),
-        _ => respond(
-            StatusCode::NOT_FOUND,
-            "text/plain; charset=utf-8",
-            "/healthz /readyz /metrics\n".into(),
-        ),
+        "/metrics" => respond(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", metrics.render()),
+        _ => {
+            respond(StatusCode::NOT_FOUND, "text/plain; charset=utf-8", "/healthz /readyz /metrics\n".into())
+        }
     }
 }
 
@@ -179,29 +152,16 @@ struct Report<'a> {
 }
 
 fn ready(checks: &[Check]) -> Response<Full<Bytes>> {
-    let worst = checks
-        .iter()
-        .map(|check| check.state)
-        .max()
-        .unwrap_or(State::Ok);
-    let status = if worst == State::Failing {
-        StatusCode::SERVICE_UNAVAILABLE
-    } else {
-        StatusCode::OK
-    };
-    let report = serde_json::to_string(&Report {
-        status: worst,
-        checks,
-    })
-    .expect("a report has only string keys");
+    let worst = checks.iter().map(|check| check.state).max().unwrap_or(State::Ok);
+    let status = if worst == State::Failing { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
+    let report =
+        serde_json::to_string(&Report { status: worst, checks }).expect("a report has only string keys");
     respond(status, "application/json", report)
 }
 
 fn respond(status: StatusCode, media_type: &'static str, body: String) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(Bytes::from(body)));
     *response.status_mut() = status;
-    response
-        .headers_mut()
-        .insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     response
 }

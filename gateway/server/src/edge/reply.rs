@@ -25,10 +25,7 @@ pub struct Reply {
     content: Content,
 }
 
-#[allow(
-    clippy::large_enum_variant,
-    reason = "the large one is the usual one; a box would cost every reply"
-)]
+#[allow(clippy::large_enum_variant, reason = "the large one is the usual one; a box would cost every reply")]
 enum Content {
     Response(Response<ReplyBody>),
     Problem(Problem),
@@ -38,11 +35,7 @@ impl Reply {
     /// A response. `route` is the template of the path, such as `/v1/streams/{stream}/batches`: it goes to log and metrics.
     #[must_use]
     pub fn new(route: &'static str, response: Response<ReplyBody>) -> Self {
-        Self {
-            route,
-            code: None,
-            content: Content::Response(response),
-        }
+        Self { route, code: None, content: Content::Response(response) }
     }
 
     /// A small body of the given media type.
@@ -55,10 +48,7 @@ impl Reply {
     ) -> Self {
         let mut response = Response::new(ReplyBody::from(bytes.into()));
         *response.status_mut() = status;
-        response.headers_mut().insert(
-            header::CONTENT_TYPE,
-            http::HeaderValue::from_static(media_type),
-        );
+        response.headers_mut().insert(header::CONTENT_TYPE, http::HeaderValue::from_static(media_type));
         Self::new(route, response)
     }
 
@@ -66,11 +56,7 @@ impl Reply {
     #[must_use]
     pub fn problem(route: &'static str, problem: impl Into<Problem>) -> Self {
         let problem = problem.into();
-        Self {
-            route,
-            code: Some(problem.code()),
-            content: Content::Problem(problem),
-        }
+        Self { route, code: Some(problem.code()), content: Content::Problem(problem) }
     }
 
     /// Names the code of a response that repeats a problem document byte for byte.
@@ -91,9 +77,7 @@ impl Reply {
     pub(super) fn into_response(self, trace: TraceId) -> Response<ReplyBody> {
         match self.content {
             Content::Response(response) => response,
-            Content::Problem(problem) => {
-                problem.to_response(&trace.to_string()).map(ReplyBody::from)
-            }
+            Content::Problem(problem) => problem.to_response(&trace.to_string()).map(ReplyBody::from),
         }
     }
 }
@@ -107,12 +91,7 @@ pub struct ReplyBody {
 
 enum Source {
     Whole(Bytes),
-    Pieces {
-        pieces: mpsc::Receiver<Option<Bytes>>,
-        rest: Bytes,
-        length: Option<u64>,
-        ended: bool,
-    },
+    Pieces { pieces: mpsc::Receiver<Option<Bytes>>, rest: Bytes, length: Option<u64>, ended: bool },
 }
 
 /// The writing end of a streamed [`ReplyBody`].
@@ -136,20 +115,8 @@ impl ReplyBody {
     #[must_use]
     pub fn streamed(length: Option<u64>) -> (ReplySender, Self) {
         let (sender, pieces) = mpsc::channel(2);
-        let source = Source::Pieces {
-            pieces,
-            rest: Bytes::new(),
-            length,
-            ended: false,
-        };
-        (
-            ReplySender(sender),
-            Self {
-                source,
-                permit: None,
-                ticket: None,
-            },
-        )
+        let source = Source::Pieces { pieces, rest: Bytes::new(), length, ended: false };
+        (ReplySender(sender), Self { source, permit: None, ticket: None })
     }
 
     /// Holds a share of the byte budget until the reply has left.
@@ -170,11 +137,7 @@ impl ReplyBody {
 
 impl From<Bytes> for ReplyBody {
     fn from(bytes: Bytes) -> Self {
-        Self {
-            source: Source::Whole(bytes),
-            permit: None,
-            ticket: None,
-        }
+        Self { source: Source::Whole(bytes), permit: None, ticket: None }
     }
 }
 
@@ -245,10 +208,7 @@ impl Body for ReplyBody {
     fn size_hint(&self) -> SizeHint {
         match &self.source {
             Source::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Source::Pieces {
-                length: Some(length),
-                ..
-            } => SizeHint::with_exact(*length),
+            Source::Pieces { length: Some(length), .. } => SizeHint::with_exact(*length),
             Source::Pieces { length: None, .. } => SizeHint::default(),
         }
     }
@@ -258,12 +218,7 @@ impl Source {
     fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, ReplyCut>>> {
         let (rest, length) = match self {
             Self::Whole(bytes) => (bytes, None),
-            Self::Pieces {
-                pieces,
-                rest,
-                length,
-                ended,
-            } => {
+            Self::Pieces { pieces, rest, length, ended } => {
                 while rest.is_empty() && !*ended {
                     match ready!(pieces.poll_recv(cx)) {
                         Some(Some(bytes)) => *rest = bytes,
@@ -287,12 +242,7 @@ impl Source {
     fn is_at_end(&self) -> bool {
         match self {
             Self::Whole(bytes) => bytes.is_empty(),
-            Self::Pieces {
-                rest,
-                length,
-                ended,
-                ..
-            } => rest.is_empty() && (*ended || *length == Some(0)),
+            Self::Pieces { rest, length, ended, .. } => rest.is_empty() && (*ended || *length == Some(0)),
         }
     }
 }
@@ -307,8 +257,6 @@ impl std::error::Error for ReplyCut {}
 
 impl fmt::Debug for ReplyBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ReplyBody")
-            .field("size", &self.size_hint())
-            .finish_non_exhaustive()
+        f.debug_struct("ReplyBody").field("size", &self.size_hint()).finish_non_exhaustive()
     }
 }

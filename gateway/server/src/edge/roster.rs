@@ -23,10 +23,7 @@ pub(super) struct AddressSlot {
 
 impl Addresses {
     pub(super) fn new(cap: usize) -> Arc<Self> {
-        Arc::new(Self {
-            cap,
-            held: Mutex::default(),
-        })
+        Arc::new(Self { cap, held: Mutex::default() })
     }
 
     pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Option<AddressSlot> {
@@ -37,10 +34,7 @@ impl Addresses {
             return None;
         }
         *count += 1;
-        Some(AddressSlot {
-            addresses: self.clone(),
-            key,
-        })
+        Some(AddressSlot { addresses: self.clone(), key })
     }
 }
 
@@ -76,16 +70,11 @@ pub(super) struct RoomSlot(Arc<Room>);
 
 impl Room {
     pub(super) fn new(cap: usize) -> Arc<Self> {
-        Arc::new(Self {
-            cap,
-            held: AtomicUsize::new(0),
-        })
+        Arc::new(Self { cap, held: AtomicUsize::new(0) })
     }
 
     pub(super) fn take(self: &Arc<Self>) -> Option<RoomSlot> {
-        let taken = self
-            .held
-            .fetch_update(Relaxed, Relaxed, |n| (n < self.cap).then_some(n + 1));
+        let taken = self.held.fetch_update(Relaxed, Relaxed, |n| (n < self.cap).then_some(n + 1));
         taken.ok().map(|_| RoomSlot(self.clone()))
     }
 }
@@ -121,19 +110,13 @@ pub(super) struct Turn(Arc<Place>);
 
 impl Roster {
     pub(super) fn new(budget: Budget, connections: usize, requests: u32) -> Self {
-        Self {
-            budget,
-            connections,
-            requests,
-            members: Mutex::default(),
-        }
+        Self { budget, connections, requests, members: Mutex::default() }
     }
 
     pub(super) fn sit(&self, member: &str) -> Option<Seat> {
         let place = self.place(member);
-        let taken = place.connections.fetch_update(Relaxed, Relaxed, |n| {
-            (n < self.connections).then_some(n + 1)
-        });
+        let taken =
+            place.connections.fetch_update(Relaxed, Relaxed, |n| (n < self.connections).then_some(n + 1));
         taken.ok().map(|_| Seat(place))
     }
 
@@ -158,9 +141,8 @@ impl Roster {
 impl Seat {
     pub(super) fn turn(&self) -> Option<Turn> {
         let place = &self.0;
-        let taken = place.requests.fetch_update(Relaxed, Relaxed, |n| {
-            (n < place.requests_cap).then_some(n + 1)
-        });
+        let taken =
+            place.requests.fetch_update(Relaxed, Relaxed, |n| (n < place.requests_cap).then_some(n + 1));
         taken.ok().map(|_| Turn(place.clone()))
     }
 }
@@ -195,10 +177,7 @@ mod tests {
         let v4 = (take("192.0.2.1"), take("::ffff:192.0.2.1"));
         assert!(v4.0.is_some() && v4.1.is_some() && take("192.0.2.1").is_none());
         drop((v4, second));
-        assert!(
-            addresses.held.lock().is_empty(),
-            "nothing is remembered about those who left"
-        );
+        assert!(addresses.held.lock().is_empty(), "nothing is remembered about those who left");
     }
 
     #[test]

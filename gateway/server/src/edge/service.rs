@@ -23,10 +23,8 @@ use crate::metrics::Metric;
 use crate::problem::{Problem, ProblemCode};
 
 /// Only a pinned front proxy may say who a request is from; here nobody may.
-const IDENTITY_HEADERS: [HeaderName; 2] = [
-    HeaderName::from_static("client-cert"),
-    HeaderName::from_static("client-cert-chain"),
-];
+const IDENTITY_HEADERS: [HeaderName; 2] =
+    [HeaderName::from_static("client-cert"), HeaderName::from_static("client-cert-chain")];
 
 pub(super) async fn answer<H, F>(
     connection: Arc<Connection>,
@@ -43,28 +41,10 @@ where
     let reply = match admit(&connection, &parts) {
         Ok((member, account, turn)) => {
             ticket.turn = Some(turn);
-            let body = RequestBody::new(
-                incoming,
-                &parts.headers,
-                account.clone(),
-                connection.clone(),
-            );
+            let body = RequestBody::new(incoming, &parts.headers, account.clone(), connection.clone());
             let drain = connection.shared.drain.clone();
             let peer = connection.peer;
-            run(
-                &connection,
-                handler,
-                Exchange {
-                    member,
-                    parts,
-                    body,
-                    peer,
-                    trace,
-                    account,
-                    drain,
-                },
-            )
-            .await
+            run(&connection, handler, Exchange { member, parts, body, peer, trace, account, drain }).await
         }
         Err(problem) => {
             if !hyper::body::Body::is_end_stream(&incoming) {
@@ -75,9 +55,7 @@ where
     };
     let mut response = ticket.send(reply);
     if !connection.is_h2() && (connection.identity.is_err() || connection.body_left_unread()) {
-        response
-            .headers_mut()
-            .insert(CONNECTION, HeaderValue::from_static("close"));
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     } else if connection.identity.is_err() {
         connection.finish();
     }
@@ -88,20 +66,14 @@ fn admit(
     connection: &Connection,
     parts: &request::Parts,
 ) -> Result<(VerifiedMember, Account, Turn), Problem> {
-    let (member, seat) = connection
-        .identity
-        .as_ref()
-        .map_err(|code| Problem::new(*code))?;
+    let (member, seat) = connection.identity.as_ref().map_err(|code| Problem::new(*code))?;
     let shared = &connection.shared;
     shared.config.limits.spend(&seat.0.name)?;
     let turn = seat.turn().ok_or(ProblemCode::LimitMemberRequests)?;
     if parts.headers.len() > shared.config.caps.header_count {
         return Err(ProblemCode::HeaderTooMany.into());
     }
-    if IDENTITY_HEADERS
-        .iter()
-        .any(|name| parts.headers.contains_key(name))
-    {
+    if IDENTITY_HEADERS.iter().any(|name| parts.headers.contains_key(name)) {
         return Err(ProblemCode::MemberHeader.into());
     }
     Ok((member.clone(), seat.0.account.clone(), turn))
@@ -114,13 +86,11 @@ where
     F: Future<Output = Reply>,
 {
     let mut work = pin!(async move { handler(exchange).await });
-    let done = poll_fn(
-        |cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
-            Ok(Poll::Pending) => Poll::Pending,
-            Ok(Poll::Ready(reply)) => Poll::Ready(Some(reply)),
-            Err(_panic) => Poll::Ready(None),
-        },
-    );
+    let done = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
+        Ok(Poll::Pending) => Poll::Pending,
+        Ok(Poll::Ready(reply)) => Poll::Ready(Some(reply)),
+        Err(_panic) => Poll::Ready(None),
+    });
     done.await.unwrap_or_else(|| {
         connection.shared.metrics.add(Metric::HttpPanics, &[], 1);
         Reply::problem("", Problem::new(ProblemCode::Internal))

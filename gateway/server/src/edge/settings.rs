@@ -86,11 +86,7 @@ impl Default for Deadlines {
 impl Deadlines {
     /// How often a connection looks at its clocks.
     pub(super) fn tick(&self) -> Duration {
-        let shortest = self
-            .header
-            .min(self.idle)
-            .min(self.reply_stall)
-            .min(self.linger);
+        let shortest = self.header.min(self.idle).min(self.reply_stall).min(self.linger);
         (shortest / 4).max(Duration::from_millis(5))
     }
 }

@@ -75,9 +75,7 @@ impl Drop for Ticket {
         let elapsed = self.began.elapsed();
         meters.sent.add(self.sent);
         if let Some(code) = self.code {
-            meters
-                .metrics
-                .add(Metric::HttpProblems, &[code.as_str()], 1);
+            meters.metrics.add(Metric::HttpProblems, &[code.as_str()], 1);
         }
         if let Some(status) = self.status {
             meters.request(self.route, status, elapsed.as_secs_f64());
@@ -126,9 +124,7 @@ impl Meters {
             time.observe(seconds);
             return;
         }
-        let count = self
-            .metrics
-            .counter(Metric::HttpRequests, &[route, status.as_str()]);
+        let count = self.metrics.counter(Metric::HttpRequests, &[route, status.as_str()]);
         let time = self.metrics.histogram(Metric::HttpRequestSeconds, &[route]);
         count.add(1);
         time.observe(seconds);

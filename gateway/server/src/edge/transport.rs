@@ -23,11 +23,7 @@ pub(super) struct Transport {
 
 impl Transport {
     pub(super) fn new(stream: TlsStream<TcpStream>, connection: Arc<Connection>) -> Self {
-        Self {
-            stream,
-            connection,
-            shut: false,
-        }
+        Self { stream, connection, shut: false }
     }
 
     fn swallow(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -58,11 +54,7 @@ impl AsyncRead for Transport {
 }
 
 impl AsyncWrite for Transport {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.connection.peer_took(polled.is_ready());
         polled
@@ -98,10 +90,6 @@ impl AsyncWrite for Transport {
                 self.connection.linger();
             }
         }
-        if self.connection.body_left_unread() {
-            self.swallow(cx)
-        } else {
-            Poll::Ready(Ok(()))
-        }
+        if self.connection.body_left_unread() { self.swallow(cx) } else { Poll::Ready(Ok(())) }
     }
 }

@@ -20,12 +20,11 @@ pub(super) struct Row {
 }
 
 const SECONDS: &[f64] = &[
-    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
-    5.0, 10.0, 30.0,
+    0.000_1, 0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+    10.0, 30.0,
 ];
-const SIZES: &[f64] = &[
-    1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0, 5_000.0, 10_000.0,
-];
+const SIZES: &[f64] =
+    &[1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0, 5_000.0, 10_000.0];
 
 macro_rules! metrics {
     ($($variant:ident = $name:literal, $kind:expr, [$($label:literal),*], $help:literal;)+) => {
@@ -82,7 +81,7 @@ metrics! {
     EdgeConnections = "xinqiao_edge_connections", Gauge, ["listener"], "Open connections past the handshake.";
     EdgeAccepted = "xinqiao_edge_connections_accepted_total", Counter, ["listener"], "Connections accepted by the socket.";
     EdgeRefused = "xinqiao_edge_connections_refused_total", Counter, ["listener", "reason"], "Connections closed at once: address, handshakes, connections, files.";
-    EdgeClosed = "xinqiao_edge_connections_closed_total", Counter, ["listener", "reason"], "Connections the node closed: idle, header-slow, reply-stalled, identity-changed, draining.";
+    EdgeClosed = "xinqiao_edge_connections_closed_total", Counter, ["listener", "reason"], "Connections the node closed: idle, header-slow, reply-stalled, identity-changed, certificate-expired, lingered, draining.";
     HandshakesFailed = "xinqiao_edge_handshakes_failed_total", Counter, ["listener", "reason"], "TLS handshakes that failed: deadline, no-certificate, certificate, protocol, closed.";
     LimitsHit = "xinqiao_edge_limits_hit_total", Counter, ["limit"], "Requests or connections beyond a limit, by limit.";
     MemoryBudget = "xinqiao_memory_budget_bytes", Gauge, ["state"], "Node-wide byte budget: used, total.";

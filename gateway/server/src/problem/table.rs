@@ -251,10 +251,7 @@ impl ProblemCode {
     /// The code whose text is `code`, for answers that come from elsewhere.
     #[must_use]
     pub fn parse(code: &str) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .copied()
-            .find(|known| known.as_str() == code)
+        Self::ALL.iter().copied().find(|known| known.as_str() == code)
     }
 
     fn row(self) -> &'static Row {

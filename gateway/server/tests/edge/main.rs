@@ -1,0 +1,12 @@
+//! The network edge under raw bytes on real sockets.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bodies;
+mod http2;
+mod lifecycle;
+mod limits;
+mod operators;
+mod peers;
+mod requests;
+mod site;
+mod wire;

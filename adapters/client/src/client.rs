@@ -66,6 +66,9 @@ pub struct BatchEntry {
     pub manifest: Box<RawValue>,
     /// C2SP tlog-proof text.
     pub proof: String,
+    /// The log entry, base64, if it does not follow from the manifest.
+    #[serde(default)]
+    pub entry: Option<String>,
 }
 
 /// Records a recipient rejected.
@@ -193,6 +196,10 @@ impl Client {
             return Err(ClientError::protocol("a tile path of another shape"));
         }
         self.fetch(&format!("/v1/log/{path}"), Duration::ZERO).await
+    }
+
+    pub(crate) fn retry(&self) -> &RetryPolicy {
+        &self.retry
     }
 
     pub(crate) fn transport(&self) -> &Transport {

@@ -6,6 +6,7 @@
 mod client;
 mod error;
 mod profile;
+mod puller;
 mod transport;
 
 pub use client::{
@@ -13,3 +14,6 @@ pub use client::{
 };
 pub use error::{ClientError, Finding, Problem, Unverified};
 pub use profile::Profile;
+pub use puller::{
+    Acknowledged, KeySource, Limits, LineVerdict, Outcome, PullSettings, Pulled, Puller, Review,
+};

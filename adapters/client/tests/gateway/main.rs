@@ -3,4 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
 
 mod calls;
+mod node;
+mod pulling;
 mod server;

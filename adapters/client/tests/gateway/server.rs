@@ -183,7 +183,7 @@ async fn answer(
     };
     seen.lock().unwrap().push(one.clone());
     let reply = handler(&one);
-    let mut response = Response::new(Piece { bytes: Some(reply.body), cut: reply.cut });
+    let mut response = Response::new(Piece { bytes: Some(reply.body), cut: reply.cut, sent: false });
     *response.status_mut() = StatusCode::from_u16(reply.status).unwrap();
     for (name, value) in reply.headers {
         response.headers_mut().insert(name, value.parse().unwrap());
@@ -194,15 +194,22 @@ async fn answer(
 struct Piece {
     bytes: Option<Bytes>,
     cut: bool,
+    /// What there was has been passed on.
+    sent: bool,
 }
 
 impl Body for Piece {
     type Data = Bytes;
     type Error = io::Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
         match self.bytes.take() {
             Some(bytes) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
+            None if self.cut && !self.sent => {
+                self.sent = true;
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
             None if self.cut => Poll::Ready(Some(Err(io::Error::other("cut")))),
             None => Poll::Ready(None),
         }

@@ -1,0 +1,211 @@
+//! Answering for what is stored.
+//!
+//! An answer is final, so it is written down before it is sent, and sent again unchanged after a crash.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+use xinqiao_evidence::Digests;
+use xinqiao_evidence::acknowledgement::{
+    Acknowledged as Batch, Acknowledgement, LineError, MAX_ERRORS, Outcome,
+};
+use xinqiao_evidence::manifest::{SignedManifest, VerifiedManifest};
+use xinqiao_evidence::timestamp::Timestamp;
+
+use super::{Puller, folder, unverified};
+use crate::error::ClientError;
+
+/// Why a recipient does not take a line. The message must not repeat values of the record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LineVerdict {
+    /// The recipient's code, 1 to 64 printable ASCII characters.
+    pub code: String,
+    /// The recipient's words, at most 500 characters.
+    pub message: String,
+}
+
+/// A batch judged line by line but not answered yet.
+#[derive(Debug)]
+pub struct Review {
+    document: Acknowledgement,
+    bytes: Vec<u8>,
+}
+
+/// A batch answered for good.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// Its place in the stream.
+    pub seq: u64,
+    /// The answer.
+    pub outcome: Outcome,
+    /// Lines not taken.
+    pub errors: usize,
+}
+
+impl Review {
+    /// The batch's place in the stream.
+    pub fn seq(&self) -> u64 {
+        self.document.seq
+    }
+
+    /// What would be answered.
+    pub fn outcome(&self) -> Outcome {
+        self.document.outcome
+    }
+
+    /// Lines not taken.
+    pub fn errors(&self) -> &[LineError] {
+        &self.document.errors
+    }
+}
+
+impl Puller {
+    /// Shows every line of the oldest unanswered batch to `judge`: number from 0, and the line without LF.
+    ///
+    /// `None` if everything stored is answered. The payload is verified once more on the way; if this is an error, undo
+    /// what the judge did. Every line refused makes the batch `rejected`, which keeps it pending at the node.
+    pub fn review(
+        &mut self,
+        mut judge: impl FnMut(u64, &[u8]) -> Option<LineVerdict>,
+    ) -> Result<Option<Review>, ClientError> {
+        let Some(state) = &self.state else { return Ok(None) };
+        let seq = state.acknowledged + 1;
+        if seq >= state.chain.next_seq() {
+            return Ok(None);
+        }
+        if let Some(bytes) = self.folder.read(&folder::acknowledgement(seq))? {
+            let place = self.folder.path(&folder::acknowledgement(seq)).display().to_string();
+            let document = Acknowledgement::from_json(&bytes).map_err(|error| unverified(place, &error))?;
+            return Ok(Some(Review { document, bytes }));
+        }
+        let manifest = self.stored_manifest(seq)?;
+        let said = manifest.manifest();
+        let path = self.folder.path(&folder::payload(seq, said.payload.media_type));
+        let mut errors = Vec::new();
+        self.check_stored(&manifest, &path, |record, line| {
+            if let Some(verdict) = judge(record, line) {
+                errors.push(LineError { code: verdict.code, message: verdict.message, record });
+            }
+        })?;
+        let outcome = match errors.len() as u64 {
+            0 => Outcome::Accepted,
+            all if all == said.records => Outcome::Rejected,
+            _ => Outcome::Partial,
+        };
+        Ok(Some(review(&manifest, outcome, errors)?))
+    }
+
+    /// Sends a review's answer.
+    pub async fn confirm(&mut self, review: Review) -> Result<Acknowledged, ClientError> {
+        let Review { document, bytes } = review;
+        self.folder.write(&folder::acknowledgement(document.seq), &bytes)?;
+        self.client.acknowledge(&self.settings.stream, bytes.into()).await?;
+        if let Some(state) = &mut self.state
+            && document.seq == state.acknowledged + 1
+            && document.epoch == state.chain.epoch()
+        {
+            state.acknowledged = document.seq;
+            state.store(&self.folder)?;
+        }
+        Ok(Acknowledged { seq: document.seq, outcome: document.outcome, errors: document.errors.len() })
+    }
+
+    /// Reviews and confirms everything that is stored and not answered yet.
+    pub async fn acknowledge(
+        &mut self,
+        mut judge: impl FnMut(u64, &[u8]) -> Option<LineVerdict>,
+    ) -> Result<Vec<Acknowledged>, ClientError> {
+        let mut done = Vec::new();
+        while let Some(review) = self.review(&mut judge)? {
+            done.push(self.confirm(review).await?);
+        }
+        Ok(done)
+    }
+
+    /// Tells the node that the batch [`Puller::next`] just failed on does not verify, so that it is reissued. Says
+    /// nothing (`false`) if not even its manifest was genuine: then there is nobody to trust with the news.
+    pub async fn report_unusable(&mut self) -> Result<bool, ClientError> {
+        let Some(manifest) = self.unusable.take() else { return Ok(false) };
+        let review = review(&manifest, Outcome::Rejected, Vec::new())?;
+        self.client.acknowledge(&self.settings.stream, review.bytes.into()).await?;
+        Ok(true)
+    }
+
+    fn stored_manifest(&self, seq: u64) -> Result<VerifiedManifest, ClientError> {
+        let name = folder::manifest(seq);
+        let place = self.folder.path(&name);
+        let missing = || ClientError::local(&place, std::io::ErrorKind::NotFound.into());
+        let bytes = self.folder.read(&name)?.ok_or_else(missing)?;
+        SignedManifest::parse(&bytes)
+            .and_then(|signed| signed.verify(self.keys.jwks()))
+            .map_err(|error| unverified(place.display().to_string(), &error))
+    }
+}
+
+fn review(
+    manifest: &VerifiedManifest,
+    outcome: Outcome,
+    mut errors: Vec<LineError>,
+) -> Result<Review, ClientError> {
+    let said = manifest.manifest();
+    errors.truncate(MAX_ERRORS);
+    let document = Acknowledgement {
+        epoch: said.epoch,
+        errors,
+        manifest_digest: Digests::sha256(manifest.digest()),
+        node: said.node.clone(),
+        outcome,
+        seq: said.seq,
+        stream: said.stream.clone(),
+        time: now(),
+    };
+    let batch = Batch {
+        node: &said.node,
+        epoch: said.epoch,
+        stream: &said.stream,
+        seq: said.seq,
+        manifest_digest: manifest.digest(),
+        records: said.records,
+    };
+    document.check_for(&batch).map_err(|error| {
+        use xinqiao_evidence::Explain;
+        ClientError::setting("judge", error.english(), error.chinese())
+    })?;
+    let bytes = document.to_json();
+    Ok(Review { document, bytes })
+}
+
+fn now() -> Timestamp {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    Timestamp::parse(&rfc3339(seconds)).expect("a time in this form")
+}
+
+/// Seconds since 1970 as `2026-11-21T08:00:00Z` (Howard Hinnant's days-to-civil).
+fn rfc3339(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", rest / 3_600, rest / 60 % 60, rest % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rfc3339;
+
+    #[test]
+    fn times_are_written_as_the_calendar_has_them() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_795_248_000, "2026-11-21T08:00:00Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+        ] {
+            assert_eq!(rfc3339(seconds), text);
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The node's public keys, pinned.
+
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+use xinqiao_evidence::keys::Jwks;
+use xinqiao_evidence::tlog::VerifierKey;
+
+use super::folder::write_whole;
+use super::unverified;
+use crate::client::Client;
+use crate::error::ClientError;
+
+/// Where the node's public keys come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum KeySource {
+    /// A JWKS file that came by another way than this connection.
+    File(PathBuf),
+    /// `keys.json` in the directory; if it is not there yet, whatever the gateway says now, kept from then on.
+    TrustOnFirstUse,
+}
+
+pub(super) struct PinnedKeys {
+    jwks: Jwks,
+    /// The log's key in C2SP form, for key sets that name it only so.
+    log: Option<VerifierKey>,
+}
+
+impl PinnedKeys {
+    pub(super) async fn load(source: &KeySource, into: &Path, client: &Client) -> Result<Self, ClientError> {
+        let path = match source {
+            KeySource::File(path) => path.clone(),
+            KeySource::TrustOnFirstUse => into.join("keys.json"),
+        };
+        if *source == KeySource::TrustOnFirstUse && !path.exists() {
+            let said = client.keys().await?;
+            Self::read("keys", &said)?;
+            std::fs::create_dir_all(into).map_err(|error| ClientError::local(into, error))?;
+            write_whole(&path, &said)?;
+        }
+        let bytes = std::fs::read(&path).map_err(|error| ClientError::local(&path, error))?;
+        Self::read(&path.display().to_string(), &bytes)
+    }
+
+    fn read(place: &str, bytes: &[u8]) -> Result<Self, ClientError> {
+        #[derive(Deserialize)]
+        struct Beside {
+            log: Option<String>,
+        }
+        let jwks = Jwks::from_json(bytes).map_err(|error| unverified(place, &error))?;
+        let beside: Beside = serde_json::from_slice(bytes)
+            .map_err(|_| ClientError::setting(place, "the member log is not text", "成员 log 不是文本"))?;
+        let log = match beside.log {
+            Some(text) => Some(text.parse().map_err(|error| unverified(place, &error))?),
+            None => None,
+        };
+        Ok(Self { jwks, log })
+    }
+
+    pub(super) fn jwks(&self) -> &Jwks {
+        &self.jwks
+    }
+
+    /// The keys that may sign for the log of this origin.
+    pub(super) fn of_log(&self, origin: &str) -> Vec<VerifierKey> {
+        let mut keys = self.jwks.log_verifiers(origin);
+        keys.extend(self.log.iter().filter(|key| key.name() == origin).cloned());
+        keys
+    }
+}

@@ -212,7 +212,7 @@ pub struct Limits {
     /// Bytes of a body decompressed.
     pub decoded_bytes: u64,
     /// Records in a submission.
-    pub records: usize,
+    pub records: u32,
     /// Bytes of memory for bodies, decoders, groups and replies together.
     pub memory_bytes: u64,
     /// The share of one member in that, in percent.

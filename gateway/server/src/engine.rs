@@ -7,11 +7,11 @@ mod committer;
 mod entries;
 mod manifests;
 pub mod maintenance;
+pub mod officer;
 mod open;
 mod places;
-pub mod push;
-pub mod relay;
 mod rows;
+pub mod telemetry;
 pub mod seal;
 pub mod secrets;
 pub mod serve;
@@ -22,15 +22,15 @@ pub(crate) use committer::CommitError;
 pub use open::{OpenNodeError, Opened};
 
 use crate::config::Config;
-use crate::metrics::Metrics;
 use clock::Clock;
 use committer::Job;
 use parking_lot::{Mutex, RwLock};
 use ring::hmac;
 use secrets::Secrets;
+use telemetry::Telemetry;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{mpsc, oneshot, watch};
 use xinqiao_exchange::group::Change;
 use xinqiao_exchange::names::{NodeName, StreamId};
@@ -38,8 +38,7 @@ use xinqiao_exchange::plan::{Plan, RecipientPlan};
 use xinqiao_exchange::source::Source;
 use xinqiao_exchange::state::{State, StreamRow};
 use xinqiao_exchange::tombstones::Tombstones;
-use xinqiao_schemas::catalogue::Catalogue;
-use xinqiao_schemas::decode::Caps;
+use xinqiao_schemas::{Caps, Catalogue};
 use xinqiao_store::{LogFiles, Queue, Reader};
 
 /// A running node.
@@ -59,12 +58,12 @@ pub struct Node {
     /// Time.
     pub clock: Clock,
     /// Telemetry.
-    pub metrics: Metrics,
+    pub metrics: Telemetry,
     pub(crate) caps: Caps,
     ticket: hmac::Key,
     reader: Reader,
-    queue: RwLock<Arc<Queue>>,
-    log: RwLock<LogFiles>,
+    queue: RwLock<Queue>,
+    log: LogFiles,
     state: RwLock<State>,
     tombstones: RwLock<Tombstones>,
     revs: AtomicU64,
@@ -72,8 +71,8 @@ pub struct Node {
     inflight: Mutex<HashMap<[u8; 16], watch::Receiver<()>>>,
     sealing: Mutex<HashMap<StreamId, Arc<Mutex<()>>>>,
     news: watch::Sender<u64>,
+    answers: tokio::sync::Mutex<()>,
     trouble: Mutex<Trouble>,
-    last_append_failure: AtomicI64,
     data_dir: xinqiao_store::DataDir,
 }
 
@@ -132,7 +131,7 @@ impl Node {
         self.news.subscribe()
     }
 
-    pub(crate) fn queue(&self) -> Arc<Queue> {
+    pub(crate) fn queue(&self) -> Queue {
         self.queue.read().clone()
     }
 
@@ -174,17 +173,15 @@ impl Node {
     }
 
     fn append_failed(&self, why: CommitError) {
-        self.last_append_failure.store(self.clock.now(), Ordering::Relaxed);
+        self.metrics.commit_failed();
         self.trouble.lock().append = Some(why);
     }
 
-    fn append_succeeded(&self, entries: usize) {
+    fn append_succeeded(&self) {
         let mut trouble = self.trouble.lock();
         if trouble.append.take().is_some() {
             tracing::info!("the journal takes records again");
         }
-        drop(trouble);
-        self.metrics.log_entries(entries as u64);
     }
 
     fn fail(&self, code: &'static str) {

@@ -1,6 +1,10 @@
-//! Placeholder.
+//! The Xinqiao gateway: composition root of the node and its command line.
+//!
+//! [`edge`] is the network, [`engine`] the node, [`api`] the way from one to the other.
 
+pub mod config;
 pub mod edge;
+pub mod engine;
 pub mod logging;
 pub mod metrics;
 pub mod problem;

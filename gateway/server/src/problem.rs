@@ -24,6 +24,8 @@ pub struct Problem {
     code: ProblemCode,
     detail: Option<Box<[Cow<'static, str>; 2]>>,
     findings: Vec<Finding>,
+    /// The findings of the record path, already an array in JSON.
+    records: Option<Box<serde_json::value::RawValue>>,
     omitted: usize,
     retry_after: Option<u32>,
     allow: Option<&'static str>,
@@ -62,7 +64,7 @@ impl Problem {
     /// The problem with the table's own advice as its detail.
     #[must_use]
     pub fn new(code: ProblemCode) -> Self {
-        Self { code, detail: None, findings: Vec::new(), omitted: 0, retry_after: None, allow: None }
+        Self { code, detail: None, findings: Vec::new(), records: None, omitted: 0, retry_after: None, allow: None }
     }
 
     /// Replaces the advice by a sentence about this very case, in English and Chinese.
@@ -83,6 +85,13 @@ impl Problem {
                 self.omitted += 1;
             }
         }
+        self
+    }
+
+    /// Carries the findings of the record path, the JSON text of an array that holds no value of a record.
+    #[must_use]
+    pub fn errors(mut self, array: String) -> Self {
+        self.records = serde_json::value::RawValue::from_string(array).ok();
         self
     }
 
@@ -129,7 +138,10 @@ impl Problem {
             detail_zh: detail[1],
             retry_after,
             trace,
-            errors: &self.findings,
+            errors: match &self.records {
+                Some(raw) => Errors::Records(raw),
+                None => Errors::Found(&self.findings),
+            },
             errors_omitted: self.omitted,
         };
         let body = serde_json::to_vec(&document).expect("a problem document has only string keys");
@@ -188,10 +200,24 @@ struct Document<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     retry_after: Option<u32>,
     trace: &'a str,
-    #[serde(skip_serializing_if = "<[Finding]>::is_empty")]
-    errors: &'a [Finding],
+    #[serde(skip_serializing_if = "Errors::is_empty")]
+    errors: Errors<'a>,
     #[serde(skip_serializing_if = "is_zero")]
     errors_omitted: usize,
+}
+
+/// `errors[]`, from whichever side found them.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Errors<'a> {
+    Found(&'a [Finding]),
+    Records(&'a serde_json::value::RawValue),
+}
+
+impl Errors<'_> {
+    fn is_empty(&self) -> bool {
+        matches!(self, Errors::Found([]))
+    }
 }
 
 #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if passes a reference")]

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
-use xinqiao_schemas::date::Date;
+use xinqiao_schemas::Date;
 
 /// The wall clock, with a memory of the latest moment seen.
 #[derive(Default)]
@@ -29,7 +29,7 @@ impl Clock {
 
     /// Today, +08:00 whatever the host says.
     pub fn business_date(&self) -> Date {
-        Date::business_date(self.now())
+        Date::business_day(self.now())
     }
 }
 

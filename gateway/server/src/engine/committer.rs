@@ -114,6 +114,8 @@ pub(super) struct Committer {
     pub(super) journal: Journal,
     pub(super) frontier: Frontier,
     pub(super) jobs: mpsc::UnboundedReceiver<Job>,
+    /// The newest checkpoint and its size.
+    pub(super) latest: Option<(u64, String)>,
 }
 
 /// What waits for the frame to be durable.
@@ -140,7 +142,7 @@ impl Committer {
                     self.checkpoint();
                     self.node.metrics_stopping();
                     if let Err(e) = self.journal.close() {
-                        tracing::error!(code = e.explain().code, "journal did not close cleanly");
+                        tracing::error!(kind = ?e.kind(), "the journal did not close cleanly; the next start reads it again");
                     }
                     let _ = reply.send(());
                     return;
@@ -239,12 +241,13 @@ impl Committer {
                 return;
             }
         };
-        node.append_succeeded(entries.len());
+        node.append_succeeded();
         self.durable(&record, &placed, &entries);
         let first = record.first_index;
         let checkpoint = record.checkpoint;
         if let Some(p) = &proofs {
             self.frontier = p.frontier().clone();
+            self.latest = Some((p.size(), checkpoint.clone()));
         }
         let group = Arc::new(CommittedGroup { proofs, checkpoint });
         for w in waiting {
@@ -292,7 +295,7 @@ impl Committer {
 
     /// The frame is durable: make it count.
     fn durable(&mut self, record: &FrameRecord, placed: &xinqiao_store::Appended, entries: &[Vec<u8>]) {
-        let node = &self.node;
+        let node = &self.node.clone();
         remember_recalls(node, record);
         let places: Vec<Place> = placed.items.iter().map(|i| place(*i)).collect();
         let applied = Applied { record: places[0], items: &places[1..] };
@@ -300,7 +303,7 @@ impl Committer {
             self.queue_lost(fault);
         }
         let refs: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
-        if let Err(e) = node.log.write().append(record.first_index, &refs) {
+        if let Err(e) = node.log.append(record.first_index, &refs) {
             node.log_fault(&e);
         }
     }
@@ -317,11 +320,12 @@ impl Committer {
     /// Log files first: what the queue says is applied must never be ahead of them by more than the journal holds.
     fn checkpoint(&mut self) {
         let node = &self.node;
-        let note = node.latest_checkpoint();
-        if let Err(e) = node.log.write().sync(&note) {
+        if let Some((size, note)) = &self.latest
+            && let Err(e) = node.log.sync(*size, note)
+        {
             return node.log_fault(&e);
         }
-        let queue = node.queue.read().clone();
+        let queue = node.queue();
         if let Err(e) = queue.checkpoint() {
             self.queue_lost(QueueFault::from(e));
         }

@@ -1,29 +1,28 @@
 //! Opening a node: journal, then queue and log, then whatever the journal holds beyond them. A queue that is missing
 //! or damaged is built again, from the newest snapshot or from the beginning.
 
-use super::committer::{Committer, KIND_RECORD, KIND_SNAPSHOT, RECORD_AAD};
+use super::committer::{Committer, KIND_RECORD, KIND_SNAPSHOT};
 use super::places::place;
 use super::rows::{self, QueueFault};
 use super::secrets::{Secrets, SecretsError};
 use super::{Node, Trouble};
 use crate::config::Config;
 use crate::engine::clock::Clock;
-use crate::metrics::Metrics;
+use super::telemetry::Telemetry;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{mpsc, watch};
-use xinqiao_evidence::merkle::Frontier;
+use xinqiao_evidence::tlog::VerifiedCheckpoint;
 use xinqiao_exchange::event::FrameRecord;
 use xinqiao_exchange::plan::{Plan, PlanError, Recipient};
 use xinqiao_exchange::source::Source;
 use xinqiao_exchange::state::{Applied, Place, State, Table};
 use xinqiao_exchange::tombstones::Tombstones;
-use xinqiao_schemas::catalogue::Catalogue;
-use xinqiao_schemas::decode::Caps;
+use xinqiao_schemas::{Caps, Catalogue};
 use xinqiao_store::{DataDir, Journal, LogFiles, OpenError, Options, Position, Queue, QueueState, ReadError, Reader};
 
 /// A node that could not be opened. Nothing was changed.
@@ -119,35 +118,39 @@ fn sources(config: &Config) -> BTreeMap<String, Source> {
 
 impl Node {
     /// Opens everything and starts the committer.
-    pub fn open(config: Config, metrics: Metrics) -> Result<Opened, OpenNodeError> {
+    pub fn open(config: Config, metrics: Telemetry) -> Result<Opened, OpenNodeError> {
         let catalogue = catalogue(&config)?;
         let secrets = Secrets::load(&config.node.keys)?;
         let plan = Plan::compile(&catalogue, &recipients(&config), &secrets.record)?;
         let dir = DataDir::open(&config.node.data)?;
-        let queue = Queue::open(&dir, &secrets.at_rest, config.storage.queue_cache_bytes);
-        let (queue, queue_state) = queue.map_err(|e| OpenNodeError::Queue(e.to_string()))?;
+        let jwks = secrets.jwks();
+        let verify = |note: &str| {
+            let open = VerifiedCheckpoint::open_with_jwks(note, config.node.name.as_str(), &jwks).ok()?;
+            Some((open.checkpoint().size, open.checkpoint().root))
+        };
+        let log = LogFiles::open(&dir, verify).map_err(|e| OpenNodeError::Log(e.to_string()))?;
+        let (queue, queue_state) = Queue::open(&dir, &secrets.at_rest, config.storage.queue_cache_bytes)?;
         let referenced = match &queue_state {
-            QueueState::Ready { applied } => *applied,
+            QueueState::Ready { applied } => Some(*applied),
             QueueState::Rebuild { .. } => None,
         };
         let options = Options {
             segment_bytes: config.storage.segment_bytes,
             referenced,
+            log_size: log.synced_size(),
             adopt_rollback: config.storage.adopt_rollback,
-            ..Options::default()
         };
         let (journal, reader, recovery) = Journal::open(&dir, &secrets.at_rest, options)?;
-        let mut log = LogFiles::open(&dir).map_err(|e| OpenNodeError::Log(e.to_string()))?;
-        let adopted = recovery.rollback.is_some();
+        let adopted = recovery.rolled_back.is_some();
         let mut rebuilt = None;
         let (queue, state) = match queue_state {
             QueueState::Ready { applied } if !adopted => {
-                match catch_up(&reader, &queue, applied, &mut log) {
+                match catch_up(&reader, &queue, applied, &log) {
                     Ok(state) => (queue, state),
                     Err(OpenNodeError::Queue(why)) => {
                         rebuilt = Some(why);
                         drop(queue);
-                        build(&dir, &secrets, &config, &reader, &mut log)?
+                        build(&dir, &secrets, &config, &reader, &log)?
                     }
                     Err(e) => return Err(e),
                 }
@@ -155,19 +158,18 @@ impl Node {
             QueueState::Ready { .. } => {
                 rebuilt = Some("an older journal was adopted".into());
                 drop(queue);
-                build(&dir, &secrets, &config, &reader, &mut log)?
+                build(&dir, &secrets, &config, &reader, &log)?
             }
             QueueState::Rebuild { reason } => {
                 rebuilt = Some(reason);
                 drop(queue);
-                build(&dir, &secrets, &config, &reader, &mut log)?
+                build(&dir, &secrets, &config, &reader, &log)?
             }
         };
         if let Some(reason) = &rebuilt {
             tracing::warn!(reason, "the queue was built again from the journal");
         }
-        let frontier = Frontier::from_lookup(log.size(), |level, index| log.hash(level, index))
-            .ok_or_else(|| OpenNodeError::Log("a hash tile of the log is missing; restore `log/` from a backup".into()))?;
+        let frontier = log.frontier();
         if log.size() < state.meta.log_size {
             return Err(OpenNodeError::Log(
                 "the log files hold fewer entries than the journal accounts for; restore `log/` from a backup".into(),
@@ -186,55 +188,52 @@ impl Node {
             metrics,
             caps,
             reader,
-            log: RwLock::new(log),
+            log,
             tombstones: RwLock::new(tombstones(&queue)?),
-            queue: RwLock::new(Arc::new(queue)),
+            queue: RwLock::new(queue),
             revs: AtomicU64::new(state.meta.rev_high),
             state: RwLock::new(state),
             jobs,
             inflight: Mutex::new(HashMap::new()),
             sealing: Mutex::new(HashMap::new()),
             news: watch::Sender::new(0),
+            answers: tokio::sync::Mutex::new(()),
             trouble: Mutex::new(Trouble { rebuilt, ..Trouble::default() }),
-            last_append_failure: AtomicI64::new(0),
             data_dir: dir,
             config,
         });
-        let committer = Committer { node: node.clone(), journal, frontier, jobs: receiver };
+        let committer = Committer { node: node.clone(), journal, frontier, jobs: receiver, latest: None };
         let committer = std::thread::Builder::new()
             .name("committer".into())
             .spawn(move || committer.run())
             .map_err(|e| OpenNodeError::Queue(format!("no thread for the committer ({})", e.kind())))?;
-        node.first_epoch(adopted);
+        node.begin(adopted);
         Ok(Opened { node, committer })
     }
 
-    /// Opens an epoch if there is none, or if an older state was adopted.
-    fn first_epoch(&self, adopted: bool) {
+    /// Opens an epoch if there is none, or if an older state was adopted; notes what is in force.
+    fn begin(&self, adopted: bool) {
         let epoch = self.epoch();
-        if epoch > 0 && !adopted {
-            return;
-        }
-        // A restored node may have handed out revisions nobody remembers: leave a wide gap.
         if adopted {
+            // A restored node may have handed out revisions nobody remembers: leave a wide gap.
             self.revs.fetch_add(1 << 32, Ordering::SeqCst);
         }
-        let change = self.epoch_change(epoch + 1, adopted);
-        if self.change_blocking(change, |_| true).is_err() {
-            self.fail("epoch.not-opened");
+        let opened = match epoch {
+            0 => self.open_epoch(1, "first start"),
+            n if adopted => self.open_epoch(n + 1, "an older state was put back"),
+            _ => Ok(()),
+        };
+        if opened.and_then(|()| self.note_configuration()).is_err() {
+            self.fail("journal.unwritable");
         }
     }
 
     /// Builds the queue again while running. Only the committer calls it: nothing else is written meanwhile.
     pub(super) fn rebuild(&self) -> Result<(), OpenNodeError> {
-        let mut log = self.log.write();
-        *self.queue.write() = Arc::new(
-            Queue::closed(),
-        );
-        let (queue, state) = build(&self.data_dir, &self.secrets, &self.config, &self.reader, &mut log)?;
+        let (queue, state) = build(&self.data_dir, &self.secrets, &self.config, &self.reader, &self.log)?;
         *self.tombstones.write() = tombstones(&queue)?;
         *self.state.write() = state;
-        *self.queue.write() = Arc::new(queue);
+        *self.queue.write() = queue;
         self.metrics.queue_rebuilt();
         Ok(())
     }
@@ -255,14 +254,15 @@ fn tombstones(queue: &Queue) -> Result<Tombstones, OpenNodeError> {
 }
 
 /// Applies what the journal holds after the queue's position.
-fn catch_up(reader: &Reader, queue: &Queue, applied: Option<Position>, log: &mut LogFiles) -> Result<State, OpenNodeError> {
+fn catch_up(reader: &Reader, queue: &Queue, applied: Position, log: &LogFiles) -> Result<State, OpenNodeError> {
     let mut state = rows::load(queue)?;
     // The log files may be behind the queue after a power cut: their entries are read from further back.
-    let from = match applied {
-        Some(at) if log.size() < state.meta.log_size => reader.before_log_index(log.size()).min(Some(at)),
-        other => other,
+    let from = if log.size() < state.meta.log_size {
+        reader.before_log_index(log.size()).min(Some(applied))
+    } else {
+        Some(applied)
     };
-    replay(reader, from, applied, queue, &mut state, log, false)?;
+    replay(reader, from, Some(applied), queue, &mut state, log, false)?;
     Ok(state)
 }
 
@@ -272,10 +272,9 @@ fn build(
     secrets: &Secrets,
     config: &Config,
     reader: &Reader,
-    log: &mut LogFiles,
+    log: &LogFiles,
 ) -> Result<(Queue, State), OpenNodeError> {
-    let queue = Queue::create(dir, &secrets.at_rest, config.storage.queue_cache_bytes)
-        .map_err(|e| OpenNodeError::Queue(e.to_string()))?;
+    let queue = Queue::rebuild(dir, &secrets.at_rest, config.storage.queue_cache_bytes)?;
     let mut state = State::default();
     let whole = reader.segments().first().is_none_or(|s| s.segment == 1);
     replay(reader, None, None, &queue, &mut state, log, !whole)?;
@@ -290,7 +289,7 @@ fn replay(
     applied: Option<Position>,
     queue: &Queue,
     state: &mut State,
-    log: &mut LogFiles,
+    log: &LogFiles,
     await_snapshot: bool,
 ) -> Result<(), OpenNodeError> {
     let mut fault: Option<OpenNodeError> = None;
@@ -333,7 +332,6 @@ fn replay(
             }
         }
     })?;
-    debug_assert_eq!(RECORD_AAD, b"record");
     match fault {
         Some(e) => Err(e),
         None if awaiting => {

@@ -1,7 +1,6 @@
 //! Between the state and the queue: applying frames to rows, reading rows back, dumping all of them.
 
 use super::Node;
-use super::committer::remember_recalls;
 use std::fmt;
 use xinqiao_exchange::event::FrameRecord;
 use xinqiao_exchange::state::{Applied, Contradiction, Rows, State, Table};
@@ -54,7 +53,7 @@ pub(super) fn idem_parts(value: &[u8; 24]) -> ([u8; 16], u64) {
 
 /// Applies a frame that is durable.
 pub(super) fn apply(node: &Node, record: &FrameRecord, at: &Applied<'_>, position: Position) -> Result<(), QueueFault> {
-    let queue = node.queue.read().clone();
+    let queue = node.queue();
     let mut state = node.state.write();
     apply_to(&mut state, &queue, record, at, position)
 }
@@ -87,8 +86,8 @@ fn write(queue: &Queue, rows: &Rows, position: Position) -> Result<(), QueueFaul
     let mut out = xinqiao_store::Rows::default();
     for ((table, key), value) in &rows.changes {
         match value {
-            Some(v) => out.put(*table as u8, key, v),
-            None => out.delete(*table as u8, key),
+            Some(v) => out.puts.push((*table as u8, key.clone(), v.clone())),
+            None => out.deletes.push((*table as u8, key.clone())),
         }
     }
     Ok(queue.write(&out, position)?)
@@ -96,7 +95,7 @@ fn write(queue: &Queue, rows: &Rows, position: Position) -> Result<(), QueueFaul
 
 /// Notes that a frame without rows was applied.
 pub(super) fn mark_applied(node: &Node, position: Position) -> Result<(), QueueFault> {
-    let queue = node.queue.read().clone();
+    let queue = node.queue();
     write(&queue, &Rows::default(), position)
 }
 
@@ -104,7 +103,7 @@ const DUMP_ITEM: usize = 4 << 20;
 
 /// All rows, as items of a snapshot frame: `table, u32 key length, key, u32 value length, value`, big-endian.
 pub(super) fn dump(node: &Node) -> Result<Vec<Vec<u8>>, QueueFault> {
-    let queue = node.queue.read().clone();
+    let queue = node.queue();
     let mut items = Vec::new();
     let mut item = Vec::new();
     for table in Table::ALL {
@@ -145,7 +144,7 @@ pub(super) fn undump(queue: &Queue, item: &[u8], position: Position) -> Result<(
             Ok(bytes)
         };
         let (key, value) = (part()?, part()?);
-        out.put(table, key, value);
+        out.puts.push((table, key.to_vec(), value.to_vec()));
         count += 1;
         if count == 2_000 {
             queue.write(&std::mem::take(&mut out), position)?;
@@ -174,9 +173,4 @@ pub(super) fn all(queue: &Queue, table: Table) -> Result<Vec<(Vec<u8>, Vec<u8>)>
         from.push(0);
         rows.extend(some);
     }
-}
-
-/// Recalls of a replayed frame.
-pub(super) fn recalls(node: &Node, record: &FrameRecord) {
-    remember_recalls(node, record);
 }

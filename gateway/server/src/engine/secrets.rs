@@ -50,6 +50,7 @@ impl fmt::Display for SecretsError {
 }
 impl std::error::Error for SecretsError {}
 
+const RANDOM: &str = "the system has randomness";
 const RECORD: &str = "record.secret";
 const AT_REST: &str = "at-rest.secret";
 const MANIFEST: &str = "manifest.p8";
@@ -67,9 +68,9 @@ impl Secrets {
         }
         write(&dir.join(RECORD), &*random32())?;
         write(&dir.join(AT_REST), &AtRestKeys::generate().to_bytes())?;
-        write(&dir.join(MANIFEST), ManifestKey::generate().to_pkcs8())?;
-        write(&dir.join(LOG), LogKey::generate().to_pkcs8())?;
-        write(&dir.join(ACKNOWLEDGEMENT), AcknowledgementKey::generate().to_pkcs8())
+        write(&dir.join(MANIFEST), &ManifestKey::generate().expect(RANDOM).to_pkcs8())?;
+        write(&dir.join(LOG), &LogKey::generate().expect(RANDOM).to_pkcs8())?;
+        write(&dir.join(ACKNOWLEDGEMENT), &AcknowledgementKey::generate().expect(RANDOM).to_pkcs8())
     }
 
     /// Reads them.
@@ -90,7 +91,11 @@ impl Secrets {
 
     /// The public keys, as `GET /v1/keys` gives them.
     pub fn jwks(&self) -> Jwks {
-        Jwks { keys: vec![self.manifest.jwk(), self.acknowledgement.jwk(), self.log.jwk()] }
+        Jwks::new([
+            self.manifest.public_jwk().clone(),
+            self.acknowledgement.public_jwk().clone(),
+            self.log.public_jwk().clone(),
+        ])
     }
 }
 

@@ -5,7 +5,6 @@ use super::committer::{CommitError, Committed, Job, RECORD_AAD, SubmissionJob};
 use super::entries::{self, SubmissionEntry};
 use super::places::reference;
 use super::rows::idem_parts;
-use super::secrets::random32;
 use super::Node;
 use crate::problem::{Problem, ProblemCode};
 use bytes::Bytes;
@@ -14,6 +13,7 @@ use serde::Serialize;
 use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
 use xinqiao_evidence::base64;
+use xinqiao_evidence::receipt::Salt;
 use xinqiao_exchange::accept::{Prepared, Submission, Surroundings, accept};
 use xinqiao_exchange::event::{Event, FrameRecord, Submitted};
 use xinqiao_exchange::group::Ready;
@@ -21,7 +21,7 @@ use xinqiao_exchange::op::{Load, Op};
 use xinqiao_exchange::plan::DatasetPlan;
 use xinqiao_exchange::source::Source;
 use xinqiao_exchange::state::{GroupRow, Table};
-use xinqiao_schemas::decode::{BodyError, Charset, Format};
+use xinqiao_schemas::{BodyError, Charset, Format};
 
 /// Bodies up to this length are judged on the reactor; longer ones on a thread of their own.
 const INLINE: usize = 32 << 10;
@@ -147,21 +147,20 @@ impl Node {
     fn make(&self, request: &Request, source: &Source, prepared: Prepared, received: i64) -> Made {
         let dataset = self.plan.dataset(&request.dataset).expect("looked up before");
         let schema = dataset.schema(request.schema.as_deref()).expect("chosen before");
-        let salt = random32();
-        let entry = entries::submission(&SubmissionEntry {
-            node: self,
+        let salt = Salt::generate().expect("the system has randomness");
+        let entry = entries::submission(self, &SubmissionEntry {
             member: &source.member,
             dataset: &request.dataset,
             schema: schema.schema.id(),
-            schema_digest: schema.schema.digest(),
             op: request.op,
             load: request.load,
+            strict: request.strict,
             time: received,
             prepared: &prepared,
             salt: &salt,
             body: &request.body,
         });
-        let salt = base64::encode(&salt[..]);
+        let salt = base64::encode(salt.as_bytes());
         let answer = AnswerParts {
             member: source.member.clone(),
             accepted: prepared.accepted,
@@ -199,7 +198,7 @@ impl Node {
             receipt: Receipt {
                 entry: base64::encode(&parts.entry),
                 salt: &parts.salt,
-                rejected: &parts.rejected,
+                rejected: &rejected,
                 proof,
             },
             errors: &rejected,
@@ -292,7 +291,7 @@ impl Node {
             warned: submitted.warned,
             salt: submitted.salt,
             rejected: submitted.rejected,
-            entry: self.log.read().entry(index)?,
+            entry: self.log.entry(index).ok()??,
         };
         let proof = self.log_proof(index, &record)?;
         Some(self.answer_bytes(index, &parts, proof))
@@ -300,7 +299,7 @@ impl Node {
 
     /// The frame record a log entry was committed in.
     pub(crate) fn record_of(&self, index: u64) -> Option<(FrameRecord, GroupRow)> {
-        let (_, row) = self.queue().last_before(Table::Group as u8, &(index + 1).to_be_bytes()).ok()??;
+        let (_, row) = self.queue().last_before(Table::Group as u8, Some(&(index + 1).to_be_bytes())).ok()??;
         let row: GroupRow = serde_json::from_slice(&row).ok()?;
         let bytes = self.reader.read(reference(row.record), RECORD_AAD).ok()?;
         let record: FrameRecord = serde_json::from_slice(&bytes).ok()?;
@@ -320,8 +319,8 @@ impl Node {
     /// The proof of an entry in the checkpoint of its own group.
     pub(crate) fn log_proof(&self, index: u64, record: &FrameRecord) -> Option<String> {
         let size = record.first_index + u64::from(record.entries);
-        let log = self.log.read();
-        let hashes = xinqiao_evidence::merkle::inclusion_proof(index, size, |l, i| log.hash(l, i)).ok()?;
+        let lookup = |level, i| self.log.hash(level, i).ok().flatten();
+        let hashes = xinqiao_evidence::merkle::inclusion_proof(index, size, lookup).ok()?;
         let mut out = String::new();
         xinqiao_evidence::tlog::write_log_proof(&mut out, index, &hashes, &record.checkpoint);
         Some(out)
@@ -369,9 +368,9 @@ struct Answer<'a> {
 #[derive(Serialize)]
 struct Receipt<'a> {
     entry: String,
-    salt: &'a str,
-    rejected: &'a str,
     proof: String,
+    rejected: &'a serde_json::value::RawValue,
+    salt: &'a str,
 }
 
 fn first16(tag: hmac::Tag) -> [u8; 16] {

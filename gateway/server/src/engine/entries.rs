@@ -1,0 +1,192 @@
+//! Log entries: what the node says happened, in the words of the evidence crate.
+
+use super::Node;
+use xinqiao_evidence::acknowledgement::Acknowledgement;
+use xinqiao_evidence::entry::{Counts, Entry, Event, HoldState, WithheldState};
+use xinqiao_evidence::receipt::Salt;
+use xinqiao_evidence::{Digest, Digests};
+use xinqiao_exchange::accept::Prepared;
+use xinqiao_exchange::names::StreamId;
+use xinqiao_exchange::op::{Load, Op};
+
+/// By whom a thing was done that the node does by itself.
+const NODE: &str = "node";
+
+/// What the entry of a submission says.
+pub(super) struct SubmissionEntry<'a> {
+    pub(super) member: &'a str,
+    pub(super) dataset: &'a str,
+    pub(super) schema: &'a str,
+    pub(super) op: Op,
+    pub(super) load: Load,
+    pub(super) strict: bool,
+    pub(super) time: i64,
+    pub(super) prepared: &'a Prepared,
+    pub(super) salt: &'a Salt,
+    pub(super) body: &'a [u8],
+}
+
+/// The entry of a submission. Digests of what was submitted are salted: identity numbers could be guessed.
+pub(super) fn submission(node: &Node, s: &SubmissionEntry<'_>) -> Vec<u8> {
+    let salted = |bytes: &[u8]| Digests::sha256(xinqiao_evidence::receipt::salted_digest(s.salt, bytes));
+    write(
+        node,
+        s.time,
+        Event::Submission {
+            member: s.member.into(),
+            dataset: s.dataset.into(),
+            schema: s.schema.into(),
+            op: s.op.name().into(),
+            load: s.load.name().into(),
+            handling: s.strict.then(|| "strict".into()),
+            counts: Counts {
+                accepted: u64::from(s.prepared.accepted),
+                refused: u64::from(s.prepared.refused),
+                warned: u64::from(s.prepared.warned),
+            },
+            body_digest: salted(s.body),
+            rejected_digest: salted(s.prepared.rejected.as_bytes()),
+        },
+    )
+}
+
+/// A batch was sealed.
+pub(super) fn batch(node: &Node, stream: &StreamId, seq: u64, digest: &Digest, records: u64) -> Vec<u8> {
+    let event = Event::Batch {
+        stream: stream.as_str().into(),
+        seq,
+        manifest_digest: Digests::sha256(*digest),
+        records,
+    };
+    write(node, node.clock.now(), event)
+}
+
+/// A recipient answered.
+pub(super) fn acknowledgement(node: &Node, stream: &StreamId, answer: &Acknowledgement) -> Vec<u8> {
+    let event = Event::Acknowledgement {
+        member: stream.recipient().into(),
+        stream: stream.as_str().into(),
+        seq: answer.seq,
+        manifest_digest: answer.manifest_digest.clone(),
+        outcome: answer.outcome,
+        errors: answer.errors.len() as u64,
+        ack_digest: Digests::sha256(answer.digest()),
+    };
+    write(node, node.clock.now(), event)
+}
+
+/// Records were withheld, let go or thrown away.
+pub(super) fn withheld(
+    node: &Node,
+    stream: &StreamId,
+    state: WithheldState,
+    records: u64,
+    by: &str,
+    reason: &str,
+) -> Vec<u8> {
+    let event = Event::Withheld {
+        stream: stream.as_str().into(),
+        withheld: state,
+        records,
+        by: by.into(),
+        reason: reason.into(),
+    };
+    write(node, node.clock.now(), event)
+}
+
+/// A batch became void, or its payload was erased.
+pub(super) fn void(node: &Node, stream: &StreamId, seq: u64, digest: &Digest, reason: &str) -> Vec<u8> {
+    let event = Event::Void {
+        stream: stream.as_str().into(),
+        seq,
+        manifest_digest: Digests::sha256(*digest),
+        reason: reason.into(),
+    };
+    write(node, node.clock.now(), event)
+}
+
+/// A stream was put on hold or let go.
+pub(super) fn hold(node: &Node, stream: &StreamId, held: bool, by: &str, reason: &str) -> Vec<u8> {
+    let event = Event::Hold {
+        stream: stream.as_str().into(),
+        hold: if held { HoldState::Held } else { HoldState::Released },
+        by: by.into(),
+        reason: reason.into(),
+    };
+    write(node, node.clock.now(), event)
+}
+
+/// Publication ended for records of a public stream.
+pub(super) fn publication_ended(node: &Node, stream: &StreamId, records: u64) -> Vec<u8> {
+    let event = Event::Recall {
+        member: NODE.into(),
+        recall: format!("publication-end-{}", node.clock.business_date().to_days()).into(),
+        dataset: stream.dataset().into(),
+        op: Op::Withdraw.name().into(),
+        reason: "publication-ended".into(),
+        records,
+        basis_digest: None,
+    };
+    write(node, node.clock.now(), event)
+}
+
+/// A new epoch.
+pub(super) fn epoch(node: &Node, epoch: u64, reason: &str, previous: Option<(u64, u64, Digest)>) -> Vec<u8> {
+    let event = Event::Epoch {
+        reason: reason.into(),
+        previous_epoch: previous.as_ref().map(|p| p.0),
+        previous_size: previous.as_ref().map(|p| p.1),
+        previous_root: previous.map(|p| Digests::sha256(p.2)),
+    };
+    let entry = Entry {
+        node: node.name.as_str().into(),
+        epoch,
+        time: timestamp(node.clock.now()).into(),
+        event,
+    };
+    entry.to_bytes().expect("entries of the node are short")
+}
+
+/// A setting took effect.
+pub(super) fn configuration(node: &Node, what: &str, name: &str, digest: Option<Digest>, by: &str) -> Vec<u8> {
+    let event = Event::Configuration {
+        what: what.into(),
+        name: name.into(),
+        digest: digest.map(Digests::sha256),
+        by: by.into(),
+    };
+    write(node, node.clock.now(), event)
+}
+
+fn write(node: &Node, time: i64, event: Event<'_>) -> Vec<u8> {
+    let time = timestamp(time);
+    let entry = Entry { node: node.name.as_str().into(), epoch: node.epoch(), time: time.into(), event };
+    entry.to_bytes().expect("names are bounded by the configuration, reasons by their callers")
+}
+
+/// RFC 3339 in UTC, from unix seconds.
+pub(super) fn timestamp(unix: i64) -> String {
+    let days = unix.div_euclid(86_400);
+    let of_day = unix.rem_euclid(86_400);
+    // Days to civil date, in the proleptic Gregorian calendar with years that begin in March.
+    let z = days + 719_468;
+    let era = z.div_euclid(146_097);
+    let doe = z.rem_euclid(146_097);
+    let yoe = (doe - doe / 1_460 + doe / 36_524 - doe / 146_096) / 365;
+    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    let mp = (5 * doy + 2) / 153;
+    let day = doy - (153 * mp + 2) / 5 + 1;
+    let month = if mp < 10 { mp + 3 } else { mp - 9 };
+    let year = yoe + era * 400 + i64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", of_day / 3_600, of_day % 3_600 / 60, of_day % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn timestamps_are_rfc_3339() {
+        assert_eq!(super::timestamp(0), "1970-01-01T00:00:00Z");
+        assert_eq!(super::timestamp(951_782_400), "2000-02-29T00:00:00Z");
+        assert_eq!(super::timestamp(1_795_248_000), "2026-11-21T08:00:00Z");
+    }
+}

@@ -1,0 +1,324 @@
+//! What the node does by itself, on a timer: checkpoints, ends of publication, retention, and letting old segments go.
+
+use super::committer::Job;
+use super::{Node, entries, manifests};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use xinqiao_exchange::event::{Event, NewChunk, Sealed};
+use xinqiao_exchange::group::{Change, Item, Kind};
+use xinqiao_exchange::names::{Lane, StreamId};
+use xinqiao_exchange::op::Op;
+use xinqiao_exchange::payload::compress;
+use xinqiao_exchange::secrets::RecordKey;
+use xinqiao_exchange::state::{BatchRow, ChunkRow, Table, stream_key};
+use xinqiao_exchange::table::{self, Entry, put_entry, put_group};
+use xinqiao_schemas::{Audience, LineHead, RecallLine, recall_line};
+
+/// The member name under which the node's own withdrawals stand.
+pub const OWN: &str = "node";
+
+const DAY: i64 = 86_400;
+/// The window of idempotency keys, and with it the least age of a segment that goes.
+const IDEMPOTENCY_WINDOW_MS: u64 = 24 * 3_600 * 1_000;
+
+impl Node {
+    /// Runs until the node is dropped or `stop` resolves.
+    pub async fn maintain(self: Arc<Self>, mut stop: tokio::sync::watch::Receiver<bool>) {
+        let period = Duration::from_secs(self.config.storage.checkpoint_seconds.max(1));
+        let mut timer = tokio::time::interval(period);
+        timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut ticks = 0u64;
+        let mut seen = self.log_size();
+        loop {
+            tokio::select! {
+                _ = timer.tick() => {}
+                _ = stop.changed() => return,
+            }
+            ticks += 1;
+            let now = self.log_size();
+            if now != seen {
+                seen = now;
+                let (reply, done) = oneshot::channel();
+                if self.jobs.send(Job::Checkpoint { reply }).is_err() {
+                    return;
+                }
+                let _ = done.await;
+            }
+            if ticks % 12 == 1 {
+                let node = self.clone();
+                let swept = tokio::task::spawn_blocking(move || node.sweep()).await;
+                if swept.is_err() {
+                    tracing::error!("maintenance ended unexpectedly; it is tried again");
+                }
+            }
+        }
+    }
+
+    /// One round of upkeep. Blocks.
+    pub fn sweep(&self) {
+        self.end_publications();
+        self.apply_retention();
+        self.release_segments();
+    }
+
+    /// Withdraws from public recipients what may no longer be published.
+    pub fn end_publications(&self) {
+        let today = u32::try_from(self.clock.business_date().to_days()).unwrap_or(0);
+        let rows = self.queue().scan(Table::Publication as u8, &[], Some(&today.to_be_bytes()), 10_000);
+        let Ok(rows) = rows else { return };
+        let mut due: BTreeMap<u32, Vec<(u32, RecordKey)>> = BTreeMap::new();
+        for (key, _) in rows {
+            let (Some(day), Some(id), Some(record)) = (u32_at(&key, 0), u32_at(&key, 4), key.get(8..24)) else { continue };
+            let Ok(record) = record.try_into() else { continue };
+            due.entry(id).or_default().push((day, RecordKey(record)));
+        }
+        for (stream, head) in self.heads() {
+            let Some(gone) = due.remove(&head.id) else { continue };
+            let Some(recipient) = self.plan.recipient_of(&stream) else { continue };
+            self.withdraw_own(&stream, &recipient.description.clone(), &gone);
+        }
+    }
+
+    fn withdraw_own(
+        &self,
+        stream: &StreamId,
+        description: &xinqiao_exchange::event::Description,
+        gone: &[(u32, RecordKey)],
+    ) {
+        let told = RecallLine { reason: "publication-ended", basis: "", effective: self.clock.business_date() };
+        let mut raw = Vec::new();
+        let mut lines = Vec::new();
+        for (n, (_, key)) in gone.iter().enumerate() {
+            let rev = self.next_rev();
+            let text = key.hex();
+            let head = LineHead { op: "withdraw", key: text.as_str(), rev, via: &[], reference: None };
+            recall_line(&head, Audience::Public, &told, &mut raw);
+            raw.push(b'\n');
+            let entry =
+                Entry { op: Op::Withdraw, key: *key, rev, ordinal: n as u32, publication_end: None, reference: None };
+            put_entry(&mut lines, &entry);
+        }
+        let index = self.log_size();
+        let mut lines_table = vec![table::VERSION];
+        put_group(&mut lines_table, index, OWN, gone.len() as u32, &lines);
+        let aad = stream.as_str().as_bytes().to_vec();
+        let payload = compress(description.encoding, &raw);
+        let mut events = Vec::new();
+        if self.head(stream).and_then(|h| h.descriptions.last().cloned()).as_ref() != Some(description) {
+            events.push(Event::Described { stream: stream.clone(), description: description.clone() });
+        }
+        events.push(Event::Chunk(NewChunk {
+            stream: stream.clone(),
+            payload: 0,
+            table: 1,
+            records: gone.len() as u32,
+            recalls: gone.len() as u32,
+            raw: raw.len() as u64,
+            bytes: payload.len() as u64,
+            earliest_end: None,
+            ends: Vec::new(),
+            origins: Vec::new(),
+        }));
+        events.push(Event::PublicationEnded {
+            stream: stream.clone(),
+            gone: gone.iter().map(|(day, key)| (*day, key.hex().as_str().to_owned())).collect(),
+        });
+        let change = Change {
+            events,
+            items: vec![
+                Item { kind: Kind::Payload, aad: aad.clone(), bytes: payload },
+                Item { kind: Kind::Evidence, aad, bytes: lines_table },
+            ],
+            entry: Some(entries::publication_ended(self, stream, gone.len() as u64)),
+        };
+        if let Err(e) = self.change_blocking(change, |_| true) {
+            tracing::error!(stream = stream.as_str(), ?e, "ends of publication could not be committed; tried again");
+        } else {
+            tracing::info!(stream = stream.as_str(), records = gone.len(), "publication ended");
+        }
+    }
+
+    /// Erases payloads that were acknowledged long enough ago, and those that waited too long.
+    fn apply_retention(&self) {
+        let now = self.clock.now();
+        for (stream, head) in self.heads() {
+            let Some(dataset) = self.plan.dataset(stream.dataset()) else { continue };
+            let retention = dataset.dataset.retention();
+            let maximum = match stream.lane() {
+                Lane::Daily => retention.maximum_days,
+                Lane::History => retention.history_maximum_days,
+            };
+            let acknowledged = i64::from(retention.acknowledged_days) * DAY;
+            let maximum = i64::from(maximum) * DAY;
+            let from = stream_key(head.id, 0);
+            let to = stream_key(head.id, u64::MAX);
+            let Ok(rows) = self.queue().scan(Table::Batch as u8, &from, Some(&to), 1 << 20) else { return };
+            for (key, value) in rows {
+                let (Some(seq), Ok(batch)) = (u64_at(&key, 4), serde_json::from_slice::<BatchRow>(&value)) else { continue };
+                if batch.erased {
+                    continue;
+                }
+                let answered = batch.answer.as_ref().filter(|a| a.outcome.is_final()).map(|a| a.time);
+                let due = answered.is_some_and(|t| now - t > acknowledged) || now - batch.time > maximum;
+                if !due {
+                    continue;
+                }
+                if answered.is_none() {
+                    tracing::error!(stream = stream.as_str(), seq, "a batch reached its maximum age without an answer; its payload is erased");
+                    self.metrics.expired(stream.dataset(), batch.records);
+                }
+                let reason = if answered.is_some() { "retention" } else { "retention-unanswered" };
+                let change = Change {
+                    events: vec![Event::Erased { stream: stream.clone(), seq }],
+                    items: Vec::new(),
+                    entry: batch.digest.parse().ok().map(|digest| entries::void(self, &stream, seq, &digest, reason)),
+                };
+                if self.change_blocking(change, |_| true).is_err() {
+                    return;
+                }
+            }
+            self.expire_unsealed(&stream, &head, now - maximum);
+        }
+    }
+
+    /// Chunks nobody asked for in time are dropped; a signed void takes their place and their sources are told.
+    fn expire_unsealed(&self, stream: &StreamId, head: &xinqiao_exchange::state::StreamRow, before: i64) {
+        let opened: BTreeMap<u64, i64> =
+            self.reader.segments().iter().map(|s| (s.segment, (s.opened_at / 1_000) as i64)).collect();
+        let from = stream_key(head.id, head.first_unsealed);
+        let to = stream_key(head.id, head.next_chunk);
+        let Ok(rows) = self.queue().scan(Table::Chunk as u8, &from, Some(&to), 4_096) else { return };
+        let mut through = None;
+        let mut feedback = Vec::new();
+        let mut records = 0u64;
+        for (key, value) in rows {
+            let (Some(number), Ok(chunk)) = (u64_at(&key, 4), serde_json::from_slice::<ChunkRow>(&value)) else { break };
+            // A segment's successor opened after its last frame: that bounds the chunk's age from below.
+            let youngest = opened.range(chunk.payload.segment + 1..).next().map(|(_, t)| *t);
+            if youngest.is_none_or(|t| t >= before) {
+                break;
+            }
+            let Ok(lines) = self.read_item(stream, chunk.table) else { break };
+            let told = self.feedback_for_table(stream, &lines, "retention.expired",
+                "The record waited past its maximum age without being collected and was erased; send it again if it is still to be delivered. \
+                 记录超过最长保存期仍未被领取，已删除；如仍需下发请重新报送。");
+            let Ok(told) = told else { break };
+            feedback.extend(told);
+            records += u64::from(chunk.records);
+            through = Some(number);
+        }
+        let Some(through) = through else { return };
+        let Some(description) = head.descriptions.last() else { return };
+        let turn = self.sealing.lock().entry(stream.clone()).or_default().clone();
+        let _turn = turn.lock();
+        let signed = manifests::sign_void(self, stream, head, description, "retention");
+        let seq = head.next_seq;
+        let aad = stream.as_str().as_bytes().to_vec();
+        let void = Sealed {
+            stream: stream.clone(),
+            seq,
+            digest: signed.digest.to_hex(),
+            manifest: 0,
+            table: 1,
+            parts: Vec::new(),
+            records: 0,
+            bytes: 0,
+            payload_digest: xinqiao_evidence::Digest::of(b"").to_hex(),
+            first_chunk: head.first_unsealed,
+            last_chunk: through,
+            index: 0,
+            cleared: Vec::new(),
+            void: true,
+            time: self.clock.now(),
+        };
+        let change = Change {
+            events: vec![
+                Event::Dropped { stream: stream.clone(), through, feedback },
+                Event::Sealed(void),
+            ],
+            items: vec![
+                Item { kind: Kind::Evidence, aad: aad.clone(), bytes: signed.jws.into_bytes() },
+                Item { kind: Kind::Evidence, aad, bytes: vec![table::VERSION] },
+            ],
+            entry: Some(entries::void(self, stream, seq, &signed.digest, "retention")),
+        };
+        let (name, first) = (stream.clone(), head.first_unsealed);
+        let still = move |s: &xinqiao_exchange::state::State| {
+            s.streams.get(&name).is_some_and(|h| h.next_seq == seq && h.first_unsealed == first)
+        };
+        if self.change_blocking(change, still).is_ok() {
+            tracing::error!(stream = stream.as_str(), records, "records reached their maximum age uncollected and were erased");
+            self.metrics.expired(stream.dataset(), records);
+        }
+    }
+
+    /// Lets segments go in which nothing lives any more; payload still wanted is carried over from segments that are
+    /// mostly dead.
+    pub fn release_segments(&self) {
+        let segments = self.reader.segments();
+        let now_ms = (self.clock.now() as u64).saturating_mul(1_000);
+        let old = |s: &&xinqiao_store::SegmentStats| !s.active && s.opened_at + IDEMPOTENCY_WINDOW_MS < now_ms;
+        let candidates: Vec<_> = segments.iter().filter(old).collect();
+        if candidates.is_empty() {
+            return;
+        }
+        let Some(live) = self.live_bytes() else { return };
+        let dead: Vec<u64> = candidates
+            .iter()
+            .map(|s| s.segment)
+            .filter(|s| !live.contains_key(s))
+            .collect();
+        if dead.is_empty() {
+            return;
+        }
+        let (reply, answer) = oneshot::channel();
+        if self.jobs.send(Job::Snapshot { reply }).is_err() {
+            return;
+        }
+        if !matches!(answer.blocking_recv(), Ok(Ok(_))) {
+            return;
+        }
+        let (reply, done) = oneshot::channel();
+        if self.jobs.send(Job::Checkpoint { reply }).is_err() || done.blocking_recv().is_err() {
+            return;
+        }
+        let synced = self.log.synced_size();
+        for segment in dead {
+            match self.reader.retire(segment, synced) {
+                Ok(()) => tracing::info!(segment, "a journal segment was archived and its payload key destroyed"),
+                Err(e) => tracing::warn!(segment, code = e.explain().code, "{}", e.explain().english),
+            }
+        }
+    }
+
+    /// Bytes of payload still wanted, by segment.
+    fn live_bytes(&self) -> Option<BTreeMap<u64, u64>> {
+        let mut live = BTreeMap::new();
+        let queue = self.queue();
+        for (_, value) in super::rows::all(&queue, Table::Chunk).ok()? {
+            let row: ChunkRow = serde_json::from_slice(&value).ok()?;
+            *live.entry(row.payload.segment).or_insert(0) += u64::from(row.payload.len);
+        }
+        for (_, value) in super::rows::all(&queue, Table::Withheld).ok()? {
+            let row: xinqiao_exchange::state::WithheldRow = serde_json::from_slice(&value).ok()?;
+            *live.entry(row.chunk.payload.segment).or_insert(0) += u64::from(row.chunk.payload.len);
+        }
+        for (_, value) in super::rows::all(&queue, Table::Batch).ok()? {
+            let row: BatchRow = serde_json::from_slice(&value).ok()?;
+            for part in row.parts {
+                *live.entry(part.segment).or_insert(0) += u64::from(part.len);
+            }
+        }
+        Some(live)
+    }
+}
+
+fn u32_at(key: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_be_bytes(key.get(at..at + 4)?.try_into().ok()?))
+}
+
+fn u64_at(key: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_be_bytes(key.get(at..at + 8)?.try_into().ok()?))
+}

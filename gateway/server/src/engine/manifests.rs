@@ -1,0 +1,117 @@
+//! The manifest of a batch, filled in and signed.
+
+use super::{Node, entries};
+use xinqiao_evidence::manifest::{Manifest, MediaType, Origin, Payload, SignedManifest, VERSION};
+use xinqiao_evidence::timestamp::Timestamp;
+use xinqiao_evidence::{Digest, Digests};
+use xinqiao_exchange::event::{Description, Encoding};
+use xinqiao_exchange::names::StreamId;
+use xinqiao_exchange::seal;
+use xinqiao_exchange::state::StreamRow;
+
+/// A signed manifest and the digest by which it is chained and acknowledged.
+pub(super) struct Signed {
+    /// General JWS serialisation.
+    pub(super) jws: String,
+    /// Digest of its payload.
+    pub(super) digest: Digest,
+}
+
+/// What a manifest says besides what the stream and the description give.
+pub(super) struct Content<'a> {
+    pub(super) records: u64,
+    pub(super) root: Digest,
+    pub(super) digest: Digest,
+    pub(super) bytes: u64,
+    pub(super) raw_bytes: u64,
+    pub(super) origins: &'a [xinqiao_exchange::event::Origin],
+    pub(super) void: Option<String>,
+}
+
+/// Signs the manifest of a sealed payload.
+pub(super) fn sign(
+    node: &Node,
+    stream: &StreamId,
+    head: &StreamRow,
+    description: &Description,
+    made: &seal::Payload,
+) -> Signed {
+    let content = Content {
+        records: made.records,
+        root: made.root,
+        digest: made.digest,
+        bytes: made.bytes,
+        raw_bytes: made.raw_bytes,
+        origins: &made.origins,
+        void: None,
+    };
+    sign_content(node, stream, head, description, content)
+}
+
+/// Signs a void: the place in the stream is taken, nothing is delivered.
+pub(super) fn sign_void(
+    node: &Node,
+    stream: &StreamId,
+    head: &StreamRow,
+    description: &Description,
+    reason: &str,
+) -> Signed {
+    let nothing = Content {
+        records: 0,
+        root: xinqiao_evidence::merkle::root(Vec::<Digest>::new()),
+        digest: Digest::of(b""),
+        bytes: 0,
+        raw_bytes: 0,
+        origins: &[],
+        void: Some(reason.to_owned()),
+    };
+    sign_content(node, stream, head, description, nothing)
+}
+
+fn sign_content(
+    node: &Node,
+    stream: &StreamId,
+    head: &StreamRow,
+    description: &Description,
+    content: Content<'_>,
+) -> Signed {
+    let digests = |hex: &str| Digests::sha256(hex.parse::<Digest>().expect("descriptions hold SHA-256 in hexadecimal"));
+    let manifest = Manifest {
+        control: None,
+        created: Timestamp::parse(&entries::timestamp(node.clock.now())).expect("the clock gives four-digit years"),
+        dataset: stream.dataset().to_owned(),
+        epoch: node.epoch(),
+        mapping_digest: digests(&description.mapping_digest),
+        node: node.name.as_str().to_owned(),
+        origins: content
+            .origins
+            .iter()
+            .map(|o| Origin { manifest_digest: digests(&o.manifest_digest), node: o.node.clone() })
+            .collect(),
+        payload: Payload {
+            bytes: content.bytes,
+            digest: Digests::sha256(content.digest),
+            media_type: match description.encoding {
+                Encoding::Zstd => MediaType::Zstd,
+                Encoding::Gzip => MediaType::Gzip,
+                Encoding::Identity => MediaType::Identity,
+            },
+            raw_bytes: content.raw_bytes,
+        },
+        policy: description.policy.clone(),
+        policy_digest: digests(&description.policy_digest),
+        prev: (!head.prev.is_empty()).then(|| digests(&head.prev)),
+        recipient: stream.recipient().to_owned(),
+        records: content.records,
+        records_root: Digests::sha256(content.root),
+        schema: description.schema.clone(),
+        schema_digest: digests(&description.schema_digest),
+        seq: head.next_seq,
+        stream: stream.to_string(),
+        v: VERSION,
+        void: content.void,
+    };
+    let digest = Digest::of(&manifest.to_json().expect("the node fills manifests by the rules"));
+    let signed = SignedManifest::sign(&manifest, &node.secrets.manifest).expect("the system has randomness");
+    Signed { jws: signed.as_json().to_owned(), digest }
+}

@@ -1,0 +1,211 @@
+//! What a recipient reads: its streams, the batches in them with their proofs, and payloads.
+
+use super::Node;
+use super::places::reference;
+use super::seal::SealError;
+use super::submit::commit_problem;
+use crate::problem::{Problem, ProblemCode};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use std::sync::Arc;
+use std::time::Duration;
+use xinqiao_exchange::event::Event;
+use xinqiao_exchange::group::Change;
+use xinqiao_exchange::names::StreamId;
+use xinqiao_exchange::state::{BatchRow, Place, StreamRow, Table, stream_key};
+
+/// The most batches in one answer.
+pub const LIST_CAP: usize = 100;
+
+/// A recipient's stream, as `GET /v1/streams` shows it.
+#[derive(Serialize)]
+pub struct StreamView {
+    stream: String,
+    dataset: String,
+    recipient: String,
+    epoch: u64,
+    next_seq: u64,
+    acknowledged: u64,
+    pending_records: u64,
+    held: bool,
+}
+
+/// Answer to a listing of batches.
+#[derive(Serialize)]
+pub struct BatchList {
+    stream: String,
+    epoch: u64,
+    batches: Vec<BatchView>,
+    more: bool,
+}
+
+#[derive(Serialize)]
+struct BatchView {
+    manifest: Box<RawValue>,
+    proof: String,
+}
+
+/// A payload ready to be sent.
+pub struct PayloadParts {
+    /// Where it stands.
+    pub parts: Vec<Place>,
+    /// Bytes in all.
+    pub bytes: u64,
+    /// Its digest, hexadecimal.
+    pub digest: String,
+    /// Its media type.
+    pub media_type: &'static str,
+}
+
+impl Node {
+    /// The streams of a recipient.
+    pub fn streams_of(&self, member: &str) -> Vec<StreamView> {
+        let mut all = Vec::new();
+        for dataset in self.plan.datasets() {
+            for r in dataset.recipients.iter().filter(|r| r.name == member) {
+                for (stream, always) in [(&r.daily, true), (&r.history, false)] {
+                    let head = self.head(stream);
+                    if head.is_none() && !always {
+                        continue;
+                    }
+                    let head = head.unwrap_or(StreamRow { next_seq: 1, ..StreamRow::default() });
+                    all.push(StreamView {
+                        stream: stream.to_string(),
+                        dataset: stream.dataset().to_owned(),
+                        recipient: stream.recipient().to_owned(),
+                        epoch: self.epoch(),
+                        next_seq: head.next_seq,
+                        acknowledged: head.acknowledged_batches,
+                        pending_records: head.pending_records,
+                        held: head.held,
+                    });
+                }
+            }
+        }
+        all
+    }
+
+    /// The batches after one, sealed now if need be; waits for the first up to `wait`.
+    pub async fn batches(
+        self: &Arc<Self>,
+        member: &str,
+        stream: &StreamId,
+        after: u64,
+        limit: usize,
+        wait: Duration,
+    ) -> Result<BatchList, Problem> {
+        self.my_stream(member, stream)?;
+        let until = tokio::time::Instant::now() + wait;
+        let limit = limit.clamp(1, LIST_CAP);
+        loop {
+            let mut news = self.news();
+            news.mark_unchanged();
+            let (node, name) = (self.clone(), stream.clone());
+            let list = tokio::task::spawn_blocking(move || node.list(&name, after, limit)).await;
+            let list = list.map_err(|_| ProblemCode::Internal)??;
+            if !list.batches.is_empty() || tokio::time::Instant::now() >= until {
+                return Ok(list);
+            }
+            let _ = tokio::time::timeout_at(until, news.changed()).await;
+        }
+    }
+
+    /// Is the stream this member's?
+    pub fn my_stream(&self, member: &str, stream: &StreamId) -> Result<(), Problem> {
+        if self.plan.recipient_of(stream).is_none() {
+            return Err(ProblemCode::StreamUnknown.into());
+        }
+        self.recipient(member, stream).map(|_| ()).ok_or_else(|| ProblemCode::StreamNotYours.into())
+    }
+
+    fn list(&self, stream: &StreamId, after: u64, limit: usize) -> Result<BatchList, Problem> {
+        let mut batches = Vec::new();
+        let mut seq = after;
+        let mut more = false;
+        loop {
+            let Some(head) = self.head(stream) else { break };
+            if head.held {
+                return Err(ProblemCode::StreamHeld.into());
+            }
+            if batches.len() >= limit {
+                more = head.next_seq > seq + 1 || head.first_unsealed < head.next_chunk;
+                break;
+            }
+            if seq + 1 < head.next_seq {
+                seq += 1;
+                let batch = self.batch(&head, seq).ok_or(ProblemCode::Internal)?;
+                batches.push(self.view(stream, &batch)?);
+                continue;
+            }
+            match self.seal(stream) {
+                Ok(true) => {}
+                Ok(false) => break,
+                Err(SealError::Held) => return Err(ProblemCode::StreamHeld.into()),
+                Err(SealError::Damaged) if batches.is_empty() => return Err(ProblemCode::DiskFailed.into()),
+                Err(SealError::Commit(e)) if batches.is_empty() => return Err(commit_problem(e)),
+                Err(_) => break,
+            }
+        }
+        Ok(BatchList { stream: stream.to_string(), epoch: self.epoch(), batches, more })
+    }
+
+    /// A sealed batch.
+    pub fn batch(&self, head: &StreamRow, seq: u64) -> Option<BatchRow> {
+        let row = self.queue().get(Table::Batch as u8, &stream_key(head.id, seq)).ok()??;
+        serde_json::from_slice(&row).ok()
+    }
+
+    fn view(&self, stream: &StreamId, batch: &BatchRow) -> Result<BatchView, Problem> {
+        let jws = self.read_item(stream, batch.manifest).map_err(|_| ProblemCode::DiskFailed)?;
+        let jws = String::from_utf8(jws).map_err(|_| ProblemCode::Internal)?;
+        let manifest = RawValue::from_string(jws).map_err(|_| ProblemCode::Internal)?;
+        let (record, _) = self.record_of(batch.index).ok_or(ProblemCode::Internal)?;
+        let proof = self.log_proof(batch.index, &record).ok_or(ProblemCode::Internal)?;
+        Ok(BatchView { manifest, proof })
+    }
+
+    /// Finds a payload and notes that it was handed out.
+    pub async fn payload(&self, member: &str, stream: &StreamId, seq: u64) -> Result<PayloadParts, Problem> {
+        self.my_stream(member, stream)?;
+        let head = self.head(stream).ok_or(ProblemCode::BatchUnknown)?;
+        if head.held {
+            return Err(ProblemCode::StreamHeld.into());
+        }
+        let batch = self.batch(&head, seq).ok_or(ProblemCode::BatchUnknown)?;
+        if batch.void {
+            return Err(ProblemCode::BatchVoid.into());
+        }
+        if batch.erased {
+            return Err(ProblemCode::BatchExpired.into());
+        }
+        if !batch.served {
+            let change = Change {
+                events: vec![Event::Served { stream: stream.clone(), seq }],
+                ..Change::default()
+            };
+            let name = stream.clone();
+            let still = move |s: &xinqiao_exchange::state::State| s.streams.get(&name).is_some_and(|h| !h.held);
+            self.change(change, still).await.map_err(commit_problem)?;
+            self.metrics.batch(stream.as_str(), "served");
+        }
+        let description = head.descriptions.last();
+        Ok(PayloadParts {
+            parts: batch.parts,
+            bytes: batch.bytes,
+            digest: batch.payload_digest,
+            media_type: description.map_or("application/octet-stream", |d| d.encoding.media_type()),
+        })
+    }
+
+    /// The bytes of one part of a payload. Blocks.
+    pub fn payload_part(&self, stream: &StreamId, place: Place) -> Option<Vec<u8>> {
+        match self.reader.read(reference(place), stream.as_str().as_bytes()) {
+            Ok(bytes) => Some(bytes),
+            Err(e) => {
+                tracing::error!(code = e.explain().code, stream = stream.as_str(), segment = place.segment, frame = place.frame, "a payload does not read");
+                self.fail("journal.damaged");
+                None
+            }
+        }
+    }
+}

@@ -24,6 +24,7 @@ pub mod record;
 pub mod route;
 pub mod scan;
 pub mod schema;
+pub mod synthetic;
 pub mod text;
 pub mod validate;
 

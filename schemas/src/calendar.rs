@@ -38,6 +38,11 @@ impl Calendar {
         Ok(Calendar { years })
     }
 
+    /// The calendar of the mainland that was compiled in.
+    pub fn builtin() -> Calendar {
+        Calendar::parse(CN).expect("a test reads the file")
+    }
+
     /// Whether a day is worked.
     pub fn is_working_day(&self, day: Date) -> Result<bool, CalendarMissing> {
         let days = self.years.get(&day.year()).ok_or(CalendarMissing { year: day.year() })?;
@@ -65,6 +70,8 @@ impl Calendar {
         Some((*self.years.first_key_value()?.0, *self.years.last_key_value()?.0))
     }
 }
+
+const CN: &str = include_str!("../catalogue/calendar/cn.toml");
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -177,10 +184,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const CN: &str = include_str!("../catalogue/calendar/cn.toml");
-
     fn cn() -> Calendar {
-        Calendar::parse(CN).unwrap()
+        Calendar::builtin()
     }
 
     fn date(text: &str) -> Date {

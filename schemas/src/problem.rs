@@ -27,18 +27,19 @@ problems! {
     BODY_EMPTY "body.empty" "The body holds no record." "请求体中没有记录。"
     BODY_ENCODING "body.encoding" "The body is not valid {0} from byte {1} on. Send it again in the declared character set." "自第 {1} 字节起不是有效的 {0} 编码，请按声明的字符集重新发送。"
     BODY_LOOKS_GB "body.encoding-looks-gb18030" "The body is not UTF-8, but reads as GB18030. Declare `charset=gb18030`, or convert the file to UTF-8." "请求体不是 UTF-8，看来是 GB18030 编码。请声明 charset=gb18030，或先转换为 UTF-8。"
-    BODY_SYNTAX "body.syntax" "The {0} is broken at byte {1}; records before it were read, those after it were not." "{0} 在第 {1} 字节处格式错误；此前的记录已读取，此后的未读取。"
+    BODY_SYNTAX "body.malformed" "The {0} is broken at byte {1}; records before it were read, those after it were not." "{0} 在第 {1} 字节处格式错误；此前的记录已读取，此后的未读取。"
     BODY_TRUNCATED "body.truncated" "The {0} ends in the middle of a record. The file is probably incomplete." "{0} 在记录中间结束，文件可能不完整。"
     BODY_TRAILING "body.trailing" "There is something after the end of the {0}, at byte {1}. Send one document only." "{0} 结束之后第 {1} 字节处还有内容，请只发送一个文档。"
     BODY_TOO_MANY_RECORDS "body.too-many-records" "The body holds more than {0} records. Split it." "记录数超过 {0} 条，请拆分后发送。"
     BODY_TOO_DEEP "body.too-deep" "Nested deeper than {0} levels at byte {1}." "第 {1} 字节处嵌套超过 {0} 层。"
     BODY_TOO_MANY_FIELDS "body.too-many-fields" "A record has more than {0} members, at byte {1}." "第 {1} 字节处的记录超过 {0} 个成员。"
     BODY_RECORD_TOO_LARGE "body.record-too-large" "A record is longer than {0} bytes, at byte {1}." "第 {1} 字节处的记录超过 {0} 字节。"
-    BODY_XML_FORBIDDEN "body.xml-forbidden" "{0} at byte {1}: the XML may hold elements and text only, without document type, processing instructions or attributes." "第 {1} 字节处出现 {0}：XML 只允许元素和文本，不允许文档类型声明、处理指令和属性。"
+    BODY_XML_FORBIDDEN "body.xml-forbidden" "{0} at byte {1}: the XML may hold elements and text only, without processing instructions or attributes." "第 {1} 字节处出现 {0}：XML 只允许元素和文本，不允许处理指令和属性。"
+    BODY_DTD "body.dtd" "A document type or an entity of its own stands at byte {0}. Remove it; only the five predefined entities are read." "第 {0} 字节处有文档类型声明或自定义实体，请删除；仅支持五个预定义实体。"
     BODY_XML_STRUCTURE "body.xml-structure" "The XML must be records/record/field, it is not at byte {0}." "XML 结构应为 records/record/字段，第 {0} 字节处不符。"
     BODY_CSV_HEADER "body.csv-header" "Column {0} of the header row is not a field of schema {1}. The first row must name the fields by code, alias or Chinese title.{2}" "表头第 {0} 列不是模式 {1} 的字段。首行应为字段代码、别名或中文名称。{2}"
     BODY_CSV_HEADER_TWICE "body.csv-header-twice" "Columns {0} and {1} of the header row name the same field {2}. Keep one." "表头第 {0} 列与第 {1} 列是同一字段 {2}，请保留一列。"
-    BODY_CSV_QUOTE "body.csv-unterminated-quote" "A quoted CSV value that begins at byte {0} is never closed; the rows after it were not read." "第 {0} 字节开始的引号未闭合，其后的行未读取。"
+    BODY_CSV_QUOTE "body.quote-unclosed" "A quoted CSV value that begins at byte {0} is never closed; the rows after it were not read." "第 {0} 字节开始的引号未闭合，其后的行未读取。"
     // ---- one record
     RECORD_ENCODING "record.encoding" "The record is not valid UTF-8." "该记录不是有效的 UTF-8 编码。"
     RECORD_SYNTAX "record.syntax" "The record is not valid JSON at byte {0} of it." "该记录在第 {0} 字节处不是合法的 JSON。"
@@ -110,7 +111,12 @@ mod tests {
     fn codes_are_unique_and_sentences_use_the_same_places() {
         for (i, problem) in ALL.iter().enumerate() {
             assert!(ALL[..i].iter().all(|other| other.code != problem.code), "{} twice", problem.code);
-            assert!(problem.code.bytes().all(|b| b.is_ascii_lowercase() || b == b'.' || b == b'-'));
+            assert!(
+                problem
+                    .code
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'.' || b == b'-')
+            );
             assert!(
                 problem.en.ends_with(['.', '}']) && problem.zh.ends_with(['。', '}']),
                 "{}",

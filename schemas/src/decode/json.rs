@@ -38,9 +38,15 @@ pub(crate) fn document<'a>(
                 each(count, record);
                 count += 1;
                 reader.white();
-                match reader.next() {
-                    Some(b',') => reader.white(),
-                    Some(b']') => break,
+                match reader.peek() {
+                    Some(b',') => {
+                        reader.at += 1;
+                        reader.white();
+                    }
+                    Some(b']') => {
+                        reader.at += 1;
+                        break;
+                    }
                     _ => return Err(reader.broken(Stop::Syntax, caps, count)),
                 }
             }
@@ -219,9 +225,15 @@ impl<'a> Reader<'a> {
                 return Err(Stop::Large);
             }
             self.white();
-            match self.next() {
-                Some(b',') => self.white(),
-                Some(b'}') => return Ok(sink.finish()),
+            match self.peek() {
+                Some(b',') => {
+                    self.at += 1;
+                    self.white();
+                }
+                Some(b'}') => {
+                    self.at += 1;
+                    return Ok(sink.finish());
+                }
                 _ => return Err(Stop::Syntax),
             }
         }
@@ -409,7 +421,12 @@ impl<'a> Reader<'a> {
 
     #[inline]
     fn expect(&mut self, byte: u8) -> Result<(), Stop> {
-        if self.next() == Some(byte) { Ok(()) } else { Err(Stop::Syntax) }
+        if self.peek() == Some(byte) {
+            self.at += 1;
+            Ok(())
+        } else {
+            Err(Stop::Syntax)
+        }
     }
 
     fn broken(&self, stop: Stop, caps: &Caps, delivered: u32) -> BodyError {

@@ -148,7 +148,7 @@ impl<'a> Document<'_, 'a> {
             "amp" => Ok('&'),
             "apos" => Ok('\''),
             "quot" => Ok('"'),
-            _ => Err(self.forbidden("an entity / 实体")),
+            _ => Err(self.document_type()),
         }
     }
 
@@ -167,7 +167,7 @@ impl<'a> Document<'_, 'a> {
             };
             match event {
                 Event::Comment(_) => {}
-                Event::DocType(_) => return Err(self.forbidden("a document type / 文档类型声明")),
+                Event::DocType(_) => return Err(self.document_type()),
                 Event::PI(_) => return Err(self.forbidden("a processing instruction / 处理指令")),
                 Event::Start(start) if !start.attributes_raw().trim().is_empty() => {
                     return Err(self.forbidden("an attribute / 属性"));
@@ -186,6 +186,10 @@ impl<'a> Document<'_, 'a> {
                 Err(BodyError::new(&problem::BODY_XML_STRUCTURE).with(at))
             }
         }
+    }
+
+    fn document_type(&self) -> BodyError {
+        BodyError::new(&problem::BODY_DTD).with(self.reader.buffer_position().to_string())
     }
 
     fn forbidden(&self, what: &'static str) -> BodyError {

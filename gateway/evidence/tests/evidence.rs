@@ -3,6 +3,8 @@
 
 #[path = "evidence/batch.rs"]
 mod batch;
+#[path = "evidence/java.rs"]
+mod java;
 #[path = "evidence/log.rs"]
 mod log;
 #[path = "evidence/oracles.rs"]

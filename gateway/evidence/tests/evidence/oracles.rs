@@ -18,7 +18,7 @@ use crate::batch::{NODE, STREAM, Sealer, line};
 use crate::log::Log;
 
 /// Whether a tool answers; if not, the caller's test is skipped, visibly.
-fn has(tool: &str, arguments: &[&str]) -> bool {
+pub(crate) fn has(tool: &str, arguments: &[&str]) -> bool {
     let found = Command::new(tool).args(arguments).output().is_ok_and(|output| output.status.success());
     if !found {
         assert!(
@@ -30,14 +30,14 @@ fn has(tool: &str, arguments: &[&str]) -> bool {
     found
 }
 
-fn write(directory: &Path, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+pub(crate) fn write(directory: &Path, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
     let path = directory.join(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(&path, content).unwrap();
     path
 }
 
-fn verifiers() -> PathBuf {
+pub(crate) fn verifiers() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/verifiers")
 }
 
@@ -254,7 +254,7 @@ fn python(pure: bool, arguments: &[&str]) -> Output {
     command.output().unwrap()
 }
 
-fn text(path: &Path) -> &str {
+pub(crate) fn text(path: &Path) -> &str {
     path.to_str().unwrap()
 }
 

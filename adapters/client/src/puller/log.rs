@@ -81,8 +81,10 @@ impl LogView {
         let proof = LogProof::from_text(&entry.proof).map_err(failed)?;
         let said = manifest.manifest();
         let verifiers = keys.of_log(&log_origin(&said.node, said.epoch));
-        let leaf = logged_entry(manifest, entry)?;
-        let inclusion = proof.verify(&leaf, &verifiers).map_err(failed)?;
+        let leaves = logged_entries(manifest, entry)?;
+        let mut results = leaves.iter().map(|leaf| proof.verify(leaf, &verifiers));
+        let first = results.next().expect("a batch has an entry");
+        let inclusion = results.fold(first, |so_far, next| so_far.or(next)).map_err(failed)?;
         self.compare(client, inclusion.checkpoint().clone(), &proof.checkpoint).await
     }
 
@@ -164,36 +166,42 @@ async fn fetch(client: &Client, wanted: Tile) -> Result<Bytes, ClientError> {
     }
 }
 
-/// The entry the proof must be for. A node logs a batch at the time its manifest says, so the entry follows from the
-/// manifest; a node that logged it at another time sends the entry along.
-fn logged_entry(manifest: &VerifiedManifest, entry: &BatchEntry) -> Result<Vec<u8>, ClientError> {
-    let expected = expected_entry(manifest);
+/// What the proof may be for. A node logs a batch at the time its manifest says, so the entry follows from the manifest; a
+/// node that logged it at another time sends the entry along. A void batch may be logged as what it is.
+fn logged_entries(manifest: &VerifiedManifest, entry: &BatchEntry) -> Result<Vec<Vec<u8>>, ClientError> {
+    let said = manifest.manifest();
+    let failed = |error| unverified("its log entry", &error);
+    let events = || events(manifest).into_iter().flatten();
     let Some(sent) = &entry.entry else {
-        return expected.to_bytes().map_err(|error| unverified("its log entry", &error));
+        return events()
+            .map(|event| {
+                let (node, time) = (Cow::Borrowed(said.node.as_str()), Cow::Borrowed(said.created.as_str()));
+                Entry { node, epoch: said.epoch, time, event }.to_bytes().map_err(failed)
+            })
+            .collect();
     };
     let bytes =
         base64::decode(sent).ok_or_else(|| ClientError::protocol("a log entry that is not base64"))?;
-    let read = Entry::from_bytes(&bytes).map_err(|error| unverified("its log entry", &error))?;
-    let same = read.node == expected.node && read.epoch == expected.epoch && read.event == expected.event;
+    let read = Entry::from_bytes(&bytes).map_err(failed)?;
+    let same =
+        read.node == said.node && read.epoch == said.epoch && events().any(|event| event == read.event);
     match same {
-        true => Ok(bytes),
+        true => Ok(vec![bytes]),
         false => Err(other_entry()),
     }
 }
 
-fn expected_entry(manifest: &VerifiedManifest) -> Entry<'_> {
+fn events(manifest: &VerifiedManifest) -> [Option<Event<'_>>; 2] {
     let said = manifest.manifest();
-    Entry {
-        node: Cow::Borrowed(&said.node),
-        epoch: said.epoch,
-        time: Cow::Borrowed(said.created.as_str()),
-        event: Event::Batch {
-            stream: Cow::Borrowed(&said.stream),
-            seq: said.seq,
-            manifest_digest: Digests::sha256(manifest.digest()),
-            records: said.records,
-        },
-    }
+    let (stream, seq) = (Cow::Borrowed(said.stream.as_str()), said.seq);
+    let manifest_digest = Digests::sha256(manifest.digest());
+    let void = said.void.as_deref().map(|reason| Event::Void {
+        stream: stream.clone(),
+        seq,
+        manifest_digest: manifest_digest.clone(),
+        reason: Cow::Borrowed(reason),
+    });
+    [Some(Event::Batch { stream, seq, manifest_digest, records: said.records }), void]
 }
 
 fn other_entry() -> ClientError {

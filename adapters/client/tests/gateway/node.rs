@@ -10,7 +10,7 @@ use xinqiao_evidence::manifest::{Manifest, MediaType, Payload, SignedManifest};
 use xinqiao_evidence::merkle::{self, inclusion_proof};
 use xinqiao_evidence::timestamp::Timestamp;
 use xinqiao_evidence::tlog::{Checkpoint, LogProof, Tile, TileKind, log_origin};
-use xinqiao_evidence::{Digest, Digests};
+use xinqiao_evidence::{Digest, Digests, base64};
 
 use crate::server::{Reply, Seen};
 
@@ -31,6 +31,8 @@ pub(crate) struct Node {
     pub(crate) bend: Option<Bend>,
     /// Log size that `/v1/log/checkpoint` shows and proofs lead to; `None` is the newest.
     pub(crate) shown: Option<usize>,
+    /// When entries are logged; if not when manifests are made, they are sent along.
+    pub(crate) logged_at: &'static str,
 }
 
 #[derive(Clone)]
@@ -52,6 +54,7 @@ impl Node {
             acknowledgements: Vec::new(),
             bend: None,
             shown: None,
+            logged_at: TIME,
         }
     }
 
@@ -66,6 +69,7 @@ impl Node {
     pub(crate) fn seal(&mut self, lines: &[&str]) {
         let raw: String = lines.iter().map(|line| format!("{line}\n")).collect();
         let payload = match self.kind {
+            _ if lines.is_empty() => Vec::new(),
             MediaType::Zstd => zstd::encode_all(raw.as_bytes(), 1).unwrap(),
             MediaType::Identity => raw.clone().into_bytes(),
             MediaType::Gzip => {
@@ -107,12 +111,14 @@ impl Node {
         let signed = SignedManifest::sign(&manifest, &self.manifest_key).unwrap();
         let index = self.entries.len();
         let sealed = Sealed { signed, payload, index };
-        self.log(Event::Batch {
-            stream: Cow::Borrowed(STREAM),
-            seq: manifest.seq,
-            manifest_digest: Digests::sha256(digest_of(&sealed)),
-            records: manifest.records,
-        });
+        let manifest_digest = Digests::sha256(digest_of(&sealed));
+        let (stream, seq) = (Cow::Borrowed(STREAM), manifest.seq);
+        match manifest.void {
+            Some(reason) => {
+                self.log(Event::Void { stream, seq, manifest_digest, reason: Cow::Owned(reason) })
+            }
+            None => self.log(Event::Batch { stream, seq, manifest_digest, records: manifest.records }),
+        }
         self.batches.push(sealed);
     }
 
@@ -129,7 +135,8 @@ impl Node {
     }
 
     fn log(&mut self, event: Event<'_>) {
-        let entry = Entry { node: NODE.into(), epoch: self.epoch, time: TIME.into(), event };
+        let time = self.logged_at.into();
+        let entry = Entry { node: NODE.into(), epoch: self.epoch, time, event };
         self.entries.push(entry.to_bytes().unwrap());
     }
 
@@ -218,7 +225,14 @@ impl Node {
             .take(limit)
             .map(|sealed| {
                 let manifest: serde_json::Value = serde_json::from_str(sealed.signed.as_json()).unwrap();
-                serde_json::json!({"manifest": manifest, "proof": self.proof(sealed.index)})
+                let proof = self.proof(sealed.index);
+                match self.logged_at == TIME {
+                    true => serde_json::json!({"manifest": manifest, "proof": proof}),
+                    false => {
+                        let entry = base64::encode(&self.entries[sealed.index]);
+                        serde_json::json!({"manifest": manifest, "proof": proof, "entry": entry})
+                    }
+                }
             })
             .collect();
         let more = self.batches.len() > after + limit;

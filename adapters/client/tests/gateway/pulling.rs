@@ -397,16 +397,39 @@ async fn every_line_refused_is_a_rejected_batch_and_a_bad_verdict_is_the_judges_
 
 #[tokio::test]
 async fn a_void_batch_is_stored_like_any_other() {
+    for kind in [MediaType::Identity, MediaType::Gzip, MediaType::Zstd] {
+        let setting = Setting::new().await;
+        setting.node().kind = kind;
+        setting.node().seal(&[]);
+        setting.node().seal(&LINES);
+        let mut puller = setting.open().await;
+        let void = next(&mut puller).await.unwrap().unwrap();
+        assert_eq!((void.seq, void.records, void.void.as_deref()), (1, 0, Some("retention")));
+        assert!(payload_requests(&setting.gateway).is_empty());
+        assert_eq!(next(&mut puller).await.unwrap().unwrap().seq, 2);
+        assert_eq!(puller.acknowledge(nobody).await.unwrap().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn an_entry_logged_at_another_time_is_sent_along_and_must_be_the_batchs() {
     let setting = Setting::new().await;
-    setting.node().kind = MediaType::Identity;
+    setting.node().logged_at = "2026-11-21T08:00:01Z";
+    setting.node().seal(&LINES);
     setting.node().seal(&[]);
     setting.node().seal(&LINES);
     let mut puller = setting.open().await;
-    let void = next(&mut puller).await.unwrap().unwrap();
-    assert_eq!((void.seq, void.records, void.void.as_deref()), (1, 0, Some("retention")));
-    assert!(payload_requests(&setting.gateway).is_empty());
+    assert_eq!(next(&mut puller).await.unwrap().unwrap().seq, 1);
     assert_eq!(next(&mut puller).await.unwrap().unwrap().seq, 2);
-    assert_eq!(puller.acknowledge(nobody).await.unwrap().len(), 2);
+    drop(puller);
+    // A genuine entry with a genuine proof, but of the first batch.
+    let place = setting.node().batches[2].index;
+    let first = setting.node().batches[0].index;
+    setting.node().batches[2].index = first;
+    let mut puller = setting.open().await;
+    assert_eq!(refused(&mut puller).await, "log.other-entry");
+    setting.node().batches[2].index = place;
+    assert_eq!(next(&mut puller).await.unwrap().unwrap().seq, 3);
 }
 
 #[tokio::test]

@@ -82,7 +82,7 @@ fn id(value: &str, out: &mut String) {
     if region && matches!(number.chars().count(), 15 | 18) {
         prefix(&number, 6, 12, out);
     } else {
-        certificate(&number, out);
+        certificate(value, out);
     }
 }
 
@@ -168,6 +168,7 @@ mod tests {
             (Mask::Id, "E12345678", "E1*******"),
             (Mask::Id, "１１０１０１199001011234", "１１０１０１************"),
             (Mask::Id, "3502031990", "35********"),
+            (Mask::Id, "-", "*"),
             (Mask::Certificate, "H12345678", "H1*******"),
             (Mask::Certificate, "12345", "*****"),
             (Mask::Phone, "13800138000", "138********"),

@@ -166,6 +166,20 @@ fn no_persons_number_reaches_portals_and_agencies() {
 }
 
 #[test]
+fn an_operators_name_is_hidden_in_the_name_of_the_business_too() {
+    let catalogue = catalogue();
+    let mut record = generator().record_about(Table::CityPenalty, Some(SubjectKind::IndividualBusiness));
+    let operator = record.get("FDDBR").expect("a business has an operator").to_owned();
+    for name in [operator.clone(), format!("厦门市样例区{operator}便利店")] {
+        record.set("DSRMC", name);
+        for policy in OTHERS {
+            let line = sent(&catalogue, &record, "administrative-penalty-2020", policy).expect("released");
+            assert!(!line.contains(&operator), "{policy}");
+        }
+    }
+}
+
+#[test]
 fn the_usage_scope_decides_who_gets_a_record() {
     let catalogue = catalogue();
     let to = "administrative-penalty-2020";

@@ -1,6 +1,7 @@
 //! Records as the bodies that departments send.
 
 use super::Record;
+use crate::schema::Schema;
 
 /// A JSON array of objects.
 pub fn write_json(records: &[Record], out: &mut Vec<u8>) {
@@ -44,19 +45,22 @@ pub fn write_xml(records: &[Record], out: &mut Vec<u8>) {
 
 /// A header row of codes and a row per record, RFC 4180, UTF-8. All records must be of one table.
 pub fn write_csv(records: &[Record], out: &mut Vec<u8>) {
-    out.extend_from_slice(csv(records).as_bytes());
+    out.extend_from_slice(csv(records, |code| code).as_bytes());
 }
 
-/// The same in GB18030, as Chinese office programs save it.
-pub fn write_csv_gb18030(records: &[Record], out: &mut Vec<u8>) {
-    out.extend_from_slice(&encoding_rs::GB18030.encode(&csv(records)).0);
+/// The same with Chinese titles and in GB18030, as office programs of the departments save it. `schema` is the table's.
+pub fn write_csv_gb18030(records: &[Record], schema: &Schema, out: &mut Vec<u8>) {
+    let title = |code| schema.field_number(code).map_or(code, |number| schema.fields()[number].title());
+    out.extend_from_slice(&encoding_rs::GB18030.encode(&csv(records, title)).0);
 }
 
-fn csv(records: &[Record]) -> String {
+fn csv<'t>(records: &[Record], head: impl Fn(&'t str) -> &'t str) -> String {
     let Some(first) = records.first() else { return String::new() };
     let reference = records.iter().any(|record| record.get("ref").is_some()).then_some("ref");
-    let columns: Vec<&str> = reference.into_iter().chain(first.table.columns().iter().copied()).collect();
-    let mut out = columns.join(",");
+    let columns: Vec<&'static str> =
+        reference.into_iter().chain(first.table.columns().iter().copied()).collect();
+    let heads: Vec<&str> = columns.iter().map(|code| head(code)).collect();
+    let mut out = heads.join(",");
     out.push_str("\r\n");
     for record in records {
         assert_eq!(record.table, first.table, "one header row serves one table");

@@ -58,13 +58,13 @@ pub fn find(text: &str) -> Vec<Find> {
         finds.sort_by(|left, right| {
             left.range.start.cmp(&right.range.start).then(right.range.end.cmp(&left.range.end))
         });
-        let mut end = 0;
-        finds.retain(|find| {
-            let apart = find.range.start >= end;
-            if apart {
-                end = find.range.end;
+        finds.dedup_by(|later, earlier| {
+            let overlaps = later.range.start < earlier.range.end;
+            // Addresses that run into each other (`a@b.c@d.e`) are one find, which the mask hides wholly.
+            if overlaps && later.kind == Kind::EMail && earlier.kind == Kind::EMail {
+                earlier.range.end = earlier.range.end.max(later.range.end);
             }
-            apart
+            overlaps
         });
     }
     finds

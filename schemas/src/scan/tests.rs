@@ -94,6 +94,7 @@ fn cards_addresses_and_documents_are_masked() {
     assert_eq!(redact(&fours), "622202**********");
     assert_eq!(redact("邮箱someone@mail.example。"), "邮箱s***@mail.example。");
     assert_eq!(redact("13800138000@mail.example"), "1***@mail.example");
+    assert_eq!(redact("a@b.example@c.example"), "***");
     assert_eq!(
         redact("someone＠mail.example"),
         "***",

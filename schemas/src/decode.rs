@@ -97,9 +97,10 @@ pub fn decode<'a>(
     match charset {
         Charset::Utf8 => {
             let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
-            match std::str::from_utf8(body) {
-                Ok(text) => decode_text(schema, format, text, caps, each),
-                Err(error) => not_utf8(schema, format, body, error.valid_up_to(), caps, each),
+            // encoding_rs checks several times faster than the standard library, and borrows what is valid.
+            match encoding_rs::UTF_8.decode_without_bom_handling_and_without_replacement(body) {
+                Some(Cow::Borrowed(text)) => decode_text(schema, format, text, caps, each),
+                _ => not_utf8(schema, format, body, caps, each),
             }
         }
         Charset::Gb18030 => {
@@ -140,10 +141,10 @@ fn not_utf8<'a>(
     schema: &Schema,
     format: Format,
     body: &'a [u8],
-    at: usize,
     caps: &Caps,
     each: Each<'_, 'a>,
 ) -> Result<u32, BodyError> {
+    let at = encoding_rs::Encoding::utf8_valid_up_to(body);
     let bad_from = body.get(at..).unwrap_or_default();
     let sample = &bad_from[..bad_from.len().min(1 << 20)];
     // A cut sample may end inside a character: a decoder that is not told of the end only rejects what cannot be.

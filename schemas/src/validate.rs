@@ -79,7 +79,7 @@ impl Schema {
             }
         }
         let audience = self.audience_of(&slots, context.relayed, findings);
-        self.check_members(&slots, findings);
+        self.check_members(&slots, context.relayed.is_some(), findings);
         if findings[first..].iter().any(Finding::refuses) {
             return None;
         }
@@ -162,8 +162,8 @@ impl Schema {
         }
     }
 
-    /// Reserved members of a put; without `ref`, the key must be whole.
-    fn check_members(&self, slots: &[Slot<'_>], findings: &mut Vec<Finding>) {
+    /// Reserved members of a put; without `ref`, the key must be whole (a relayed record has its upstream key).
+    fn check_members(&self, slots: &[Slot<'_>], relayed: bool, findings: &mut Vec<Finding>) {
         let member = |member: Member| slots[self.fields.len() + member as usize].filled();
         for which in [Member::Ref, Member::Replaces, Member::Authorisation] {
             recall::check_reference(which, member(which), findings);
@@ -178,7 +178,7 @@ impl Schema {
         if reference.is_some() && reference == member(Member::Replaces) {
             findings.push(Finding::refuse(&problem::RECORD_REPLACES_SELF).on_member(Member::Replaces.name()));
         }
-        if reference.is_none() {
+        if reference.is_none() && !relayed {
             for part in &self.key {
                 if self.key_part(part, slots).is_none() {
                     let codes: Vec<&str> =

@@ -5,6 +5,7 @@ use serde::Serialize;
 use crate::catalogue::Catalogue;
 use crate::model::SubjectKind;
 use crate::policy::{Action, Admission};
+use crate::route::RouteSecrets;
 use crate::schema::{FieldType, Schema};
 
 /// One thing that deserves a look.
@@ -35,6 +36,8 @@ pub enum CheckKind {
     ClassNotNamed,
     /// A pseudonym is longer than the field may be.
     PseudonymTooLong,
+    /// A mapping joins classes for which a policy asks for different masks: there can be no such route.
+    MasksDiffer,
 }
 
 impl Catalogue {
@@ -44,6 +47,20 @@ impl Catalogue {
         for policy in self.policies() {
             for schema in self.schemas() {
                 self.check_pair(schema, policy, &mut found);
+            }
+            for mapping in self.mappings() {
+                let secrets = RouteSecrets::new([0; 32]);
+                if let Err(error) = self.route(mapping.from().id(), mapping.to().id(), policy.id(), &secrets)
+                {
+                    found.push(CheckFinding {
+                        kind: CheckKind::MasksDiffer,
+                        schema: mapping.to().id().to_owned(),
+                        policy: Some(policy.id().to_owned()),
+                        what: mapping.id().to_owned(),
+                        en: error.to_string(),
+                        zh: error.text_zh(),
+                    });
+                }
             }
         }
         found

@@ -13,7 +13,7 @@ use crate::policy::{Action, Coarse, Policy};
 use crate::record::Slot;
 use crate::route::{RouteError, line};
 use crate::scan;
-use crate::schema::{FieldType, Schema};
+use crate::schema::{Field, FieldType, Schema};
 use crate::text::comparison_form;
 
 /// The steps for one kind of subject. Dropped fields have none.
@@ -64,15 +64,9 @@ impl Plan {
                 });
             }
         }
-        let names_somebody = |field: &crate::schema::Field| {
-            matches!(
-                field.kind,
-                FieldType::Text(_) | FieldType::Identifier { .. } | FieldType::Certificate { .. }
-            )
-        };
         let hidden = from.fields.iter().enumerate();
         let hidden =
-            hidden.filter(|(_, field)| names_somebody(field) && policy.action(&field.class, kind).hides());
+            hidden.filter(|(_, field)| tells_who(field) && policy.action(&field.class, kind).hides());
         let hidden =
             hidden.map(|(number, _)| u16::try_from(number).expect("the loader caps the number of fields"));
         Ok(Self { steps, hidden: hidden.collect() })
@@ -140,6 +134,16 @@ impl Plan {
             }
         }
         text
+    }
+}
+
+/// Whether a field's value can tell who somebody is, so that it must not stand in free text where the field is hidden.
+fn tells_who(field: &Field) -> bool {
+    const SAYS_WHAT: [&str; 6] = ["free-text", "remark", "internal", "document-title", "authority", "public"];
+    match field.kind {
+        FieldType::Text(_) => !SAYS_WHAT.contains(&&*field.class),
+        FieldType::Identifier { .. } | FieldType::Certificate { .. } => true,
+        FieldType::Number { .. } | FieldType::Date | FieldType::Code { .. } => false,
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a sender needs to see of a schema: JSON Schema for programs, a header row for people.
+//! What a sender needs to see of a schema: JSON Schema and XML Schema for programs, a header row for people.
 
 use serde_json::{Map, Value, json};
 
@@ -77,6 +77,38 @@ impl Schema {
         })
     }
 
+    /// XML Schema 1.0 of a body: `records`, `record`, and the fields by code in any order. Lengths only; the other rules are
+    /// in the JSON Schema and the catalogue.
+    pub fn xml_schema(&self) -> String {
+        let mut out = String::from(XSD_HEAD);
+        for field in &self.fields {
+            let least = u8::from(field.required);
+            out.push_str(&format!(
+                "            <xs:element name=\"{}\" minOccurs=\"{least}\">\n",
+                escaped(&field.code)
+            ));
+            out.push_str(&format!(
+                "              <xs:annotation><xs:documentation xml:lang=\"zh\">{}</xs:documentation></xs:annotation>\n",
+                escaped(&field.title)
+            ));
+            let longest = match &field.kind {
+                FieldType::Text(limits) | FieldType::Certificate { limits, .. } => limits.max,
+                FieldType::Code { limits: Some(limits), .. } => limits.max,
+                _ => 256,
+            };
+            out.push_str(&format!(
+                "              <xs:simpleType><xs:restriction base=\"xs:string\"><xs:maxLength value=\"{longest}\"/></xs:restriction></xs:simpleType>\n            </xs:element>\n"
+            ));
+        }
+        for name in ["ref", "replaces", "authorisation", "audience"] {
+            out.push_str(&format!(
+                "            <xs:element name=\"{name}\" type=\"xs:string\" minOccurs=\"0\"/>\n"
+            ));
+        }
+        out.push_str(XSD_TAIL);
+        out
+    }
+
     /// A CSV header row of the Chinese titles, with a byte order mark so that spreadsheets open it as UTF-8.
     pub fn template_csv(&self) -> String {
         let mut out = String::from("\u{FEFF}");
@@ -95,4 +127,25 @@ impl Schema {
         out.push_str("\r\n");
         out
     }
+}
+
+const XSD_HEAD: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
+<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" elementFormDefault="qualified">
+  <xs:element name="records">
+    <xs:complexType>
+      <xs:sequence>
+        <xs:element name="record" maxOccurs="unbounded">
+          <xs:complexType><xs:all>
+"#;
+
+const XSD_TAIL: &str = "          </xs:all></xs:complexType>
+        </xs:element>
+      </xs:sequence>
+    </xs:complexType>
+  </xs:element>
+</xs:schema>
+";
+
+fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod decoding;
+mod describing;
 mod fixture;
 mod loading;
 mod properties;

@@ -168,6 +168,16 @@ fn masked_values_of_a_relay_are_doubtful_not_refused() {
     assert!(schema.validate(raw(schema, &masked), &relayed, &mut findings).is_some());
     assert_eq!(crate::fixture::codes(&findings), ["Warn CF_XDR_ZJHM field.masked"]);
     assert!(!check(PENALTY, &masked).0, "a department may not send masked values");
+
+    // What an upstream policy dropped or made coarser is no reason to refuse either; a code that does not exist is.
+    let coarse = with(without(masked, "CF_WSH"), "CF_NR_FK", "0.1-1");
+    findings.clear();
+    assert!(schema.validate(raw(schema, &coarse), &relayed, &mut findings).is_some());
+    let expected =
+        ["Warn CF_XDR_ZJHM field.masked", "Warn CF_WSH field.required", "Warn CF_NR_FK field.masked"];
+    assert_eq!(crate::fixture::codes(&findings), expected);
+    let kind = with(coarse, "CF_XDR_LB", "***");
+    assert!(schema.validate(raw(schema, &kind), &relayed, &mut findings).is_none());
 }
 
 #[test]

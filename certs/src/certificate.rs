@@ -222,6 +222,15 @@ pub(crate) fn weakness(certificate: &X509Certificate<'_>) -> Option<(&'static st
     None
 }
 
+/// Whether a certificate's key usage, if it has one, lets it sign revocation lists.
+pub(crate) fn may_sign_lists(certificate: &CertificateDer<'_>) -> bool {
+    let Some(parsed) = parse(certificate) else { return false };
+    match parsed.key_usage() {
+        Ok(usage) => usage.is_none_or(|usage| usage.value.crl_sign()),
+        Err(_) => false,
+    }
+}
+
 /// The first critical extension this crate does not know how to honour, by OID.
 pub(crate) fn unknown_critical_extension(certificate: &X509Certificate<'_>) -> Option<String> {
     certificate

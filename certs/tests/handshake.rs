@@ -426,6 +426,59 @@ fn a_revoked_certificate_is_refused_by_handshake_and_registry() {
 }
 
 #[test]
+fn a_revoked_intermediate_takes_its_certificates_with_it() {
+    let city = root("City Root", DOMAIN);
+    let (good, bad) =
+        (city.issue_intermediate("A", valid()).unwrap(), city.issue_intermediate("B", valid()).unwrap());
+    let serial = {
+        let pem = pem::parse(bad.certificate_pem()).unwrap();
+        let (_, parsed) = x509_parser::parse_x509_certificate(pem.contents()).unwrap();
+        parsed.tbs_certificate.raw_serial().to_vec()
+    };
+    let revoked = [Revoked { serial, time: SystemTime::now() }];
+    let text = city.revocation_list(1, valid(), &revoked).unwrap();
+    let registry = with_lists(&city, &[("root.crl", &text)], RevocationPolicy::default());
+    assert!(registry.identify(department(&good, "health").chain(), now()).is_ok());
+    assert_eq!(code(&registry, department(&bad, "health").chain()), "certificate.revoked");
+}
+
+#[test]
+fn missing_and_stale_lists_count_as_the_policy_says() {
+    let city = root("City Root", DOMAIN);
+    let issuing = city.issue_intermediate("City Issuing", valid()).unwrap();
+    let leaf = department(&issuing, "health");
+    let past = Validity::from(SystemTime::now() - 3 * DAY, DAY);
+    let of_root = city.revocation_list(1, valid(), &[]).unwrap();
+    let of_issuing = issuing.revocation_list(1, valid(), &[]).unwrap();
+    let stale = issuing.revocation_list(1, past, &[]).unwrap();
+    // Another authority of the same name says nothing about this one's certificates, not even bad things.
+    let double = city.issue_intermediate("City Issuing", valid()).unwrap();
+    let revoked = [Revoked { serial: leaf.serial().to_vec(), time: SystemTime::now() }];
+    let foreign = double.revocation_list(9, valid(), &revoked).unwrap();
+    let policy = |demand_status, demand_current| RevocationPolicy { demand_status, demand_current };
+    let said = |lists: &[&str], policy| {
+        let lists: Vec<(&str, &str)> = lists.iter().map(|text| ("a.crl", *text)).collect();
+        let registry = with_lists(&city, &lists, policy);
+        registry.identify(leaf.chain(), now()).map(drop).map_err(|error| error.code())
+    };
+    assert_eq!(said(&[&of_root, &of_issuing], policy(true, true)), Ok(()));
+    assert_eq!(said(&[&of_root], policy(true, false)), Err("certificate.status-unknown"));
+    assert_eq!(said(&[], policy(true, false)), Err("certificate.status-unknown"));
+    assert_eq!(said(&[&of_root, &stale], policy(true, false)), Ok(()));
+    assert_eq!(said(&[&of_root, &stale], policy(true, true)), Err("certificate.status-stale"));
+    assert_eq!(said(&[&foreign], policy(false, true)), Ok(()));
+    assert_eq!(said(&[&of_root, &foreign], policy(true, false)), Err("certificate.status-unknown"));
+}
+
+fn with_lists(city: &Authority, lists: &[(&str, &str)], policy: RevocationPolicy) -> Registry {
+    let lists =
+        lists.iter().map(|(name, text)| RevocationList::read(name, text.as_bytes()).unwrap()).collect();
+    let anchors = anchors(&[("city", city, city.rights(Role::ALL))]);
+    let trust = Trust::new(anchors, Revocation::new(lists, policy)).unwrap();
+    Registry::new(vec![Member::new(DOMAIN, Role::Department, "health")], trust).unwrap()
+}
+
+#[test]
 fn tickets_of_an_older_configuration_die_with_it() {
     let city = root("City Root", DOMAIN);
     let trust = simple(&city);

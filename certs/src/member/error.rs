@@ -18,6 +18,10 @@ pub enum IdentityError {
     Expired,
     /// Its issuer revoked it.
     Revoked,
+    /// Its issuer's revocation list is not here, and the policy demands one.
+    StatusUnknown,
+    /// Its issuer's revocation list is overdue, and the policy demands a current one.
+    StatusStale,
     /// No path to a trust anchor, or a path that breaks a rule; the text is the verifier's.
     Untrusted(String),
     /// It carries several SPIFFE URIs, or one of another shape.
@@ -73,6 +77,8 @@ impl IdentityError {
             Self::NotYetValid => "certificate.not-yet-valid",
             Self::Expired => "certificate.expired",
             Self::Revoked => "certificate.revoked",
+            Self::StatusUnknown => "certificate.status-unknown",
+            Self::StatusStale => "certificate.status-stale",
             Self::Untrusted(_) => "certificate.untrusted",
             Self::UriMalformed => "certificate.uri-malformed",
             Self::Unknown { .. } => "member.unknown",
@@ -97,6 +103,12 @@ impl IdentityError {
             Self::Expired => "the client certificate has expired; renew it".into(),
             Self::Revoked => {
                 "the client certificate was revoked; ask the security officer for a new one".into()
+            }
+            Self::StatusUnknown => {
+                "this node has no revocation list of the certificate's issuer; the security officer must load it".into()
+            }
+            Self::StatusStale => {
+                "this node's revocation list of the certificate's issuer is overdue; the security officer must load the next one".into()
             }
             Self::Untrusted(reason) => format!(
                 "the client certificate does not lead to an authority this node trusts ({reason}); send the intermediates, or ask the security officer to add the authority"
@@ -137,6 +149,8 @@ impl IdentityError {
             Self::NotYetValid => "客户端证书尚未生效，请检查双方时钟或等待生效".into(),
             Self::Expired => "客户端证书已过期，请更新".into(),
             Self::Revoked => "客户端证书已被吊销，请联系安全管理员重新签发".into(),
+            Self::StatusUnknown => "本节点没有该证书签发者的吊销列表，请安全管理员加载".into(),
+            Self::StatusStale => "本节点上该证书签发者的吊销列表已逾期，请安全管理员加载新列表".into(),
             Self::Untrusted(reason) => format!(
                 "客户端证书不能追溯到本节点信任的发证机构（{reason}），请一并发送中间证书，或由安全管理员添加该机构"
             ),
@@ -170,6 +184,8 @@ impl IdentityError {
             webpki::Error::CertExpired { .. } => Self::Expired,
             webpki::Error::CertNotValidYet { .. } => Self::NotYetValid,
             webpki::Error::CertRevoked => Self::Revoked,
+            webpki::Error::UnknownRevocationStatus => Self::StatusUnknown,
+            webpki::Error::CrlExpired { .. } => Self::StatusStale,
             webpki::Error::BadDer => Self::Malformed,
             other => Self::Untrusted(other.to_string()),
         }

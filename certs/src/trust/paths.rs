@@ -4,7 +4,7 @@ use ring::digest;
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use std::collections::HashMap;
 use std::sync::Mutex;
-use webpki::{EndEntityCert, KeyUsage};
+use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 
 use super::Trust;
 use crate::tls;
@@ -30,26 +30,20 @@ pub(super) fn verify(
         Usage::Client => KeyUsage::client_auth(),
         Usage::Server => KeyUsage::server_auth(),
     };
-    trust.revocation.with_options(|revocation| {
-        let path = leaf.verify_for_usage(
-            tls::provider().signature_verification_algorithms.all,
-            roots,
-            intermediates,
-            now,
-            usage,
-            revocation,
-            None,
-        )?;
-        let anchor = path.anchor();
-        trust
-            .roots
-            .iter()
-            .position(|root| {
-                root.subject == anchor.subject
-                    && root.subject_public_key_info == anchor.subject_public_key_info
-                    && root.name_constraints == anchor.name_constraints
-            })
-            .ok_or(webpki::Error::UnknownIssuer)
+    let unrevoked = |path: &VerifiedPath<'_>| {
+        let anchor = position(trust, path.anchor()).ok_or(webpki::Error::UnknownIssuer)?;
+        trust.revocation.check(path, &trust.anchors[anchor], now)
+    };
+    let algorithms = tls::provider().signature_verification_algorithms.all;
+    let path = leaf.verify_for_usage(algorithms, roots, intermediates, now, usage, None, Some(&unrevoked))?;
+    position(trust, path.anchor()).ok_or(webpki::Error::UnknownIssuer)
+}
+
+fn position(trust: &Trust, anchor: &TrustAnchor<'_>) -> Option<usize> {
+    trust.roots.iter().position(|root| {
+        root.subject == anchor.subject
+            && root.subject_public_key_info == anchor.subject_public_key_info
+            && root.name_constraints == anchor.name_constraints
     })
 }
 

@@ -7,6 +7,7 @@ Ed25519 signatures, otherwise the slow code below does.
 
     tlog_verify.py receipt      --jwks keys.json receipt.json [--body sent.json]
     tlog_verify.py proof        --key VKEY entry.json entry.tlog-proof
+    tlog_verify.py batch        --jwks keys.json 7.manifest.json 7.tlog-proof
     tlog_verify.py consistency  --jwks keys.json --tiles DIR old-checkpoint new-checkpoint
     tlog_verify.py log          --jwks keys.json --tiles DIR checkpoint
 
@@ -67,6 +68,24 @@ def check_salted(what, salt, data, digests):
     digest = hmac.new(salt, data, hashlib.sha256).hexdigest()
     if not hmac.compare_digest(digest, digests["sha-256"]):
         raise Refused("%s: not what the log entry binds" % what)
+
+
+def verify_batch(text, proof, keys):
+    """The manifest that the log shows the node to have sealed. (Its own ES256 signature is not checked here.)"""
+    jws = strict_json(text)
+    payload = b64url(jws["payload"])
+    manifest = strict_json(payload.decode("utf-8"))
+    digest = {"sha-256": hashlib.sha256(payload).hexdigest()}
+    entry = {"v": 1, "node": manifest["node"], "epoch": manifest["epoch"], "time": manifest["created"],
+             "stream": manifest["stream"], "seq": manifest["seq"], "manifest_digest": digest}
+    if "void" in manifest:
+        entry.update(kind="void", reason=manifest["void"])
+    else:
+        entry.update(kind="batch", records=manifest["records"])
+    checkpoint = verify_proof(proof, canonical(entry), keys)
+    if "%s/epoch-%s" % (manifest["node"], manifest["epoch"]) != checkpoint["origin"]:
+        raise Refused("manifest: names another node or epoch than the log that signed the proof")
+    return manifest, checkpoint
 
 
 def verify_proof(text, entry, keys):
@@ -476,6 +495,7 @@ def main(arguments):
     files = {
         "receipt": ["receipt"],
         "proof": ["entry", "proof"],
+        "batch": ["manifest", "proof"],
         "consistency": ["old", "new"],
         "log": ["checkpoint"],
     }
@@ -504,6 +524,10 @@ def main(arguments):
             with open(options.entry, "rb") as file:
                 checkpoint = verify_proof(read(options.proof), file.read(), keys)
             print("verified: entry %d of %s at size %d" % (checkpoint["index"], checkpoint["origin"], checkpoint["size"]))
+        elif options.command == "batch":
+            manifest, checkpoint = verify_batch(read(options.manifest), read(options.proof), keys)
+            where = (manifest["stream"], manifest["seq"], checkpoint["index"], checkpoint["origin"], checkpoint["size"])
+            print("verified: batch %s %d is entry %d of %s at size %d" % where)
         elif options.command == "consistency":
             old, new = (open_checkpoint(read(path), keys) for path in (options.old, options.new))
             verify_consistency_of(old, new, options.tiles)

@@ -14,6 +14,13 @@ pub fn encode_into(bytes: impl AsRef<[u8]>, out: &mut String) {
     STANDARD.encode_string(bytes, out);
 }
 
+/// The 44 characters of 32 bytes, without a detour over the heap.
+pub(crate) fn encode_hash_into(hash: &[u8; 32], out: &mut String) {
+    let mut text = [0; 44];
+    STANDARD.encode_slice(hash, &mut text).expect("32 bytes take 44 characters");
+    out.push_str(std::str::from_utf8(&text).expect("base64 is ASCII"));
+}
+
 /// Reads [`encode`]'s text; `None` for anything else.
 pub fn decode(text: impl AsRef<[u8]>) -> Option<Vec<u8>> {
     STANDARD.decode(text).ok()

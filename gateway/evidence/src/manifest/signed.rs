@@ -1,9 +1,11 @@
 //! The manifest as a JWS: signed by the node, verified against pinned keys.
 
 use super::{Manifest, ManifestError};
-use crate::digest::Digest;
+use crate::digest::{Digest, Digests};
+use crate::entry::{Entry, Event};
 use crate::jws::{self, Jws, JwsType};
 use crate::keys::{Jwks, ManifestKey};
+use crate::tlog::{LogProof, TlogError, VerifiedInclusion, split_origin};
 
 /// A manifest's JWS, as stored and sent; nothing in it is trusted yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +74,33 @@ impl VerifiedManifest {
     /// The key that signed it.
     pub fn kid(&self) -> &str {
         &self.kid
+    }
+
+    /// Shows by the proof that came beside it that the node logged this manifest: everyone who asks sees the same one.
+    pub fn verify_proof(&self, proof: &str, keys: &Jwks) -> Result<VerifiedInclusion, TlogError> {
+        let entry = self.manifest.log_entry(self.digest).to_bytes().map_err(|_| TlogError::MalformedProof)?;
+        let inclusion = LogProof::from_text(proof)?.verify_with_jwks(&entry, &self.manifest.node, keys)?;
+        let origin = &inclusion.checkpoint().checkpoint().origin;
+        let epoch = split_origin(origin).map(|(_, epoch)| epoch);
+        if epoch == Some(self.manifest.epoch) { Ok(inclusion) } else { Err(TlogError::WrongOrigin) }
+    }
+}
+
+impl Manifest {
+    /// The log entry of the batch with this manifest. All of it follows from the manifest, its `time` being `created`,
+    /// so that a recipient can rebuild it and check the proof; the node must log exactly this.
+    pub fn log_entry(&self, digest: Digest) -> Entry<'_> {
+        let (stream, seq, manifest_digest) = (self.stream.as_str().into(), self.seq, Digests::sha256(digest));
+        let event = match &self.void {
+            Some(reason) => Event::Void { stream, seq, manifest_digest, reason: reason.as_str().into() },
+            None => Event::Batch { stream, seq, manifest_digest, records: self.records },
+        };
+        Entry {
+            node: self.node.as_str().into(),
+            epoch: self.epoch,
+            time: self.created.as_str().into(),
+            event,
+        }
     }
 }
 

@@ -31,7 +31,7 @@ pub fn write_log_proof(out: &mut String, index: u64, hashes: &[Digest], checkpoi
     out.reserve(HEADER.len() + 32 + hashes.len() * 45 + checkpoint.len());
     writeln!(out, "{HEADER}\nindex {index}").expect("writing to a string cannot fail");
     for hash in hashes {
-        base64::encode_into(hash.as_bytes(), out);
+        base64::encode_hash_into(hash.as_bytes(), out);
         out.push('\n');
     }
     out.push('\n');

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use xinqiao_evidence::keys::LogKey;
+use xinqiao_evidence::keys::{Jwks, LogKey};
+use xinqiao_evidence::manifest::MediaType;
 use xinqiao_evidence::merkle::{self, Frontier, GroupProofs};
 use xinqiao_evidence::tlog::{
     Checkpoint, LogProof, Tile, TileKind, VerifiedCheckpoint, VerifierKey, hash_in_tile, log_origin,
@@ -11,7 +12,7 @@ use xinqiao_evidence::tlog::{
 };
 use xinqiao_evidence::{Digest, merkle::leaf_hash};
 
-use crate::batch::NODE;
+use crate::batch::{NODE, Sealer, line};
 
 /// The files of a log, by path.
 pub(crate) struct Log {
@@ -82,6 +83,20 @@ impl Log {
             self.bundles.iter().map(|(index, bundle)| (path(TileKind::Entries, *index), bundle.clone()));
         hashes.chain(bundles).collect()
     }
+}
+
+#[test]
+fn a_batch_is_shown_to_be_in_the_log_by_its_manifest_alone() {
+    let batch = Sealer::new().seal(&[vec![line(0), line(1)]], MediaType::Gzip);
+    let entry = batch.verified.manifest().log_entry(batch.verified.digest()).to_bytes().unwrap();
+    let mut log = Log::new();
+    log.append(&[b"earlier".to_vec()]);
+    let keys = Jwks::new([log.key.public_jwk().clone()]);
+    let proof = log.append(&[entry])[0].to_text();
+    assert_eq!(batch.verified.verify_proof(&proof, &keys).unwrap().index(), 1);
+    let other = Sealer::new().seal(&[vec![line(0), line(2)]], MediaType::Gzip);
+    assert!(other.verified.verify_proof(&proof, &keys).is_err());
+    assert!(batch.verified.verify_proof(&proof, &Jwks::default()).is_err());
 }
 
 proptest! {

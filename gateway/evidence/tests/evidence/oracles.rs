@@ -14,7 +14,7 @@ use xinqiao_evidence::receipt::{Receipt, Salt, salted_digest};
 use xinqiao_evidence::timestamp::Timestamp;
 use xinqiao_evidence::{Digests, jcs};
 
-use crate::batch::{NODE, STREAM, Sealer, line};
+use crate::batch::{Batch, NODE, STREAM, Sealer, line};
 use crate::log::Log;
 
 /// Whether a tool answers; if not, the caller's test is skipped, visibly.
@@ -199,6 +199,36 @@ fn the_python_verifier_agrees_on_receipts() {
         let output = python(false, &["receipt", "--jwks", text(&jwks), text(&bad)]);
         assert_eq!(output.status.code(), Some(4), "byte {place}");
     }
+}
+
+#[test]
+fn the_python_verifier_agrees_on_batches() {
+    if !has("python3", &["--version"]) {
+        return;
+    }
+    let directory = tempfile::tempdir().unwrap();
+    let mut sealer = Sealer::new();
+    let batch = sealer.seal(&[vec![line(0)]], MediaType::Gzip);
+    let mut manifest = batch.verified.manifest().clone();
+    (manifest.seq, manifest.prev, manifest.void) =
+        (2, Some(batch.verified.digest().into()), Some("retention".to_owned()));
+    (manifest.records, manifest.records_root) = (0, Digests::of(b""));
+    (manifest.payload.bytes, manifest.payload.raw_bytes, manifest.payload.digest) = (0, 0, Digests::of(b""));
+    let void = sealer.sign(&manifest, Vec::new());
+    let mut log = Log::new();
+    let entry =
+        |batch: &Batch| batch.verified.manifest().log_entry(batch.verified.digest()).to_bytes().unwrap();
+    let proofs = log.append(&[entry(&batch), entry(&void)]);
+    let verify = |batch: &Batch, proof: &str| {
+        let manifest = write(directory.path(), "manifest.json", batch.signed.as_json());
+        let proof = write(directory.path(), "proof", proof);
+        python(false, &["batch", "--key", &log.verifier().to_string(), text(&manifest), text(&proof)])
+            .status
+            .code()
+    };
+    assert_eq!(verify(&batch, &proofs[0].to_text()), Some(0));
+    assert_eq!(verify(&void, &proofs[1].to_text()), Some(0));
+    assert_eq!(verify(&void, &proofs[0].to_text()), Some(4));
 }
 
 #[test]

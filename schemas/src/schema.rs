@@ -370,3 +370,15 @@ pub(crate) enum Test {
     Contains(Vec<Box<str>>),
     Filled(bool),
 }
+
+impl CodeValue {
+    /// What the line carries.
+    pub fn code(&self) -> &str {
+        &self.code
+    }
+
+    /// Whether a text may or must follow it.
+    pub fn suffix(&self) -> Option<&Suffix> {
+        self.suffix.as_ref()
+    }
+}

@@ -94,8 +94,9 @@ pub struct Feedback {
     pub reference: Option<String>,
     /// The stream it went out in.
     pub stream: String,
-    /// And the batch.
-    pub seq: u64,
+    /// And the batch, if one was sealed.
+    #[serde(default)]
+    pub seq: Option<u64>,
     /// The recipient's code.
     pub code: String,
     /// The recipient's words.
@@ -196,6 +197,18 @@ impl Client {
             return Err(ClientError::protocol("a tile path of another shape"));
         }
         self.fetch(&format!("/v1/log/{path}"), Duration::ZERO).await
+    }
+
+    /// A payload, whole and in memory; nothing of it is verified yet.
+    pub async fn payload(&self, stream: &str, seq: u64) -> Result<Bytes, ClientError> {
+        self.fetch(&format!("/v1/streams/{}/batches/{seq}/payload", segment(stream)?), Duration::ZERO).await
+    }
+
+    /// Puts a document at a path of the peer, once. For endpoints that are pushed to.
+    pub async fn put(&self, path: &str, media_type: &str, body: Bytes) -> Result<(u16, Bytes), ClientError> {
+        let request = self.transport.request(Method::PUT, path).header(CONTENT_TYPE, media_type).body(Full::new(body));
+        let answer = self.transport.ask(build(request)?, Duration::ZERO).await?;
+        Ok((answer.status.as_u16(), answer.body))
     }
 
     pub(crate) fn retry(&self) -> &RetryPolicy {

@@ -139,6 +139,8 @@ pub enum Event {
         epoch: u64,
         /// The manifest's digest, hexadecimal.
         digest: String,
+        /// Item with the answer to give.
+        answer: u16,
     },
     /// Pushing a batch was given up, or taken up again.
     DeadLetter {

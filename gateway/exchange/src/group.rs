@@ -45,8 +45,10 @@ pub struct Ready {
     pub salt: String,
     /// Its log entry.
     pub entry: Vec<u8>,
-    /// Further events that belong to it.
+    /// Further events that belong to it, naming items by their place in `items`.
     pub also: Vec<Event>,
+    /// Items of those events.
+    pub items: Vec<Item>,
 }
 
 /// A change of state ready to be committed.
@@ -171,7 +173,12 @@ impl<'a> Group<'a> {
         for id in p.reinstated {
             self.recalls.push(Event::Reinstated { dataset: ready.dataset.clone(), id: hex(&id.0) });
         }
-        self.recalls.extend(ready.also);
+        let base = self.items.len() as u16;
+        self.items.extend(ready.items);
+        for mut event in ready.also {
+            shift(&mut event, base, Some(index));
+            self.recalls.push(event);
+        }
         index
     }
 
@@ -287,6 +294,11 @@ fn shift(event: &mut Event, base: u16, index: Option<u64>) {
             s.index = index.unwrap_or(s.index);
         }
         Event::Acknowledged(a) => a.answer += base,
+        Event::Relayed { answer, .. } => *answer += base,
+        Event::Chunk(c) => {
+            c.payload += base;
+            c.table += base;
+        }
         Event::Moved { item, .. } => *item += base,
         _ => {}
     }

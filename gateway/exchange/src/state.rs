@@ -275,6 +275,9 @@ pub struct RelayRow {
     pub seq: u64,
     /// Its manifest's digest.
     pub digest: String,
+    /// The answer it was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Place>,
 }
 
 /// The key of a row of a stream.
@@ -478,8 +481,9 @@ impl State {
                 }
                 Ok(())
             }
-            Event::Relayed { upstream, stream, seq, epoch, digest } => {
-                let row = RelayRow { epoch: *epoch, seq: *seq, digest: digest.clone() };
+            Event::Relayed { upstream, stream, seq, epoch, digest, answer } => {
+                let answer = Some(item_of(at, *answer)?);
+                let row = RelayRow { epoch: *epoch, seq: *seq, digest: digest.clone(), answer };
                 rows.put(Table::Relay, relay_key(upstream, stream), &row);
                 Ok(())
             }

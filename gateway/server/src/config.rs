@@ -152,6 +152,9 @@ pub struct Recipient {
     /// How its payloads are encoded.
     #[serde(default)]
     pub encoding: Encoding,
+    /// Its public acknowledgement keys, a JWKS file, if it signs its answers.
+    #[serde(default)]
+    pub acknowledgement_keys: Option<PathBuf>,
     /// Push to this recipient instead of waiting for it to pull.
     #[serde(default)]
     pub push: Option<Push>,
@@ -161,14 +164,30 @@ pub struct Recipient {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Push {
-    /// `https://…`
+    /// `https://host:port/path`, the path optional.
     pub url: String,
+    /// Address to dial instead of looking the name up.
+    #[serde(default)]
+    pub address: Option<String>,
+    /// The authorities that may vouch for it, PEM.
+    pub authorities: PathBuf,
     /// Attempts before a batch counts as undeliverable (dead letter).
     #[serde(default = "default_attempts")]
     pub attempts: u32,
     /// The first pause between attempts, in milliseconds; it doubles, with jitter, up to ten minutes.
     #[serde(default = "default_backoff")]
     pub backoff_ms: u64,
+}
+
+impl Push {
+    /// Scheme, host and port of the endpoint, and the path below which batches are put.
+    pub fn split(&self) -> (&str, &str) {
+        let after_scheme = self.url.find("://").map_or(0, |n| n + 3);
+        match self.url[after_scheme..].find('/') {
+            Some(n) => (&self.url[..after_scheme + n], self.url[after_scheme + n..].trim_end_matches('/')),
+            None => (&self.url, ""),
+        }
+    }
 }
 
 fn default_attempts() -> u32 {
@@ -188,9 +207,11 @@ pub struct Upstream {
     pub node: NodeName,
     /// Its exchange listener, `https://host:port`.
     pub url: String,
-    /// The name in its certificate, where the URL has an address.
+    /// Address to dial instead of looking the name up, such as `10.0.0.7:8443`.
     #[serde(default)]
-    pub server_name: Option<String>,
+    pub address: Option<String>,
+    /// The authorities that may vouch for it, PEM.
+    pub authorities: PathBuf,
     /// The certificate this node shows, PEM; left out: the listener's.
     #[serde(default)]
     pub certificate: Option<PathBuf>,
@@ -360,10 +381,13 @@ impl Config {
         fix(&mut self.exchange.certificate);
         fix(&mut self.exchange.key);
         self.trust.iter_mut().for_each(|a| fix(&mut a.file));
+        self.recipients.iter_mut().filter_map(|r| r.acknowledgement_keys.as_mut()).for_each(fix);
+        self.recipients.iter_mut().filter_map(|r| r.push.as_mut()).for_each(|p| fix(&mut p.authorities));
         for u in &mut self.upstreams {
             u.certificate.iter_mut().for_each(fix);
             u.key.iter_mut().for_each(fix);
             fix(&mut u.keys);
+            fix(&mut u.authorities);
         }
     }
 

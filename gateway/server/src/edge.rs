@@ -11,7 +11,6 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustls_pki_types::CertificateDer;
 use tokio::net::TcpListener;
@@ -162,9 +161,4 @@ impl Budget {
             }
         });
     }
-}
-
-/// Milliseconds, saturating: the unit of the edge's clocks.
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -17,6 +17,9 @@ pub mod secrets;
 pub mod serve;
 pub mod submit;
 pub mod views;
+mod published;
+pub mod push;
+pub mod relay;
 
 pub(crate) use committer::CommitError;
 pub use open::{OpenNodeError, Opened};
@@ -32,6 +35,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{mpsc, oneshot, watch};
+use xinqiao_evidence::keys::Jwks;
 use xinqiao_exchange::group::Change;
 use xinqiao_exchange::names::{NodeName, StreamId};
 use xinqiao_exchange::plan::{Plan, RecipientPlan};
@@ -74,6 +78,10 @@ pub struct Node {
     answers: tokio::sync::Mutex<()>,
     trouble: Mutex<Trouble>,
     data_dir: xinqiao_store::DataDir,
+    /// Keys recipients sign their answers with.
+    answer_keys: BTreeMap<String, Jwks>,
+    /// The newest durable checkpoint.
+    checkpoint: RwLock<String>,
 }
 
 /// What keeps the node from being ready.
@@ -82,7 +90,7 @@ pub struct Trouble {
     /// Found for good: the node needs a person.
     pub failed: Vec<&'static str>,
     /// The latest failure to append, cleared by the next success.
-    pub append: Option<CommitError>,
+    pub(crate) append: Option<CommitError>,
     /// The queue was rebuilt at this start, for this reason.
     pub rebuilt: Option<String>,
 }
@@ -133,6 +141,11 @@ impl Node {
 
     pub(crate) fn queue(&self) -> Queue {
         self.queue.read().clone()
+    }
+
+    /// Segments of the journal.
+    pub fn segments(&self) -> Vec<xinqiao_store::SegmentStats> {
+        self.reader.segments()
     }
 
     /// Commits a change, if it is still right when its turn comes.

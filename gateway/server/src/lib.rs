@@ -2,9 +2,12 @@
 //!
 //! [`edge`] is the network, [`engine`] the node, [`api`] the way from one to the other.
 
+pub mod api;
 pub mod config;
 pub mod edge;
 pub mod engine;
 pub mod logging;
 pub mod metrics;
 pub mod problem;
+pub mod serve;
+pub mod template;

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -17,6 +17,14 @@ pub use table::{Kind, Metric};
 
 /// Most series one family may hold.
 pub const SERIES_MAX: usize = 2_000;
+
+const STRIPES: usize = 4;
+
+static NEXT_STRIPE: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    static OWN_STRIPE: usize = NEXT_STRIPE.fetch_add(1, Relaxed) % STRIPES;
+}
 
 /// The node's registry. One per process, shared by reference count.
 pub struct Metrics {
@@ -39,11 +47,17 @@ pub struct Gauge(Arc<Series>);
 pub struct Histogram(Arc<Series>);
 
 struct Series {
-    /// Counter: the count. Gauge: bits of an f64. Histogram: bits of the sum.
+    stripes: [Stripe; STRIPES],
+    bounds: &'static [f64],
+}
+
+/// Threads add to different cache lines, or counting would cost more than what is counted.
+#[repr(align(128))]
+struct Stripe {
+    /// Counter: the count. Gauge: bits of an f64, in the first stripe only. Histogram: bits of the sum.
     value: AtomicU64,
     /// Histogram only: one per bound, and one for everything above.
     buckets: Box<[AtomicU64]>,
-    bounds: &'static [f64],
 }
 
 impl Metrics {
@@ -144,19 +158,19 @@ impl std::fmt::Debug for Metrics {
 impl Counter {
     /// Adds `count`.
     pub fn add(&self, count: u64) {
-        self.0.value.fetch_add(count, Relaxed);
+        self.0.stripe().value.fetch_add(count, Relaxed);
     }
 }
 
 impl Gauge {
     /// Sets the value.
     pub fn set(&self, value: f64) {
-        self.0.value.store(value.to_bits(), Relaxed);
+        self.0.stripes[0].value.store(value.to_bits(), Relaxed);
     }
 
     /// Adds `by`, which may be negative.
     pub fn add(&self, by: f64) {
-        add_float(&self.0.value, by);
+        add_float(&self.0.stripes[0].value, by);
     }
 }
 
@@ -164,8 +178,9 @@ impl Histogram {
     /// Records one observation.
     pub fn observe(&self, value: f64) {
         let bucket = self.0.bounds.partition_point(|bound| *bound < value);
-        self.0.buckets[bucket].fetch_add(1, Relaxed);
-        add_float(&self.0.value, value);
+        let stripe = self.0.stripe();
+        stripe.buckets[bucket].fetch_add(1, Relaxed);
+        add_float(&stripe.value, value);
     }
 }
 
@@ -173,7 +188,27 @@ impl Series {
     fn new(kind: Kind) -> Self {
         let bounds = if let Kind::Histogram(bounds) = kind { bounds } else { &[] };
         let buckets = if bounds.is_empty() { 0 } else { bounds.len() + 1 };
-        Self { value: AtomicU64::new(0), buckets: (0..buckets).map(|_| AtomicU64::new(0)).collect(), bounds }
+        let zeros = || (0..buckets).map(|_| AtomicU64::new(0)).collect();
+        Self {
+            stripes: std::array::from_fn(|_| Stripe { value: AtomicU64::new(0), buckets: zeros() }),
+            bounds,
+        }
+    }
+
+    fn stripe(&self) -> &Stripe {
+        &self.stripes[OWN_STRIPE.with(|own| *own)]
+    }
+
+    fn count(&self) -> u64 {
+        self.stripes.iter().map(|stripe| stripe.value.load(Relaxed)).sum()
+    }
+
+    fn float(&self) -> f64 {
+        self.stripes.iter().map(|stripe| f64::from_bits(stripe.value.load(Relaxed))).sum()
+    }
+
+    fn bucket(&self, index: usize) -> u64 {
+        self.stripes.iter().map(|stripe| stripe.buckets[index].load(Relaxed)).sum()
     }
 }
 
@@ -221,10 +256,9 @@ fn render_family(
     };
     writeln!(out, "# HELP {} {}\n# TYPE {} {kind}", row.name, row.help, row.name)?;
     for (labels, series) in family {
-        let value = series.value.load(Relaxed);
         match row.kind {
-            Kind::Counter => writeln!(out, "{}{} {value}", row.name, braced(labels))?,
-            Kind::Gauge => writeln!(out, "{}{} {}", row.name, braced(labels), f64::from_bits(value))?,
+            Kind::Counter => writeln!(out, "{}{} {}", row.name, braced(labels), series.count())?,
+            Kind::Gauge => writeln!(out, "{}{} {}", row.name, braced(labels), series.float())?,
             Kind::Histogram(bounds) => render_histogram(out, row.name, labels, bounds, series)?,
         }
     }
@@ -240,14 +274,14 @@ fn render_histogram(
 ) -> std::fmt::Result {
     let comma = if labels.is_empty() { "" } else { "," };
     let mut count = 0;
-    for (index, bucket) in series.buckets.iter().enumerate() {
-        count += bucket.load(Relaxed);
+    for index in 0..=bounds.len() {
+        count += series.bucket(index);
         match bounds.get(index) {
             Some(bound) => writeln!(out, "{name}_bucket{{{labels}{comma}le=\"{bound}\"}} {count}")?,
             None => writeln!(out, "{name}_bucket{{{labels}{comma}le=\"+Inf\"}} {count}")?,
         }
     }
-    let sum = f64::from_bits(series.value.load(Relaxed));
+    let sum = series.float();
     let labels = braced(labels);
     writeln!(out, "{name}_sum{labels} {sum}\n{name}_count{labels} {count}")
 }

@@ -64,7 +64,15 @@ impl Problem {
     /// The problem with the table's own advice as its detail.
     #[must_use]
     pub fn new(code: ProblemCode) -> Self {
-        Self { code, detail: None, findings: Vec::new(), records: None, omitted: 0, retry_after: None, allow: None }
+        Self {
+            code,
+            detail: None,
+            findings: Vec::new(),
+            records: None,
+            omitted: 0,
+            retry_after: None,
+            allow: None,
+        }
     }
 
     /// Replaces the advice by a sentence about this very case, in English and Chinese.

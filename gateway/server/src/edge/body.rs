@@ -37,7 +37,6 @@ pub struct RequestBody {
     incoming: Incoming,
     encoding: Result<Encoding, Problem>,
     declared: Option<u64>,
-    account: Account,
     connection: Arc<Connection>,
     received: u64,
     ended: bool,
@@ -61,16 +60,11 @@ impl BodyCaps {
 }
 
 impl RequestBody {
-    pub(super) fn new(
-        incoming: Incoming,
-        headers: &HeaderMap,
-        account: Account,
-        connection: Arc<Connection>,
-    ) -> Self {
+    pub(super) fn new(incoming: Incoming, headers: &HeaderMap, connection: Arc<Connection>) -> Self {
         let declared = incoming.size_hint().exact();
         let ended = incoming.is_end_stream();
         let encoding = Encoding::of(headers);
-        Self { incoming, encoding, declared, account, connection, received: 0, ended }
+        Self { incoming, encoding, declared, connection, received: 0, ended }
     }
 
     /// The length the sender announced, if it did.
@@ -86,23 +80,26 @@ impl RequestBody {
     /// `encoding.unsupported`, `encoding.corrupt`, `encoding.window-too-large`, `busy.memory`.
     pub async fn read(mut self, caps: BodyCaps) -> Result<Body, Problem> {
         let encoding = std::mem::replace(&mut self.encoding, Ok(Encoding::Identity))?;
-        let wire = self.read_wire(caps.wire).await?;
+        let account = self.connection.account().ok_or(ProblemCode::MemberUnknown)?;
+        let wire = self.read_wire(caps.wire, &account).await?;
         match encoding {
             Encoding::Identity => Ok(wire),
-            encoding => decode::decode(encoding, wire, &self.account, caps).await,
+            encoding => decode::decode(encoding, wire, &account, caps).await,
         }
     }
 
-    async fn read_wire(&mut self, cap: usize) -> Result<Body, Problem> {
+    async fn read_wire(&mut self, cap: usize, account: &Account) -> Result<Body, Problem> {
         let expected = match self.declared {
             Some(length) => {
                 usize::try_from(length).ok().filter(|n| *n <= cap).ok_or(ProblemCode::BodyTooLarge)?
             }
             None => 0,
         };
-        self.account.would_fit(expected)?;
-        let mut permit = self.account.take(expected.min(STEP))?;
-        let mut pace = Pace::new(&self.connection.shared.config.deadlines);
+        if expected > STEP {
+            account.would_fit(expected)?;
+        }
+        let mut permit = account.take(expected.min(STEP))?;
+        let mut pace: Option<Pace> = None;
         let mut first = Bytes::new();
         let mut gathered: Vec<u8> = Vec::new();
         while let Some(piece) = self.piece(&mut pace).await? {
@@ -128,7 +125,8 @@ impl RequestBody {
         Ok(Body { bytes, permit })
     }
 
-    async fn piece(&mut self, pace: &mut Pace) -> Result<Option<Bytes>, Problem> {
+    async fn piece(&mut self, pace: &mut Option<Pace>) -> Result<Option<Bytes>, Problem> {
+        let deadlines = &self.connection.shared.config.deadlines;
         loop {
             let frame = {
                 let mut next = pin!(self.incoming.frame());
@@ -139,9 +137,12 @@ impl RequestBody {
                 });
                 match at_once.await {
                     Some(frame) => frame,
-                    None => tokio::time::timeout_at(pace.until(), next)
-                        .await
-                        .map_err(|_| ProblemCode::BodyTooSlow)?,
+                    None => tokio::time::timeout_at(
+                        pace.get_or_insert_with(|| Pace::new(deadlines)).until(),
+                        next,
+                    )
+                    .await
+                    .map_err(|_| ProblemCode::BodyTooSlow)?,
                 }
             };
             match frame {
@@ -156,7 +157,9 @@ impl RequestBody {
                         continue;
                     };
                     self.received += data.len() as u64;
-                    pace.moved(data.len());
+                    if let Some(pace) = pace {
+                        pace.moved(data.len());
+                    }
                     self.ended = self.incoming.is_end_stream();
                     if !data.is_empty() {
                         return Ok(Some(data));
@@ -200,6 +203,8 @@ fn make_room(
     Ok(())
 }
 
+/// Made when the first piece has to be waited for.
+///
 /// Until when the next piece must come: within the stall deadline, the total, and the minimum rate after its grace.
 struct Pace {
     began: Instant,

@@ -16,12 +16,15 @@ use crate::problem::{Problem, ProblemCode};
 pub struct Budget(Arc<Node>);
 
 /// One member's share of the budget (or that of an inner worker).
+///
+/// Cloning counts on the handle, not on the share: connections keep a handle each, so that their
+/// requests do not contend for one counter.
 #[derive(Clone)]
-pub struct Account(Arc<Share>);
+pub struct Account(Arc<Handle>);
 
 /// Bytes taken; given back on drop.
 pub struct Permit {
-    share: Arc<Share>,
+    handle: Arc<Handle>,
     bytes: usize,
 }
 
@@ -29,7 +32,11 @@ struct Node {
     total: usize,
     share: usize,
     used: AtomicUsize,
-    accounts: Mutex<HashMap<String, Account>>,
+    accounts: Mutex<HashMap<String, Arc<Share>>>,
+}
+
+struct Handle {
+    share: Arc<Share>,
 }
 
 struct Share {
@@ -45,17 +52,17 @@ impl Budget {
         Self(Arc::new(Node { total, share: share.min(total), used, accounts: Mutex::default() }))
     }
 
-    /// The account of that name, always the same one. Names are those of verified members or of
+    /// A handle on the account of that name, always the same account. Names are those of verified members or of
     /// inner workers, so their number is bounded.
     #[must_use]
     pub fn account(&self, name: &str) -> Account {
         let mut accounts = self.0.accounts.lock();
-        if let Some(account) = accounts.get(name) {
-            return account.clone();
+        if let Some(share) = accounts.get(name) {
+            return Account(Arc::new(Handle { share: share.clone() }));
         }
-        let account = Account(Arc::new(Share { node: self.0.clone(), used: AtomicUsize::new(0) }));
-        accounts.insert(name.to_owned(), account.clone());
-        account
+        let share = Arc::new(Share { node: self.0.clone(), used: AtomicUsize::new(0) });
+        accounts.insert(name.to_owned(), share.clone());
+        Account(Arc::new(Handle { share }))
     }
 
     /// Bytes taken now.
@@ -77,7 +84,7 @@ impl Account {
     /// # Errors
     /// `busy.memory` when the account's share or the node's budget does not hold them.
     pub fn take(&self, bytes: usize) -> Result<Permit, Problem> {
-        let mut permit = Permit { share: self.0.clone(), bytes: 0 };
+        let mut permit = Permit { handle: self.0.clone(), bytes: 0 };
         permit.grow(bytes)?;
         Ok(permit)
     }
@@ -85,7 +92,7 @@ impl Account {
     /// Bytes this account holds now.
     #[must_use]
     pub fn used(&self) -> usize {
-        self.0.used.load(Relaxed)
+        self.0.share.used.load(Relaxed)
     }
 
     /// Whether `bytes` more would fit now: lets a refusal come before the body is read.
@@ -95,8 +102,12 @@ impl Account {
     pub fn would_fit(&self, bytes: usize) -> Result<(), Problem> {
         let fits =
             |used: &AtomicUsize, cap: usize| used.load(Relaxed).checked_add(bytes).is_some_and(|n| n <= cap);
-        let node = &self.0.node;
-        if fits(&self.0.used, node.share) && fits(&node.used, node.total) { Ok(()) } else { Err(busy()) }
+        let node = &self.0.share.node;
+        if fits(&self.0.share.used, node.share) && fits(&node.used, node.total) {
+            Ok(())
+        } else {
+            Err(busy())
+        }
     }
 }
 
@@ -106,12 +117,16 @@ impl Permit {
     /// # Errors
     /// `busy.memory`; what was held stays held.
     pub fn grow(&mut self, more: usize) -> Result<(), Problem> {
-        let node = &self.share.node;
-        if !add_below(&self.share.used, more, node.share) {
+        if more == 0 {
+            return Ok(());
+        }
+        let share = &self.handle.share;
+        let node = &share.node;
+        if !add_below(&share.used, more, node.share) {
             return Err(busy());
         }
         if !add_below(&node.used, more, node.total) {
-            self.share.used.fetch_sub(more, Relaxed);
+            share.used.fetch_sub(more, Relaxed);
             return Err(busy());
         }
         self.bytes += more;
@@ -121,14 +136,21 @@ impl Permit {
     /// Gives back all above `bytes`.
     pub fn shrink_to(&mut self, bytes: usize) {
         let surplus = self.bytes.saturating_sub(bytes);
-        self.share.used.fetch_sub(surplus, Relaxed);
-        self.share.node.used.fetch_sub(surplus, Relaxed);
+        if surplus == 0 {
+            return;
+        }
+        let share = &self.handle.share;
+        share.used.fetch_sub(surplus, Relaxed);
+        share.node.used.fetch_sub(surplus, Relaxed);
         self.bytes -= surplus;
     }
 
     /// Takes over what `other` holds. Both must be of one account.
     pub fn merge(&mut self, mut other: Permit) {
-        debug_assert!(Arc::ptr_eq(&self.share, &other.share), "permits of two accounts cannot merge");
+        debug_assert!(
+            Arc::ptr_eq(&self.handle.share, &other.handle.share),
+            "permits of two accounts cannot merge"
+        );
         self.bytes += std::mem::take(&mut other.bytes);
     }
 

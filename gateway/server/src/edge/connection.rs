@@ -7,7 +7,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hyper::server::conn::{http1, http2};
@@ -20,11 +20,15 @@ use tokio::sync::Notify;
 use tokio_rustls::server::TlsStream;
 use xinqiao_certs::VerifiedMember;
 
+use super::budget::Account;
+use super::drain::Drain;
+use super::exchange::ConnectionTraces;
 use super::listener::Shared;
 use super::roster::Seat;
 use super::service::answer;
+use super::ticket::OutcomeMeters;
 use super::transport::Transport;
-use super::{Exchange, Identify, Reply, millis};
+use super::{Exchange, Identify, Reply};
 use crate::metrics::Metric;
 use crate::problem::ProblemCode;
 
@@ -35,21 +39,41 @@ pub(super) struct Connection {
     pub(super) identity: Result<(VerifiedMember, Seat), ProblemCode>,
     chain: Vec<CertificateDer<'static>>,
     is_h2: bool,
-    born: Instant,
-    /// When the member's certificate ends, on the connection's clock: it must not outlive it.
-    expires: Option<u64>,
+    /// When the member's certificate ends: the connection must not outlive it.
+    expires: Option<Instant>,
     /// Requests in progress, replies not yet taken included.
     open: AtomicU32,
-    /// Clocks in milliseconds since `born`, plus one; 0 is "not running".
-    quiet_since: AtomicU64,
-    head_since: AtomicU64,
-    blocked_since: AtomicU64,
-    lingering_since: AtomicU64,
-    /// Replies in progress and when the peer last took a piece of each.
-    replies: Mutex<Vec<(u64, u64)>>,
+    /// What the judge reads and sets its clocks by: requests pay for flags, not for looking at a clock.
+    stirred: AtomicBool,
+    head_begun: AtomicBool,
+    blocked: AtomicBool,
+    lingering: AtomicBool,
+    /// Replies in progress.
+    replies: Mutex<Vec<Sending>>,
+    clocks: Mutex<Clocks>,
+    /// Metrics of the last outcome, since the next one is most likely the same.
+    pub(super) last_outcome: Mutex<Option<OutcomeMeters>>,
+    pub(super) drain: Drain,
+    pub(super) traces: ConnectionTraces,
     unread: AtomicBool,
     order: AtomicU8,
     wake: Notify,
+}
+
+/// One reply in progress, and whether the peer took a piece of it since the judge last looked.
+struct Sending {
+    request: u64,
+    moved: bool,
+    clock: Option<Instant>,
+}
+
+/// Since when the judge has found things as they are.
+#[derive(Default)]
+struct Clocks {
+    quiet: Option<Instant>,
+    head: Option<Instant>,
+    blocked: Option<Instant>,
+    lingering: Option<Instant>,
 }
 
 const CARRY_ON: u8 = 0;
@@ -122,21 +146,24 @@ impl Connection {
         if let Err(ProblemCode::LimitMemberConnections) = identity {
             shared.metrics.add(Metric::LimitsHit, &["member-connections"], 1);
         }
-        let expires = identity.as_ref().ok().map(|(member, _)| life_left(member.not_after()));
+        let expires = identity.as_ref().ok().and_then(|(member, _)| end_of_life(member.not_after()));
         Self {
             is_h2: tls.alpn_protocol() == Some(b"h2"),
+            traces: shared.traces.of_connection(),
             shared,
             peer,
             identity,
             chain,
             expires,
-            born: Instant::now(),
             open: AtomicU32::new(0),
-            quiet_since: AtomicU64::new(1),
-            head_since: AtomicU64::new(0),
-            blocked_since: AtomicU64::new(0),
-            lingering_since: AtomicU64::new(0),
+            stirred: AtomicBool::new(true),
+            head_begun: AtomicBool::new(false),
+            blocked: AtomicBool::new(false),
+            lingering: AtomicBool::new(false),
             replies: Mutex::default(),
+            clocks: Mutex::default(),
+            last_outcome: Mutex::default(),
+            drain: Drain::new(),
             unread: AtomicBool::new(false),
             order: AtomicU8::new(CARRY_ON),
             wake: Notify::new(),
@@ -190,6 +217,7 @@ impl Connection {
     /// Finishes what is in flight and takes nothing new.
     pub(super) fn finish(&self) {
         if self.order.compare_exchange(CARRY_ON, FINISH, Relaxed, Relaxed).is_ok() {
+            self.drain.begin();
             self.wake.notify_one();
         }
     }
@@ -211,26 +239,35 @@ impl Connection {
 
     fn judge(&self) -> Verdict {
         let deadlines = &self.shared.config.deadlines;
-        let over =
-            |since: u64, limit: Duration| since != 0 && self.now().saturating_sub(since) > millis(limit);
-        if self.expires.is_some_and(|end| self.now() > end) {
-            return Verdict::Finish("certificate-expired");
-        }
-        if over(self.lingering_since.load(Relaxed), deadlines.linger) {
+        let now = Instant::now();
+        // Each clock runs while its condition holds from one look to the next.
+        let over = |clock: &mut Option<Instant>, holds: bool, limit: Duration| {
+            *clock = if holds { Some(clock.unwrap_or(now)) } else { None };
+            clock.is_some_and(|since| now.duration_since(since) > limit)
+        };
+        let clocks = &mut *self.clocks.lock();
+        let at_rest = self.open.load(Relaxed) == 0 && !self.stirred.swap(false, Relaxed);
+        let in_head = at_rest && !self.is_h2 && self.head_begun.load(Relaxed);
+        if over(&mut clocks.lingering, self.lingering.load(Relaxed), deadlines.linger) {
             return Verdict::Cut("lingered");
         }
-        if over(self.blocked_since.load(Relaxed), deadlines.reply_stall)
-            || self.replies.lock().iter().any(|(_, moved)| over(*moved, deadlines.reply_stall))
-        {
+        if over(&mut clocks.blocked, self.blocked.load(Relaxed), deadlines.reply_stall) {
             return Verdict::Cut("reply-stalled");
         }
-        if self.open.load(Relaxed) == 0 {
-            if !self.is_h2 && over(self.head_since.load(Relaxed), deadlines.header) {
-                return Verdict::Cut("header-slow");
+        for reply in self.replies.lock().iter_mut() {
+            let still = !std::mem::take(&mut reply.moved);
+            if over(&mut reply.clock, still, deadlines.reply_stall) {
+                return Verdict::Cut("reply-stalled");
             }
-            if over(self.quiet_since.load(Relaxed), deadlines.idle) {
-                return Verdict::Finish("idle");
-            }
+        }
+        if over(&mut clocks.head, in_head, deadlines.header) {
+            return Verdict::Cut("header-slow");
+        }
+        if over(&mut clocks.quiet, at_rest, deadlines.idle) {
+            return Verdict::Finish("idle");
+        }
+        if self.expires.is_some_and(|end| now > end) {
+            return Verdict::Finish("certificate-expired");
         }
         Verdict::CarryOn
     }
@@ -239,48 +276,38 @@ impl Connection {
         self.shared.metrics.add(Metric::EdgeClosed, &[self.shared.config.name, reason], 1);
     }
 
-    /// Milliseconds since the connection began, plus one.
-    fn now(&self) -> u64 {
-        millis(self.born.elapsed()).saturating_add(1)
-    }
-
     pub(super) fn request_began(&self) {
         self.open.fetch_add(1, Relaxed);
-        self.head_since.store(0, Relaxed);
+        self.stirred.store(true, Relaxed);
+        self.head_begun.store(false, Relaxed);
     }
 
     pub(super) fn request_ended(&self) {
-        if self.open.fetch_sub(1, Relaxed) == 1 {
-            self.head_since.store(0, Relaxed);
-            self.quiet_since.store(self.now(), Relaxed);
-        }
+        self.stirred.store(true, Relaxed);
+        self.open.fetch_sub(1, Relaxed);
     }
 
     pub(super) fn reply_moved(&self, request: u64) {
-        let now = self.now();
         let mut replies = self.replies.lock();
-        match replies.iter_mut().find(|(id, _)| *id == request) {
-            Some((_, moved)) => *moved = now,
-            None => replies.push((request, now)),
+        match replies.iter_mut().find(|reply| reply.request == request) {
+            Some(reply) => reply.moved = true,
+            None => replies.push(Sending { request, moved: true, clock: None }),
         }
     }
 
     pub(super) fn reply_ended(&self, request: u64) {
-        self.replies.lock().retain(|(id, _)| *id != request);
+        self.replies.lock().retain(|reply| reply.request != request);
     }
 
     pub(super) fn bytes_arrived(&self) {
-        if self.open.load(Relaxed) == 0 && self.head_since.load(Relaxed) == 0 {
-            self.head_since.store(self.now(), Relaxed);
+        if self.open.load(Relaxed) == 0 {
+            self.head_begun.store(true, Relaxed);
         }
     }
 
     pub(super) fn peer_took(&self, some: bool) {
-        let blocked = self.blocked_since.load(Relaxed) != 0;
-        if some && blocked {
-            self.blocked_since.store(0, Relaxed);
-        } else if !some && !blocked {
-            self.blocked_since.store(self.now(), Relaxed);
+        if self.blocked.load(Relaxed) == some {
+            self.blocked.store(!some, Relaxed);
         }
     }
 
@@ -294,12 +321,17 @@ impl Connection {
     }
 
     pub(super) fn linger(&self) {
-        self.lingering_since.store(self.now(), Relaxed);
+        self.lingering.store(true, Relaxed);
+    }
+
+    /// The member's account.
+    pub(super) fn account(&self) -> Option<Account> {
+        self.identity.as_ref().ok().map(|(_, seat)| seat.account.clone())
     }
 
     /// The member's name, for the log.
     pub(super) fn member_name(&self) -> &str {
-        self.identity.as_ref().map_or("", |(_, seat)| &seat.0.name)
+        self.identity.as_ref().map_or("", |(_, seat)| &seat.place.name)
     }
 
     pub(super) fn is_h2(&self) -> bool {
@@ -307,10 +339,10 @@ impl Connection {
     }
 }
 
-/// Milliseconds from now to `not_after`, in seconds since 1970.
-fn life_left(not_after: u64) -> u64 {
-    let end = UNIX_EPOCH.checked_add(Duration::from_secs(not_after));
-    end.map_or(u64::MAX, |end| end.duration_since(SystemTime::now()).map_or(0, millis))
+/// When `not_after`, in seconds since 1970, will be; never, if that is beyond what clocks can say.
+fn end_of_life(not_after: u64) -> Option<Instant> {
+    let end = UNIX_EPOCH.checked_add(Duration::from_secs(not_after))?;
+    Instant::now().checked_add(end.duration_since(SystemTime::now()).unwrap_or_default())
 }
 
 /// The two connection types of hyper, alike.

@@ -24,7 +24,7 @@ pub struct Exchange {
     pub trace: TraceId,
     /// The member's share of the byte budget, for what the handler holds on top of the body.
     pub account: Account,
-    /// Given when the node stops: a long poll answers with what it has.
+    /// Given when the connection is to end, as when the node stops: a long poll answers with what it has.
     pub drain: Drain,
 }
 
@@ -54,20 +54,33 @@ impl fmt::Debug for TraceId {
     }
 }
 
-/// Hands out trace ids: a random start per process and a counter, so that no request pays for randomness.
+/// Hands out trace ids: a random start per process and counters, so that no request pays for randomness.
 pub(super) struct Traces {
     process: u64,
+    next: AtomicU64,
+}
+
+/// The trace ids of one connection.
+pub(super) struct ConnectionTraces {
+    process: u64,
+    first: u64,
     next: AtomicU64,
 }
 
 impl Traces {
     pub(super) fn new() -> Self {
         use std::hash::{BuildHasher, RandomState};
-        let random = || RandomState::new().hash_one(std::process::id());
-        Self { process: random(), next: AtomicU64::new(random() >> 16) }
+        Self { process: RandomState::new().hash_one(std::process::id()), next: AtomicU64::new(0) }
     }
 
+    pub(super) fn of_connection(&self) -> ConnectionTraces {
+        let first = self.next.fetch_add(1, Relaxed) << 32;
+        ConnectionTraces { process: self.process, first, next: AtomicU64::new(0) }
+    }
+}
+
+impl ConnectionTraces {
     pub(super) fn next(&self) -> TraceId {
-        TraceId { process: self.process, request: self.next.fetch_add(1, Relaxed) }
+        TraceId { process: self.process, request: self.first | self.next.fetch_add(1, Relaxed) & 0xffff_ffff }
     }
 }

@@ -96,17 +96,16 @@ pub(super) struct Roster {
 /// What all connections of one member share.
 pub(super) struct Place {
     pub(super) name: Arc<str>,
-    pub(super) account: Account,
     requests_cap: u32,
     connections: AtomicUsize,
     requests: AtomicU32,
 }
 
 /// One connection's place under its member.
-pub(super) struct Seat(pub(super) Arc<Place>);
-
-/// One request's place under its member.
-pub(super) struct Turn(Arc<Place>);
+pub(super) struct Seat {
+    pub(super) place: Arc<Place>,
+    pub(super) account: Account,
+}
 
 impl Roster {
     pub(super) fn new(budget: Budget, connections: usize, requests: u32) -> Self {
@@ -117,7 +116,7 @@ impl Roster {
         let place = self.place(member);
         let taken =
             place.connections.fetch_update(Relaxed, Relaxed, |n| (n < self.connections).then_some(n + 1));
-        taken.ok().map(|_| Seat(place))
+        taken.ok().map(|_| Seat { account: self.budget.account(&place.name), place })
     }
 
     fn place(&self, member: &str) -> Arc<Place> {
@@ -128,7 +127,6 @@ impl Roster {
         let name: Arc<str> = member.into();
         let place = Arc::new(Place {
             name: name.clone(),
-            account: self.budget.account(member),
             requests_cap: self.requests,
             connections: AtomicUsize::new(0),
             requests: AtomicU32::new(0),
@@ -139,23 +137,24 @@ impl Roster {
 }
 
 impl Seat {
-    pub(super) fn turn(&self) -> Option<Turn> {
-        let place = &self.0;
-        let taken =
-            place.requests.fetch_update(Relaxed, Relaxed, |n| (n < place.requests_cap).then_some(n + 1));
-        taken.ok().map(|_| Turn(place.clone()))
+    /// Takes a turn for one request, if the member has one left. Whoever took it ends it.
+    pub(super) fn take_turn(&self) -> bool {
+        let place = &self.place;
+        let taken = place.requests.fetch_add(1, Relaxed) < place.requests_cap;
+        if !taken {
+            self.end_turn();
+        }
+        taken
+    }
+
+    pub(super) fn end_turn(&self) {
+        self.place.requests.fetch_sub(1, Relaxed);
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Relaxed);
-    }
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        self.0.requests.fetch_sub(1, Relaxed);
+        self.place.connections.fetch_sub(1, Relaxed);
     }
 }
 
@@ -185,10 +184,10 @@ mod tests {
         let roster = Roster::new(Budget::new(1, 1), 1, 2);
         let seat = roster.sit("a").unwrap();
         assert!(roster.sit("a").is_none() && roster.sit("b").is_some());
-        let turns = (seat.turn().unwrap(), seat.turn().unwrap());
-        assert!(seat.turn().is_none());
-        drop(turns);
-        assert!(seat.turn().is_some());
+        assert!(seat.take_turn() && seat.take_turn());
+        assert!(!seat.take_turn() && !seat.take_turn());
+        seat.end_turn();
+        assert!(seat.take_turn() && !seat.take_turn());
         drop(seat);
         assert!(roster.sit("a").is_some());
     }

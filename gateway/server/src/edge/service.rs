@@ -17,7 +17,6 @@ use super::body::RequestBody;
 use super::budget::Account;
 use super::connection::Connection;
 use super::reply::{Reply, ReplyBody};
-use super::roster::Turn;
 use super::ticket::Ticket;
 use crate::metrics::Metric;
 use crate::problem::{Problem, ProblemCode};
@@ -36,13 +35,13 @@ where
     F: Future<Output = Reply>,
 {
     let (parts, incoming) = request.into_parts();
-    let trace = connection.shared.traces.next();
+    let trace = connection.traces.next();
     let mut ticket = Ticket::open(connection.clone(), &parts.method, trace);
     let reply = match admit(&connection, &parts) {
-        Ok((member, account, turn)) => {
-            ticket.turn = Some(turn);
-            let body = RequestBody::new(incoming, &parts.headers, account.clone(), connection.clone());
-            let drain = connection.shared.drain.clone();
+        Ok((member, account)) => {
+            ticket.has_turn = true;
+            let body = RequestBody::new(incoming, &parts.headers, connection.clone());
+            let drain = connection.drain.clone();
             let peer = connection.peer;
             run(&connection, handler, Exchange { member, parts, body, peer, trace, account, drain }).await
         }
@@ -62,21 +61,20 @@ where
     Ok(response)
 }
 
-fn admit(
-    connection: &Connection,
-    parts: &request::Parts,
-) -> Result<(VerifiedMember, Account, Turn), Problem> {
+fn admit(connection: &Connection, parts: &request::Parts) -> Result<(VerifiedMember, Account), Problem> {
     let (member, seat) = connection.identity.as_ref().map_err(|code| Problem::new(*code))?;
     let shared = &connection.shared;
-    shared.config.limits.spend(&seat.0.name)?;
-    let turn = seat.turn().ok_or(ProblemCode::LimitMemberRequests)?;
+    shared.config.limits.spend(&seat.place.name)?;
     if parts.headers.len() > shared.config.caps.header_count {
         return Err(ProblemCode::HeaderTooMany.into());
     }
     if IDENTITY_HEADERS.iter().any(|name| parts.headers.contains_key(name)) {
         return Err(ProblemCode::MemberHeader.into());
     }
-    Ok((member.clone(), seat.0.account.clone(), turn))
+    if !seat.take_turn() {
+        return Err(ProblemCode::LimitMemberRequests.into());
+    }
+    Ok((member.clone(), seat.account.clone()))
 }
 
 /// Runs the handler. A panic in it costs this request, not the connection.

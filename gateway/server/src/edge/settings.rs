@@ -44,7 +44,8 @@ impl Default for Caps {
     }
 }
 
-/// How long one edge waits. Deadlines on idle time, heads and stalls are kept to within a quarter of the shortest.
+/// How long one edge waits. Deadlines on idle time, heads and stalls are
+/// judged on a tick, so they may be exceeded by half of the shortest of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deadlines {
     /// TCP accept to the end of the TLS handshake.

@@ -1,23 +1,21 @@
 //! One request's book-keeping, from its head to the last byte of its reply: the connection's
 //! clocks, metrics and the access log. It ends when dropped, however the request ended.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Instant;
 
 use http::{Method, Response, StatusCode};
-use parking_lot::RwLock;
 
 use super::connection::Connection;
 use super::exchange::TraceId;
 use super::reply::{Reply, ReplyBody};
-use super::roster::Turn;
 use crate::metrics::{Counter, Histogram, Metric, Metrics};
 use crate::problem::ProblemCode;
 
 pub(super) struct Ticket {
     connection: Arc<Connection>,
-    pub(super) turn: Option<Turn>,
+    /// Whether it took one of its member's turns.
+    pub(super) has_turn: bool,
     trace: TraceId,
     began: Instant,
     method: &'static str,
@@ -33,7 +31,7 @@ impl Ticket {
         connection.request_began();
         Self {
             connection,
-            turn: None,
+            has_turn: false,
             trace,
             began: Instant::now(),
             method: known_method(method),
@@ -73,12 +71,23 @@ impl Drop for Ticket {
         self.connection.request_ended();
         let meters = &self.connection.shared.meters;
         let elapsed = self.began.elapsed();
+        if self.has_turn
+            && let Ok((_, seat)) = &self.connection.identity
+        {
+            seat.end_turn();
+        }
         meters.sent.add(self.sent);
         if let Some(code) = self.code {
             meters.metrics.add(Metric::HttpProblems, &[code.as_str()], 1);
         }
         if let Some(status) = self.status {
-            meters.request(self.route, status, elapsed.as_secs_f64());
+            let mut last = self.connection.last_outcome.lock();
+            let outcome = (self.route, status.as_u16());
+            let cached = last.take().filter(|meters| meters.outcome == outcome);
+            let meters = cached.unwrap_or_else(|| meters.of(outcome));
+            meters.count.add(1);
+            meters.time.observe(elapsed.as_secs_f64());
+            *last = Some(meters);
         }
         tracing::info!(
             target: "xinqiao::access",
@@ -99,12 +108,18 @@ impl Drop for Ticket {
 /// Route template and status.
 type Outcome = (&'static str, u16);
 
+/// The metrics of one outcome.
+pub(super) struct OutcomeMeters {
+    outcome: Outcome,
+    count: Counter,
+    time: Histogram,
+}
+
 /// The edge's hot metrics, their handles kept.
 pub(super) struct Meters {
     pub(super) metrics: Arc<Metrics>,
     pub(super) sent: Counter,
     pub(super) received: Counter,
-    routes: RwLock<HashMap<Outcome, (Counter, Histogram)>>,
 }
 
 impl Meters {
@@ -112,23 +127,17 @@ impl Meters {
         Self {
             sent: metrics.counter(Metric::HttpSentBytes, &[]),
             received: metrics.counter(Metric::HttpReceivedBytes, &[]),
-            routes: RwLock::default(),
             metrics,
         }
     }
 
-    fn request(&self, route: &'static str, status: StatusCode, seconds: f64) {
-        let key = (route, status.as_u16());
-        if let Some((count, time)) = self.routes.read().get(&key) {
-            count.add(1);
-            time.observe(seconds);
-            return;
+    fn of(&self, outcome: Outcome) -> OutcomeMeters {
+        let (route, status) = outcome;
+        OutcomeMeters {
+            outcome,
+            count: self.metrics.counter(Metric::HttpRequests, &[route, &status.to_string()]),
+            time: self.metrics.histogram(Metric::HttpRequestSeconds, &[route]),
         }
-        let count = self.metrics.counter(Metric::HttpRequests, &[route, status.as_str()]);
-        let time = self.metrics.histogram(Metric::HttpRequestSeconds, &[route]);
-        count.add(1);
-        time.observe(seconds);
-        self.routes.write().insert(key, (count, time));
     }
 }
 

@@ -67,7 +67,7 @@ pub(super) struct SubmissionJob {
 }
 
 /// A place in the log, with what proves it.
-pub(super) struct Committed {
+pub(crate) struct Committed {
     /// Index in the log; of no meaning for changes without an entry.
     pub(super) index: u64,
     place: usize,
@@ -248,6 +248,7 @@ impl Committer {
         if let Some(p) = &proofs {
             self.frontier = p.frontier().clone();
             self.latest = Some((p.size(), checkpoint.clone()));
+            *node.checkpoint.write() = checkpoint.clone();
         }
         let group = Arc::new(CommittedGroup { proofs, checkpoint });
         for w in waiting {

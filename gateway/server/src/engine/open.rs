@@ -16,7 +16,8 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{mpsc, watch};
-use xinqiao_evidence::tlog::VerifiedCheckpoint;
+use xinqiao_evidence::keys::Jwks;
+use xinqiao_evidence::tlog::{Checkpoint, VerifiedCheckpoint};
 use xinqiao_exchange::event::FrameRecord;
 use xinqiao_exchange::plan::{Plan, PlanError, Recipient};
 use xinqiao_exchange::source::Source;
@@ -87,6 +88,20 @@ pub fn catalogue(config: &Config) -> Result<Catalogue, OpenNodeError> {
         None => Catalogue::builtin(),
     };
     loaded.map_err(|e| OpenNodeError::Catalogue(e.to_string()))
+}
+
+/// The keys recipients sign their answers with.
+fn answer_keys(config: &Config) -> Result<BTreeMap<String, Jwks>, OpenNodeError> {
+    let mut all = BTreeMap::new();
+    for r in &config.recipients {
+        let Some(path) = &r.acknowledgement_keys else { continue };
+        let keys = std::fs::read(path).ok().and_then(|bytes| Jwks::from_json(&bytes).ok());
+        let keys = keys.ok_or_else(|| {
+            OpenNodeError::Catalogue(format!("{}: not a JWKS file; correct `acknowledgement_keys` of recipient `{}`", path.display(), r.member))
+        })?;
+        all.insert(r.member.clone(), keys);
+    }
+    Ok(all)
 }
 
 /// The recipients a configuration names.
@@ -175,6 +190,9 @@ impl Node {
                 "the log files hold fewer entries than the journal accounts for; restore `log/` from a backup".into(),
             ));
         }
+        let answer_keys = answer_keys(&config)?;
+        let origin = config.node.name.log_origin(state.meta.epoch.max(1));
+        let checkpoint = Checkpoint { origin, size: frontier.size(), root: frontier.root() }.sign(&secrets.log);
         let (jobs, receiver) = mpsc::unbounded_channel();
         let caps = Caps { records: config.limits.records, ..Caps::default() };
         let node = Arc::new(Node {
@@ -200,6 +218,8 @@ impl Node {
             answers: tokio::sync::Mutex::new(()),
             trouble: Mutex::new(Trouble { rebuilt, ..Trouble::default() }),
             data_dir: dir,
+            answer_keys,
+            checkpoint: RwLock::new(checkpoint),
             config,
         });
         let committer = Committer { node: node.clone(), journal, frontier, jobs: receiver, latest: None };

@@ -19,7 +19,7 @@ use xinqiao_exchange::table;
 
 /// Why nothing was sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SealError {
+pub(crate) enum SealError {
     /// The stream is on hold.
     Held,
     /// A stored chunk does not read; it is named in the log and not served.
@@ -42,7 +42,7 @@ struct Run {
 
 impl Node {
     /// Seals one batch if anything is pending. Blocks. True if a batch was sealed.
-    pub fn seal(&self, stream: &StreamId) -> Result<bool, SealError> {
+    pub(crate) fn seal(&self, stream: &StreamId) -> Result<bool, SealError> {
         let turn = self.sealing.lock().entry(stream.clone()).or_insert_with(|| Arc::new(Mutex::new(()))).clone();
         let _turn = turn.lock();
         loop {

@@ -43,6 +43,16 @@ pub struct BatchList {
 struct BatchView {
     manifest: Box<RawValue>,
     proof: String,
+    /// The log entry the proof is of, base64.
+    entry: String,
+}
+
+impl BatchList {
+    /// The first batch as a document of its own, as it is pushed.
+    pub fn first(&self) -> Option<bytes::Bytes> {
+        let first = self.batches.first()?;
+        Some(serde_json::to_vec(first).expect("a manifest is JSON").into())
+    }
 }
 
 /// A payload ready to be sent.
@@ -100,6 +110,14 @@ impl Node {
         loop {
             let mut news = self.news();
             news.mark_unchanged();
+            if let Some(head) = self.head(stream)
+                && after >= head.next_seq
+            {
+                // The recipient has seen more than this node knows of: an older state was put back here.
+                tracing::error!(stream = stream.as_str(), "a recipient is ahead of this node: an older state was put back; restore the newest backup or open a new epoch");
+                self.fail("epoch.recipient-ahead");
+                return Err(ProblemCode::StreamAhead.into());
+            }
             let (node, name) = (self.clone(), stream.clone());
             let list = tokio::task::spawn_blocking(move || node.list(&name, after, limit)).await;
             let list = list.map_err(|_| ProblemCode::Internal)??;
@@ -161,7 +179,8 @@ impl Node {
         let manifest = RawValue::from_string(jws).map_err(|_| ProblemCode::Internal)?;
         let (record, _) = self.record_of(batch.index).ok_or(ProblemCode::Internal)?;
         let proof = self.log_proof(batch.index, &record).ok_or(ProblemCode::Internal)?;
-        Ok(BatchView { manifest, proof })
+        let entry = self.log.entry(batch.index).ok().flatten().ok_or(ProblemCode::Internal)?;
+        Ok(BatchView { manifest, proof, entry: xinqiao_evidence::base64::encode(&entry) })
     }
 
     /// Finds a payload and notes that it was handed out.

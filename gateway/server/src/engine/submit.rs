@@ -51,14 +51,20 @@ pub struct Request {
 }
 
 impl Node {
-    /// Takes a submission; the bytes of the 201 answer come back.
-    pub async fn submit(self: &Arc<Self>, request: Request) -> Result<Bytes, Problem> {
+    /// Is it worth reading the body? Everything the header decides.
+    pub fn may_submit(&self, request: &Request) -> Result<(), Problem> {
         let source = self.sources.get(&request.member).ok_or(ProblemCode::RoleWrong)?;
         let dataset = self.plan.dataset(&request.dataset).ok_or(ProblemCode::DatasetUnknown)?;
         if !source.may_send(&request.dataset) {
             return Err(ProblemCode::DatasetNotYours.into());
         }
-        self.choose_schema(dataset, request.schema.as_deref())?;
+        self.choose_schema(dataset, request.schema.as_deref()).map(|_| ())
+    }
+
+    /// Takes a submission; the bytes of the 201 answer come back.
+    pub async fn submit(self: &Arc<Self>, request: Request) -> Result<Bytes, Problem> {
+        self.may_submit(&request)?;
+        let source = self.sources.get(&request.member).ok_or(ProblemCode::RoleWrong)?;
         let key = self.idempotency_key(&request.member, &request.idempotency_key);
         let print = self.fingerprint(&request);
         let _turn = loop {
@@ -70,6 +76,7 @@ impl Node {
             }
         };
         if let Some(answer) = self.answered(&key, &print).await? {
+            self.metrics.repeated(&request.dataset);
             return Ok(answer);
         }
         let request = Arc::new(request);
@@ -179,6 +186,7 @@ impl Node {
             salt,
             entry,
             also: Vec::new(),
+            items: Vec::new(),
         };
         Made { ready, answer }
     }

@@ -166,6 +166,8 @@ problem_codes! {
         ["GET /v1/streams lists yours.", "GET /v1/streams 列出可用的数据流。"];
     StreamHeld = "stream.held", 409, ["Stream on hold", "数据流已暂停"],
         ["A security officer has put the stream on hold; ask them, and try again later.", "安全管理员已暂停该数据流，请联系并稍后再试。"];
+    StreamAhead = "stream.ahead", 409, ["You are ahead of this node", "贵单位的进度超前于本节点"],
+        ["You hold batches this node does not know: an older state was put back here. Stop pulling and tell its administrator; a new epoch will begin.", "贵单位持有本节点未知的批次，说明本节点恢复了旧数据。请停止拉取并联系节点管理员，将开启新的纪元。"];
     BatchUnknown = "batch.unknown", 404, ["No such batch", "批次不存在"],
         ["List the stream's batches; sequence numbers start at 1 without gaps.", "请列出该数据流的批次；序号从 1 开始且连续。"];
     BatchVoid = "batch.void", 410, ["Batch was voided", "批次已作废"],

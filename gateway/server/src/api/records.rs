@@ -1,0 +1,214 @@
+//! What departments do: send records, read what they may send, and hear what became of it.
+
+use super::json;
+use super::query::{Query, invalid};
+use crate::edge::{BodyCaps, Exchange, Reply, ReplyBody};
+use crate::engine::Node;
+use crate::engine::submit::Request;
+use crate::problem::{Problem, ProblemCode};
+use http::header::{CONTENT_TYPE, HeaderName};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::Duration;
+use xinqiao_exchange::op::{Load, Op};
+use xinqiao_schemas::{Charset, Format};
+
+/// The longest long poll, in seconds.
+pub(super) const WAIT_CAP: u64 = 60;
+
+pub(super) async fn post(
+    node: Arc<Node>,
+    exchange: Exchange,
+    template: &'static str,
+    dataset: &str,
+) -> Result<Reply, Problem> {
+    let Exchange { member, parts, body, .. } = exchange;
+    let query = Query::parse(parts.uri.query(), &["op", "schema", "load"])?;
+    let op = match query.text("op") {
+        None => Op::Put,
+        Some(text) => Op::parse(text).ok_or(ProblemCode::OperationUnknown)?,
+    };
+    let load = match query.text("load") {
+        None => Load::Daily,
+        Some(text) => Load::parse(text).ok_or(ProblemCode::LoadUnknown)?,
+    };
+    if node.plan.dataset(dataset).is_none() {
+        return Err(ProblemCode::DatasetUnknown.into());
+    }
+    let (format, charset) = content_type(&parts.headers)?;
+    let request = Request {
+        member: member.name().to_owned(),
+        dataset: dataset.to_owned(),
+        schema: query.text("schema").map(str::to_owned),
+        op,
+        load,
+        format,
+        charset,
+        strict: strict(&parts.headers)?,
+        idempotency_key: idempotency_key(&parts.headers)?,
+        body: bytes::Bytes::new(),
+    };
+    node.may_submit(&request)?;
+    let limits = &node.config.limits;
+    let caps = BodyCaps { wire: limits.body_bytes as usize, decoded: limits.decoded_bytes as usize, ratio: 200 };
+    let body = body.read(caps).await?;
+    if body.bytes.is_empty() {
+        return Err(ProblemCode::BodyEmpty.into());
+    }
+    let request = Request { body: body.bytes, ..request };
+    // Once judged, a submission is carried through even if its sender hangs up: it will ask again with the same key.
+    let work = tokio::spawn(async move { node.submit(request).await });
+    let answer = work.await.map_err(|_| ProblemCode::Internal)??;
+    let mut response = Response::new(ReplyBody::from(answer).holding(body.permit));
+    *response.status_mut() = StatusCode::CREATED;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(Reply::new(template, response))
+}
+
+fn content_type(headers: &HeaderMap) -> Result<(Format, Charset), Problem> {
+    let value = one(headers, CONTENT_TYPE)?.ok_or(ProblemCode::MediaTypeUnsupported)?;
+    let mut parts = value.split(';');
+    let kind = parts.next().unwrap_or("").trim().to_ascii_lowercase();
+    let format = match kind.as_str() {
+        "application/json" => Format::Json,
+        "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Format::Ndjson,
+        "application/xml" | "text/xml" => Format::Xml,
+        "text/csv" => Format::Csv,
+        _ => return Err(ProblemCode::MediaTypeUnsupported.into()),
+    };
+    let mut charset = Charset::Utf8;
+    for parameter in parts {
+        let (name, value) = parameter.split_once('=').ok_or(ProblemCode::MediaTypeUnsupported)?;
+        let value = value.trim().trim_matches('"').to_ascii_lowercase();
+        match (name.trim().to_ascii_lowercase().as_str(), value.as_str()) {
+            ("charset", "utf-8" | "utf8") | ("header", _) => {}
+            ("charset", "gb18030" | "gbk" | "gb2312") if format == Format::Csv || format == Format::Xml => {
+                charset = Charset::Gb18030;
+            }
+            ("charset", _) => return Err(ProblemCode::CharsetUnsupported.into()),
+            _ => return Err(ProblemCode::MediaTypeUnsupported.into()),
+        }
+    }
+    Ok((format, charset))
+}
+
+fn strict(headers: &HeaderMap) -> Result<bool, Problem> {
+    let mut strict = false;
+    for value in headers.get_all("prefer") {
+        let value = value.to_str().map_err(|_| invalid("Prefer"))?;
+        for preference in value.split(',') {
+            match preference.trim().to_ascii_lowercase().as_str() {
+                "handling=strict" => strict = true,
+                "handling=lenient" => strict = false,
+                _ => {}
+            }
+        }
+    }
+    Ok(strict)
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<String, Problem> {
+    let name = HeaderName::from_static("idempotency-key");
+    let key = one(headers, name)?.ok_or(ProblemCode::IdempotencyMissing)?;
+    let key = key.trim().trim_matches('"');
+    let good = (16..=128).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
+    if good { Ok(key.to_owned()) } else { Err(ProblemCode::IdempotencyMalformed.into()) }
+}
+
+fn one(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, Problem> {
+    let mut values = headers.get_all(&name).iter();
+    let (first, second) = (values.next(), values.next());
+    if second.is_some() {
+        return Err(ProblemCode::ParameterRepeated.into());
+    }
+    first.map(|v| v.to_str().map_err(|_| ProblemCode::ParameterInvalid.into())).transpose()
+}
+
+#[derive(Serialize)]
+struct DatasetView<'a> {
+    dataset: &'a str,
+    title: &'a str,
+    title_zh: &'a str,
+    may_send: bool,
+    schemas: Vec<SchemaView<'a>>,
+}
+
+#[derive(Serialize)]
+struct SchemaView<'a> {
+    schema: &'a str,
+    title: &'a str,
+    title_zh: &'a str,
+    digest: xinqiao_evidence::Digests,
+}
+
+#[derive(Serialize)]
+struct DatasetList<'a> {
+    datasets: Vec<DatasetView<'a>>,
+}
+
+pub(super) fn datasets(node: &Node, exchange: &Exchange, template: &'static str) -> Result<Reply, Problem> {
+    let source = node.sources.get(exchange.member.name());
+    let datasets = node
+        .plan
+        .datasets()
+        .map(|d| DatasetView {
+            dataset: d.dataset.id(),
+            title: &d.dataset.title().en,
+            title_zh: &d.dataset.title().zh,
+            may_send: source.is_some_and(|s| s.may_send(d.dataset.id())),
+            schemas: d
+                .schemas
+                .iter()
+                .map(|s| SchemaView {
+                    schema: s.schema.id(),
+                    title: &s.schema.title().en,
+                    title_zh: &s.schema.title().zh,
+                    digest: digests(s.schema.digest()),
+                })
+                .collect(),
+        })
+        .filter(|d| d.may_send || source.is_none())
+        .collect();
+    json(template, &DatasetList { datasets })
+}
+
+fn digests(bytes: &[u8; 32]) -> xinqiao_evidence::Digests {
+    let digest = xinqiao_evidence::Digest::from_slice(bytes).expect("32 bytes");
+    xinqiao_evidence::Digests::sha256(digest)
+}
+
+pub(super) fn file(
+    node: &Node,
+    exchange: &Exchange,
+    template: &'static str,
+    dataset: &str,
+    file: &str,
+) -> Result<Reply, Problem> {
+    let query = Query::parse(exchange.parts.uri.query(), &["schema"])?;
+    let plan = node.plan.dataset(dataset).ok_or(ProblemCode::DatasetUnknown)?;
+    let schema = match query.text("schema") {
+        None => plan.schema(None).ok_or(ProblemCode::SchemaMissing)?,
+        some => plan.schema(some).ok_or(ProblemCode::SchemaUnknown)?,
+    };
+    let schema = &schema.schema;
+    let (media_type, bytes) = match file {
+        "schema.json" => ("application/schema+json", schema.json_schema().to_string().into_bytes()),
+        "schema.xsd" => ("application/xml", crate::template::xml_schema(schema).into_bytes()),
+        "template.csv" => ("text/csv; charset=utf-8", schema.template_csv().into_bytes()),
+        _ => ("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", crate::template::workbook(schema).ok_or(ProblemCode::Internal)?),
+    };
+    Ok(Reply::bytes(template, StatusCode::OK, media_type, bytes))
+}
+
+pub(super) async fn feedback(node: &Arc<Node>, exchange: &Exchange, template: &'static str) -> Result<Reply, Problem> {
+    let query = Query::parse(exchange.parts.uri.query(), &["after", "wait"])?;
+    let after = query.number("after", 0, u64::MAX)?;
+    let wait = Duration::from_secs(query.number("wait", 0, WAIT_CAP)?);
+    let member = exchange.member.name();
+    let list = tokio::select! {
+        list = node.feedback(member, after, wait) => list?,
+        () = exchange.drain.wait() => node.feedback(member, after, Duration::ZERO).await?,
+    };
+    json(template, &list)
+}

@@ -1,0 +1,172 @@
+//! What recipients do: list batches, fetch payloads, answer.
+
+use super::json;
+use super::query::{Query, invalid};
+use super::records::WAIT_CAP;
+use crate::edge::{BodyCaps, Exchange, Reply, ReplyBody};
+use crate::engine::Node;
+use crate::engine::serve::LIST_CAP;
+use crate::problem::{Problem, ProblemCode};
+use bytes::Bytes;
+use http::header::{ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE, RANGE};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::Duration;
+use xinqiao_evidence::acknowledgement::Acknowledgement;
+use xinqiao_evidence::http_digest;
+use xinqiao_exchange::names::StreamId;
+
+#[derive(Serialize)]
+struct StreamList {
+    node: String,
+    streams: Vec<crate::engine::serve::StreamView>,
+}
+
+fn stream_of(text: &str) -> Result<StreamId, Problem> {
+    StreamId::parse(text).map_err(|_| ProblemCode::StreamUnknown.into())
+}
+
+pub(super) fn list(node: &Node, exchange: &Exchange, template: &'static str) -> Result<Reply, Problem> {
+    let streams = node.streams_of(exchange.member.name());
+    json(template, &StreamList { node: node.name.to_string(), streams })
+}
+
+pub(super) async fn batches(
+    node: &Arc<Node>,
+    exchange: &Exchange,
+    template: &'static str,
+    stream: &str,
+) -> Result<Reply, Problem> {
+    let stream = stream_of(stream)?;
+    let query = Query::parse(exchange.parts.uri.query(), &["after", "limit", "wait"])?;
+    let after = query.number("after", 0, u64::MAX - 1)?;
+    let limit = query.number("limit", 10, LIST_CAP as u64)? as usize;
+    let wait = Duration::from_secs(query.number("wait", 0, WAIT_CAP)?);
+    let member = exchange.member.name();
+    let list = tokio::select! {
+        list = node.batches(member, &stream, after, limit, wait) => list?,
+        () = exchange.drain.wait() => node.batches(member, &stream, after, limit, Duration::ZERO).await?,
+    };
+    json(template, &list)
+}
+
+pub(super) async fn payload(
+    node: &Arc<Node>,
+    exchange: &Exchange,
+    template: &'static str,
+    stream: &str,
+    seq: &str,
+) -> Result<Reply, Problem> {
+    let stream = stream_of(stream)?;
+    let seq: u64 = seq.parse().map_err(|_| ProblemCode::BatchUnknown)?;
+    let found = node.payload(exchange.member.name(), &stream, seq).await?;
+    let headers = &exchange.parts.headers;
+    let etag = HeaderValue::from_str(&format!("\"{}\"", found.digest)).map_err(|_| ProblemCode::Internal)?;
+    let digest: xinqiao_evidence::Digest = found.digest.parse().map_err(|_| ProblemCode::Internal)?;
+    let repr = HeaderValue::from_str(&http_digest::repr_digest(&digest)).map_err(|_| ProblemCode::Internal)?;
+    let unchanged = headers.get(IF_NONE_MATCH) == Some(&etag);
+    let range_applies = headers.get(IF_RANGE).is_none_or(|tag| tag == etag);
+    let range = if range_applies { range(headers, found.bytes)? } else { None };
+    let (from, to) = range.unwrap_or((0, found.bytes));
+    let body = if unchanged || exchange.parts.method == Method::HEAD {
+        ReplyBody::empty()
+    } else {
+        stream_parts(node, &stream, found.parts, from, to)
+    };
+    let mut response = Response::new(body);
+    *response.status_mut() = match (unchanged, range.is_some()) {
+        (true, _) => StatusCode::NOT_MODIFIED,
+        (false, true) => StatusCode::PARTIAL_CONTENT,
+        (false, false) => StatusCode::OK,
+    };
+    let out = response.headers_mut();
+    out.insert(CONTENT_TYPE, HeaderValue::from_static(found.media_type));
+    out.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    out.insert(ETAG, etag);
+    out.insert("repr-digest", repr);
+    if range.is_some() {
+        let value = format!("bytes {from}-{}/{}", to - 1, found.bytes);
+        out.insert(CONTENT_RANGE, HeaderValue::from_str(&value).map_err(|_| ProblemCode::Internal)?);
+    }
+    Ok(Reply::new(template, response))
+}
+
+/// One range of bytes, `from` up to but not including `to`. Several ranges are answered with the whole.
+fn range(headers: &HeaderMap, length: u64) -> Result<Option<(u64, u64)>, Problem> {
+    let Some(value) = headers.get(RANGE) else { return Ok(None) };
+    let value = value.to_str().map_err(|_| invalid("Range"))?;
+    let Some(spec) = value.strip_prefix("bytes=") else { return Ok(None) };
+    if spec.contains(',') {
+        return Ok(None);
+    }
+    let (first, last) = spec.split_once('-').ok_or_else(|| invalid("Range"))?;
+    let number = |s: &str| s.parse::<u64>().map_err(|_| invalid("Range"));
+    let (from, to) = match (first, last) {
+        ("", n) => (length.saturating_sub(number(n)?), length),
+        (n, "") => (number(n)?, length),
+        (a, b) => (number(a)?, number(b)?.saturating_add(1).min(length)),
+    };
+    if from >= to || from >= length {
+        return Err(ProblemCode::RangeUnsatisfiable.into());
+    }
+    Ok(Some((from, to)))
+}
+
+fn stream_parts(
+    node: &Arc<Node>,
+    stream: &StreamId,
+    parts: Vec<xinqiao_exchange::state::Place>,
+    from: u64,
+    to: u64,
+) -> ReplyBody {
+    let (sender, body) = ReplyBody::streamed(Some(to - from));
+    let (node, stream) = (node.clone(), stream.clone());
+    tokio::task::spawn_blocking(move || {
+        let mut at = 0u64;
+        for part in parts {
+            let end = at + u64::from(part.len);
+            if end > from && at < to {
+                let Some(bytes) = node.payload_part(&stream, part) else { return };
+                let bytes = Bytes::from(bytes);
+                let first = from.saturating_sub(at) as usize;
+                let last = (to.min(end) - at) as usize;
+                if sender.blocking_send(bytes.slice(first..last)).is_err() {
+                    return;
+                }
+            }
+            at = end;
+        }
+        let _ = sender.blocking_finish();
+    });
+    body
+}
+
+pub(super) async fn acknowledge(
+    node: &Arc<Node>,
+    exchange: Exchange,
+    template: &'static str,
+    stream: &str,
+) -> Result<Reply, Problem> {
+    let stream = stream_of(stream)?;
+    let Exchange { member, parts, body, .. } = exchange;
+    node.my_stream(member.name(), &stream)?;
+    let body = body.read(BodyCaps::of(16 << 20)).await?;
+    let kind = parts.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+    let kind = kind.split(';').next().unwrap_or("").trim();
+    let answer = match kind {
+        "application/json" => Acknowledgement::from_json(&body.bytes),
+        "application/jose+json" => Acknowledgement::from_jws(&body.bytes, &node.acknowledgement_keys(member.name())),
+        _ => return Err(ProblemCode::MediaTypeUnsupported.into()),
+    };
+    let answer = answer.map_err(|e| {
+        let code = if matches!(e, xinqiao_evidence::acknowledgement::AcknowledgementError::Jws(_)) {
+            ProblemCode::AcknowledgementSignature
+        } else {
+            ProblemCode::AcknowledgementMalformed
+        };
+        Problem::from(code)
+    })?;
+    let as_sent = body.bytes.to_vec();
+    json(template, &node.acknowledge(member.name(), &stream, &answer, as_sent).await?)
+}

@@ -1,0 +1,42 @@
+//! What the node shows anyone: public keys, the newest checkpoint, tiles of the log.
+
+use super::Node;
+use crate::problem::{Problem, ProblemCode};
+use bytes::Bytes;
+use xinqiao_evidence::keys::Jwks;
+use xinqiao_evidence::tlog::{Tile, VerifierKey};
+
+impl Node {
+    /// The JWKS, with the log's key as a C2SP verifier key beside it.
+    pub fn published_keys(&self) -> Bytes {
+        let mut document: serde_json::Value =
+            serde_json::from_str(&self.secrets.jwks().to_json()).expect("a key set is JSON");
+        if let Some(key) = VerifierKey::of(&self.name.log_origin(self.epoch()), &self.secrets.log) {
+            document["log"] = key.to_string().into();
+        }
+        document["node"] = self.name.as_str().into();
+        Bytes::from(document.to_string())
+    }
+
+    /// The newest durable checkpoint.
+    pub fn published_checkpoint(&self) -> Option<String> {
+        Some(self.checkpoint.read().clone()).filter(|c| !c.is_empty())
+    }
+
+    /// A tile. Blocks.
+    pub fn published_tile(&self, tile: &Tile) -> Result<Bytes, Problem> {
+        match self.log.tile(tile) {
+            Ok(Some(bytes)) => Ok(bytes.into()),
+            Ok(None) => Err(ProblemCode::NotFound.into()),
+            Err(e) => {
+                tracing::error!(error = %e, "a tile of the log does not read");
+                Err(ProblemCode::DiskFailed.into())
+            }
+        }
+    }
+
+    /// The keys a recipient signs its answers with; none by default.
+    pub fn acknowledgement_keys(&self, member: &str) -> Jwks {
+        self.answer_keys.get(member).cloned().unwrap_or_default()
+    }
+}

@@ -1,0 +1,273 @@
+//! Composition of a running node: configuration first, then everything that can fail, then the listeners, and at the
+//! end a drain under a deadline.
+
+use crate::config::{Config, ConfigError};
+use crate::edge::local::{Check, Local, Readiness, State};
+use crate::edge::{Budget, Caps, Deadlines, Edge, EdgeConfig, Limits, Rates, Terms};
+use crate::engine::telemetry::Telemetry;
+use crate::engine::{Node, OpenNodeError, Opened};
+use crate::logging;
+use crate::metrics::{Metric, Metrics};
+use crate::problem::ProblemCode;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+use xinqiao_certs::{AnchorRights, Identity, LoadError, Registry, Revocation, Trust, TrustAnchors, UnixTime, tls};
+
+/// Why a node did not start, or did not end well.
+#[derive(Debug)]
+pub enum ServeError {
+    /// The configuration.
+    Config(ConfigError),
+    /// A certificate, key or anchor.
+    Certificate(LoadError),
+    /// The registry of members.
+    Registry(String),
+    /// The node itself.
+    Node(OpenNodeError),
+    /// A listener.
+    Listen(&'static str, std::io::Error),
+    /// The runtime or logging.
+    Start(String),
+}
+
+impl fmt::Display for ServeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(e) => write!(f, "{e}"),
+            Self::Certificate(e) => write!(f, "{e}"),
+            Self::Registry(e) | Self::Start(e) => f.write_str(e),
+            Self::Node(e) => write!(f, "{e}"),
+            Self::Listen(what, e) => write!(f, "the {what} listener cannot be opened ({}); is the address in use?", e.kind()),
+        }
+    }
+}
+impl std::error::Error for ServeError {}
+
+/// What `serve` prints once it listens, one JSON object, for people and supervisors.
+fn announce(exchange: std::net::SocketAddr, local: std::net::SocketAddr, node: &Node) {
+    let line = serde_json::json!({
+        "event": "serving", "node": node.name.as_str(), "epoch": node.epoch(),
+        "exchange": exchange.to_string(), "local": local.to_string(),
+    });
+    #[allow(clippy::print_stdout, reason = "the one line a supervisor waits for")]
+    {
+        println!("{line}");
+    }
+}
+
+/// Runs a node until it is told to stop.
+pub fn run(config: Config) -> Result<(), ServeError> {
+    let metrics = Metrics::new();
+    let format = match config.logging.format {
+        crate::config::LogFormat::Json => logging::Format::Json,
+        crate::config::LogFormat::Text => logging::Format::Text,
+    };
+    let _log = logging::init(format, &config.logging.level, std::io::stderr(), &metrics)
+        .map_err(|_| ServeError::Start("`logging.level` is not a filter; use error, warn, info or debug".into()))?;
+    let terms = terms(&config)?;
+    let Opened { node, committer } =
+        Node::open(config, Telemetry(metrics.clone())).map_err(ServeError::Node)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|e| ServeError::Start(format!("no runtime ({})", e.kind())))?;
+    let outcome = runtime.block_on(serve(node.clone(), terms, metrics));
+    runtime.block_on(node.stop());
+    drop(runtime);
+    let _ = committer.join();
+    outcome
+}
+
+/// Certificates, anchors and members, loaded and checked together.
+pub fn terms(config: &Config) -> Result<Terms, ServeError> {
+    let now = UnixTime::now();
+    let identity = Identity::from_files(&config.exchange.certificate, &config.exchange.key, now)
+        .map_err(ServeError::Certificate)?;
+    let mut anchors = TrustAnchors::new();
+    for a in &config.trust {
+        let rights = AnchorRights::new(a.domains.iter().map(String::as_str), a.roles.iter().copied());
+        anchors.add_file(&a.file, rights, now).map_err(ServeError::Certificate)?;
+    }
+    let trust = Trust::new(anchors, Revocation::none()).map_err(ServeError::Certificate)?;
+    let members = config.members.iter().map(|m| xinqiao_certs::Member {
+        name: m.name.clone(),
+        role: m.role,
+        trust_domain: m.trust_domain.clone().unwrap_or_else(|| config.trust_domain().to_owned()),
+        suspended: m.suspended,
+        bindings: m.bindings.clone(),
+    });
+    let registry = Registry::new(members.collect(), trust.clone()).map_err(|e| ServeError::Registry(e.to_string()))?;
+    let identify = move |chain: &[rustls_pki_types::CertificateDer<'_>]| {
+        registry.identify(chain, UnixTime::now()).map_err(|e| {
+            ProblemCode::parse(e.code()).unwrap_or(ProblemCode::MemberUnknown)
+        })
+    };
+    Ok(Terms { tls: tls::server_config(&identity, &trust), identify: Arc::new(identify) })
+}
+
+async fn serve(node: Arc<Node>, terms: Terms, metrics: Arc<Metrics>) -> Result<(), ServeError> {
+    let limits = &node.config.limits;
+    let budget = Budget::new(
+        limits.memory_bytes as usize,
+        (limits.memory_bytes / 100 * u64::from(limits.member_memory_percent)) as usize,
+    );
+    budget.expose(&metrics);
+    let rates = Arc::new(Limits::new(Rates {
+        member_per_second: rate(limits.member_requests_per_second),
+        member_burst: rate(limits.member_requests_per_second),
+        node_per_second: rate(limits.node_requests_per_second),
+        node_burst: rate(limits.node_requests_per_second),
+    }));
+    let edge = Edge::bind(edge_config(&node, terms, budget, rates.clone()), metrics.clone());
+    let edge = edge.await.map_err(|e| ServeError::Listen("exchange", e))?;
+    let readiness: Readiness = {
+        let node = node.clone();
+        Arc::new(move || readiness(&node))
+    };
+    gauges(&node, &metrics);
+    let local = Local::bind(node.config.local.listen, readiness, metrics.clone());
+    let local = local.await.map_err(|e| ServeError::Listen("local", e))?;
+    let exchange_address = edge.local_addr().map_err(|e| ServeError::Listen("exchange", e))?;
+    let local_address = local.local_addr().map_err(|e| ServeError::Listen("local", e))?;
+
+    let (stop, stopping) = tokio::sync::watch::channel(false);
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(node.clone().maintain(stopping.clone()));
+    for upstream in node.config.upstreams.clone() {
+        crate::engine::relay::spawn(&mut tasks, &node, upstream, &stopping);
+    }
+    for recipient in node.config.recipients.clone() {
+        crate::engine::push::spawn(&mut tasks, &node, recipient, &stopping);
+    }
+    tasks.spawn(forget_old_rates(rates, stopping.clone()));
+    let mut local_stop = stopping.clone();
+    tasks.spawn(local.serve(async move {
+        let _ = local_stop.changed().await;
+    }));
+
+    announce(exchange_address, local_address, &node);
+    let handler = {
+        let node = node.clone();
+        move |exchange| crate::api::route(node.clone(), exchange)
+    };
+    let drained = edge.serve(handler, signalled()).await;
+    tracing::info!(aborted = drained.aborted, "drained");
+    let _ = stop.send(true);
+    while tasks.join_next().await.is_some() {}
+    Ok(())
+}
+
+fn rate(n: u32) -> std::num::NonZeroU32 {
+    std::num::NonZeroU32::new(n).unwrap_or(std::num::NonZeroU32::MIN)
+}
+
+fn edge_config(node: &Node, terms: Terms, budget: Budget, limits: Arc<Limits>) -> EdgeConfig {
+    let l = &node.config.limits;
+    EdgeConfig {
+        name: "exchange",
+        listen: node.config.exchange.listen,
+        terms: Arc::new(move || terms.clone()),
+        caps: Caps {
+            connections: l.connections,
+            per_address: l.connections_per_address,
+            per_member: l.connections_per_member,
+            ..Caps::default()
+        },
+        deadlines: Deadlines {
+            handshake: Duration::from_millis(l.handshake_ms),
+            header: Duration::from_millis(l.header_ms),
+            body_total: Duration::from_millis(l.body_ms),
+            idle: Duration::from_millis(l.idle_ms),
+            drain: Duration::from_millis(l.drain_ms),
+            ..Deadlines::default()
+        },
+        budget,
+        limits,
+    }
+}
+
+async fn forget_old_rates(rates: Arc<Limits>, mut stop: tokio::sync::watch::Receiver<bool>) {
+    let mut timer = tokio::time::interval(Duration::from_secs(60));
+    loop {
+        tokio::select! {
+            _ = timer.tick() => rates.retain_recent(),
+            _ = stop.changed() => return,
+        }
+    }
+}
+
+async fn signalled() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut term), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = term.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("told to stop; finishing what is in flight");
+}
+
+/// How the parts of the node are, for `/readyz`.
+fn readiness(node: &Node) -> Vec<Check> {
+    let trouble = node.trouble();
+    let mut checks = Vec::new();
+    let mut failing = |name, state, advice: &str, advice_zh: &str| {
+        checks.push(Check { name, state, advice: advice.into(), advice_zh: advice_zh.into() });
+    };
+    if let Some(why) = trouble.append {
+        let (en, zh) = match why {
+            crate::engine::CommitError::DiskFull => (
+                "The disk is full: nothing new is taken. Free space; the node goes on by itself.",
+                "磁盘已满，暂停接收新数据。请释放空间，节点会自动恢复。",
+            ),
+            _ => (
+                "The last write failed: check the disk of the data directory; the node goes on by itself.",
+                "最近一次写入失败，请检查数据目录所在磁盘，节点会自动恢复。",
+            ),
+        };
+        failing("journal", State::Failing, en, zh);
+    }
+    for code in &trouble.failed {
+        failing(
+            code,
+            State::Failing,
+            "Found while running; see the log for the place, and the runbook for this code.",
+            "运行中发现故障，位置见日志，处理办法见运维手册中该代码的条目。",
+        );
+    }
+    if let Some(reason) = &trouble.rebuilt {
+        let en = format!("The queue was rebuilt from the journal at this start ({reason}). Nothing is lost.");
+        failing("queue", State::Degraded, &en, "本次启动时队列已由日志重建，数据未丢失。");
+    }
+    if node.clock.behind() > 0 {
+        failing(
+            "clock",
+            State::Degraded,
+            "The clock was set back; stamps stand still until it catches up. Check time synchronisation.",
+            "系统时钟被回拨，时间戳将停留直至追平。请检查时间同步。",
+        );
+    }
+    if checks.is_empty() {
+        checks.push(Check::ok("node"));
+    }
+    checks
+}
+
+fn gauges(node: &Arc<Node>, metrics: &Arc<Metrics>) {
+    let node = Arc::downgrade(node);
+    metrics.set(Metric::BuildInfo, &[env!("CARGO_PKG_VERSION")], 1.0);
+    metrics.on_scrape(move |m| {
+        let Some(node) = node.upgrade() else { return };
+        let heads = node.heads();
+        for (stream, head) in &heads {
+            m.set(Metric::QueuePendingRecords, &[stream.as_str()], head.pending_records as f64);
+        }
+        m.set(Metric::StreamsHeld, &[], heads.iter().filter(|(_, h)| h.held).count() as f64);
+        m.set(Metric::ClockHealthy, &[], if node.clock.behind() == 0 { 1.0 } else { 0.0 });
+        let segments = node.segments();
+        m.set(Metric::JournalBytes, &[], segments.iter().map(|s| s.bytes as f64).sum());
+        m.set(Metric::JournalSegments, &[], segments.len() as f64);
+    });
+}

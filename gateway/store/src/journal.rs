@@ -29,7 +29,7 @@ pub(crate) mod scan;
 pub(crate) mod segment;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use archive::ArchivedItem;
 pub use frame::{Class, Frame, IdemEntry, Item};
@@ -240,6 +240,15 @@ impl Journal {
         trim(&active.file.file, end.offset);
         let keys = self.shared.idempotency.close(header.number);
         self.unwritten.push((active.segment, keys));
+    }
+
+    /// Gives back the blocks a crashed process had allocated ahead.
+    fn trim_newest(&self) {
+        if let Some((_, segment)) = self.shared.segments.read().last_key_value()
+            && let Some(open) = &*segment.open.lock()
+        {
+            trim(&open.file, segment.end().offset);
+        }
     }
 
     fn write_closing_records(&mut self) -> io::Result<()> {

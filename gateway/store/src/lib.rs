@@ -29,4 +29,4 @@ pub use journal::{
 pub use keys::AtRestKeys;
 pub use log::{LogError, LogFiles};
 pub use position::{ItemRef, Position};
-pub use queue::{MAX_KEY, MAX_VALUE, Queue, QueueError, QueueState, Rows};
+pub use queue::{MAX_KEY, MAX_VALUE, Queue, QueueError, QueueState, Row, Rows};

@@ -23,12 +23,16 @@ mod check;
 mod edge;
 mod error;
 mod files;
+#[cfg(test)]
+mod tests;
 
 /// The log files. Clones share them; any thread may read, one appends.
 #[derive(Clone)]
 pub struct LogFiles(Arc<Inner>);
 
 struct Inner {
+    /// Keeps the lock.
+    _dir: DataDir,
     root: PathBuf,
     state: RwLock<State>,
     recent: Mutex<VecDeque<(Tile, Arc<Vec<u8>>)>>,
@@ -75,8 +79,13 @@ impl LogFiles {
             synced: size,
             checkpoint,
         };
-        let inner =
-            Inner { root, state: RwLock::new(state), recent: Mutex::default(), syncing: Mutex::new(()) };
+        let inner = Inner {
+            _dir: dir.clone(),
+            root,
+            state: RwLock::new(state),
+            recent: Mutex::default(),
+            syncing: Mutex::new(()),
+        };
         Ok(Self(Arc::new(inner)))
     }
 

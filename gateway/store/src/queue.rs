@@ -22,6 +22,8 @@ use row::{META, Sealer, key_of, tag_of};
 
 mod open;
 mod row;
+#[cfg(test)]
+mod tests;
 
 /// The queue. Clones share it; any thread may read, writes take turns.
 #[derive(Clone)]
@@ -29,6 +31,8 @@ pub struct Queue(Arc<Inner>);
 
 struct Inner {
     db: Db,
+    /// Keeps the lock.
+    _dir: DataDir,
     path: PathBuf,
     key_path: PathBuf,
     sealer: Sealer,
@@ -71,6 +75,9 @@ pub struct Rows {
     pub deletes: Vec<(u8, Vec<u8>)>,
 }
 
+/// Key and value of a row, as they were put.
+pub type Row = (Vec<u8>, Vec<u8>);
+
 /// Longest value of a row.
 pub const MAX_VALUE: usize = 4096;
 /// Longest key of a row.
@@ -86,7 +93,7 @@ impl Queue {
             Ok(wrapped) => match open::existing(&path, wrapped, cache_bytes) {
                 Ok(opened) => {
                     let applied = opened.writer.applied.expect("an opened queue has applied something");
-                    let queue = Self::assemble(opened, path, key_path);
+                    let queue = Self::assemble(opened, dir, path, key_path);
                     return Ok((queue, QueueState::Ready { applied }));
                 }
                 Err(reason) => reason,
@@ -95,37 +102,33 @@ impl Queue {
             Err(_) if path.exists() => "the queue's key is missing or damaged".to_owned(),
             Err(_) => "there was no queue".to_owned(),
         };
-        let queue = Self::fresh(path, key_path, keys, cache_bytes)?;
+        let queue = Self::fresh(dir, keys, cache_bytes)?;
         Ok((queue, QueueState::Rebuild { reason }))
     }
 
     /// Discards whatever queue there is and makes an empty one: after [`QueueError::Lost`], or when the journal was
     /// rolled back.
     pub fn rebuild(dir: &DataDir, keys: &AtRestKeys, cache_bytes: u64) -> Result<Self, OpenError> {
-        let path = dir.path().join("queue");
-        open::remove_discarded(&path)?;
-        Self::fresh(path, dir.path().join("queue.key"), keys, cache_bytes)
+        open::remove_discarded(&dir.path().join("queue"))?;
+        Self::fresh(dir, keys, cache_bytes)
     }
 
-    fn fresh(
-        path: PathBuf,
-        key_path: PathBuf,
-        keys: &AtRestKeys,
-        cache_bytes: u64,
-    ) -> Result<Self, OpenError> {
+    fn fresh(dir: &DataDir, keys: &AtRestKeys, cache_bytes: u64) -> Result<Self, OpenError> {
+        let (path, key_path) = (dir.path().join("queue"), dir.path().join("queue.key"));
         open::discard(&path, &key_path)?;
         let wrapped = WrappedKey::generate();
         wrapped
             .write(&key_path, Purpose::Queue, 0, keys)
             .map_err(|error| OpenError::Io(key_path.clone(), error))?;
         let opened = open::empty(&path, wrapped, cache_bytes)?;
-        Ok(Self::assemble(opened, path, key_path))
+        Ok(Self::assemble(opened, dir, path, key_path))
     }
 
-    fn assemble(opened: Opened, path: PathBuf, key_path: PathBuf) -> Self {
+    fn assemble(opened: Opened, dir: &DataDir, path: PathBuf, key_path: PathBuf) -> Self {
         let checkpointed = opened.writer.applied;
         Self(Arc::new(Inner {
             db: opened.db,
+            _dir: dir.clone(),
             path,
             key_path,
             sealer: opened.sealer,
@@ -150,7 +153,7 @@ impl Queue {
         start: &[u8],
         end: Option<&[u8]>,
         limit: usize,
-    ) -> Result<Vec<(Vec<u8>, Vec<u8>)>, QueueError> {
+    ) -> Result<Vec<Row>, QueueError> {
         let start = key_of(table, start);
         let end = end.map_or_else(|| row::after_table(table), |end| key_of(table, end));
         if start >= end {
@@ -161,11 +164,7 @@ impl Queue {
     }
 
     /// The last row of the table whose key is below `key` (`None`: the last of all).
-    pub fn last_before(
-        &self,
-        table: u8,
-        key: Option<&[u8]>,
-    ) -> Result<Option<(Vec<u8>, Vec<u8>)>, QueueError> {
+    pub fn last_before(&self, table: u8, key: Option<&[u8]>) -> Result<Option<Row>, QueueError> {
         let start = key_of(table, &[]);
         let end = key.map_or_else(|| row::after_table(table), |key| key_of(table, key));
         let found = self.guard(|db| db.range(start..end).next_back().transpose())?;
@@ -243,7 +242,7 @@ impl Queue {
         Ok(WrappedKey::rewrap(&self.0.key_path, Purpose::Queue, 0, keys)?)
     }
 
-    fn row(&self, (key, sealed): &(IVec, IVec)) -> Result<(Vec<u8>, Vec<u8>), QueueError> {
+    fn row(&self, (key, sealed): &(IVec, IVec)) -> Result<Row, QueueError> {
         Ok((row::caller_key(key).to_vec(), self.unseal(key, sealed)?))
     }
 

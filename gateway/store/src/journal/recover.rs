@@ -95,6 +95,9 @@ impl Journal {
         let mut journal = found.into_journal(dir, keys, options.segment_bytes);
         // A full disk must not keep the journal from being read; the record is written before the next segment.
         let _ = journal.write_closing_records();
+        if recovery.cut.is_none() && recovery.rolled_back.is_none() {
+            journal.trim_newest();
+        }
         if recovery.rolled_back.is_some() {
             let mark = dir.clean_mark();
             durable::remove(&mark).map_err(|error| OpenError::Io(mark, error))?;

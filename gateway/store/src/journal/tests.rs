@@ -28,7 +28,7 @@ pub(super) struct Node {
 
 impl Node {
     pub(super) fn new() -> Self {
-        Self { keys: AtRestKeys::generate(), path: tempfile::tempdir().unwrap() }
+        Self { keys: AtRestKeys::generate(), path: temporary() }
     }
 
     pub(super) fn open(&self) -> (Journal, Reader, Recovery) {
@@ -44,6 +44,11 @@ impl Node {
         let dir = if suffix == "arc" { "evidence" } else { "journal" };
         self.path.path().join(dir).join(format!("{number:016x}.{suffix}"))
     }
+}
+
+/// A directory in memory if there is such a place: these tests open the journal thousands of times.
+pub(crate) fn temporary() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
 pub(super) fn small() -> Options {
@@ -115,7 +120,7 @@ pub(super) fn holds(reader: &Reader, count: u64) {
     assert_eq!(reader.end(), all.last().map(|frame| frame.position));
 }
 
-pub(super) fn copy(from: &Path, to: &Path) {
+pub(crate) fn copy(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();

@@ -22,14 +22,13 @@ pub(super) fn load(root: &Path, size: u64, expected: Digest) -> Result<(Frontier
         let (tile_level, tile_index, ..) = tile_of(level, index);
         let tile = Tile::at_size(TileKind::Hashes(tile_level), tile_index, size)?;
         let known = tiles.iter().find(|(found, _)| *found == tile);
-        let hash = match known {
+        match known {
             Some((_, bytes)) => hash_in_tile(bytes, level, index),
             None => read(&tile)
                 .map_err(|error| fault = Some(error))
                 .ok()
                 .and_then(|bytes| hash_in_tile(&bytes, level, index)),
-        };
-        hash
+        }
     });
     if let Some(fault) = fault {
         return Err(fault);

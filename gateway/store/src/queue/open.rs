@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sled::Db;
 
@@ -47,13 +47,26 @@ pub(super) fn empty(path: &Path, wrapped: WrappedKey, cache_bytes: u64) -> Resul
     Ok(Opened { db, sealer: Sealer::new(wrapped.key), writer: Writer::default() })
 }
 
-fn open(path: &Path, cache_bytes: u64) -> Result<Db, String> {
-    sled::Config::new()
-        .path(path)
-        .cache_capacity(cache_bytes)
-        .flush_every_ms(None)
-        .open()
-        .map_err(|error| describe(&error))
+/// How long threads of a sled that was dropped in this process may keep its file locked.
+const LINGERING: Duration = Duration::from_secs(10);
+
+pub(super) fn open(path: &Path, cache_bytes: u64) -> Result<Db, String> {
+    let since = Instant::now();
+    loop {
+        let config = sled::Config::new().path(path).cache_capacity(cache_bytes).flush_every_ms(None);
+        match config.open() {
+            Ok(db) => return Ok(db),
+            // No other process has it: the data directory is locked.
+            Err(error) if is_locked(&error) && since.elapsed() < LINGERING => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(error) => return Err(describe(&error)),
+        }
+    }
+}
+
+fn is_locked(error: &sled::Error) -> bool {
+    matches!(error, sled::Error::Io(error) if error.to_string().contains("could not acquire lock"))
 }
 
 /// Reads every row; the sum must be the one written with the last batch.

@@ -201,6 +201,22 @@ fn the_usage_scope_decides_who_gets_a_record() {
 }
 
 #[test]
+fn rare_characters_and_signs_travel_as_sent() {
+    let catalogue = catalogue();
+    let mut record = generator().record_about(Table::CityPenalty, Some(SubjectKind::LegalPerson));
+    for name in ["厦门𠮷样例（集团）有限公司", "样例·买买提㐀龍有限公司", "Sample ﹙样例﹚ Ｃo. 有限公司"]
+    {
+        record.set("DSRMC", name);
+        record.set("JDSWH", "样市监罚决字〔２０２６〕第［1］号");
+        for policy in ["province-government", "portal-public"] {
+            let line = sent(&catalogue, &record, "administrative-penalty-2020", policy).expect("released");
+            assert_eq!(data(&line)["CF_XDR_MC"], name);
+            assert_eq!(data(&line)["CF_WSH"], "样市监罚决字〔２０２６〕第［1］号");
+        }
+    }
+}
+
+#[test]
 fn yuan_become_ten_thousands() {
     let catalogue = catalogue();
     let mut record = generator().record_about(Table::CityPenalty, Some(SubjectKind::LegalPerson));

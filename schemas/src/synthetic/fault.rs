@@ -43,13 +43,15 @@ pub enum Fault {
     ControlCharacter,
     /// A private-use character stands in the name.
     PrivateUse,
+    /// A rare character stands in the name, which the column's code page does not have.
+    NotInGbk,
     /// The number of the decision is the word 空.
     DocumentEmptyWord,
 }
 
 impl Fault {
     /// All faults.
-    pub const ALL: [Fault; 18] = [
+    pub const ALL: [Fault; 19] = [
         Fault::CodeCheckDigit,
         Fault::CodeOldNumber,
         Fault::CodePlaceholder,
@@ -67,6 +69,7 @@ impl Fault {
         Fault::AmountMissing,
         Fault::ControlCharacter,
         Fault::PrivateUse,
+        Fault::NotInGbk,
         Fault::DocumentEmptyWord,
     ];
 
@@ -90,6 +93,7 @@ impl Fault {
             Fault::AmountMissing => (Severity::Warn, "field.required-when"),
             Fault::ControlCharacter => (Severity::Refuse, "field.control-character"),
             Fault::PrivateUse => (Severity::Warn, "field.rare-character"),
+            Fault::NotInGbk => (Severity::Refuse, "field.repertoire"),
             Fault::DocumentEmptyWord => (Severity::Warn, "field.doubtful"),
         }
     }
@@ -142,6 +146,8 @@ impl Fault {
             // A GBK column has user-defined characters only in part; there the fault would be another.
             Fault::PrivateUse if gbk => None,
             Fault::PrivateUse => set(names.name, format!("{}\u{E863}", record.get(names.name)?)),
+            Fault::NotInGbk if !gbk => None,
+            Fault::NotInGbk => set(names.name, format!("\u{20BB7}{}", record.get(names.name)?)),
             Fault::DocumentEmptyWord if matches!(record.table, Table::CityPenalty | Table::CityLicence) => {
                 None
             }

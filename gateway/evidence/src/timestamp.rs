@@ -1,5 +1,5 @@
-//! Points in time as evidence carries them: RFC 3339 in UTC, ending in `Z`, with up to nine decimals of a second.
-//! This crate has no clock; it only tells well-formed times from others and orders them.
+//! Points in time as evidence carries them: RFC 3339 in UTC, ending in `Z`, with up to nine decimals of a second
+//! and no leap seconds, which not every reader knows. This crate has no clock; it only tells well-formed times from others and orders them.
 
 use std::fmt;
 
@@ -59,7 +59,7 @@ pub fn is_timestamp(text: &str) -> bool {
         && (1..=days_in(year, month)).contains(&day)
         && number(11, 13) < 24
         && number(14, 16) < 60
-        && number(17, 19) <= 60
+        && number(17, 19) < 60
 }
 
 fn days_in(year: u32, month: u32) -> u32 {
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn only_utc_times_of_the_calendar_pass() {
-        for right in ["2026-11-21T08:00:00Z", "2024-02-29T23:59:60Z", "2026-01-01T00:00:00.123456789Z"] {
+        for right in ["2026-11-21T08:00:00Z", "2024-02-29T23:59:59Z", "2026-01-01T00:00:00.123456789Z"] {
             assert!(is_timestamp(right), "{right}");
         }
         for wrong in [
@@ -130,6 +130,7 @@ mod tests {
             "2026-11-21T08:00:00.Z",
             "2026-11-21T08:00:00.1234567890Z",
             "2026-11-21t08:00:00z",
+            "2016-12-31T23:59:60Z",
             "二〇二六年十一月",
         ] {
             assert!(!is_timestamp(wrong), "{wrong}");

@@ -3,6 +3,8 @@
 
 #[path = "evidence/batch.rs"]
 mod batch;
+#[path = "evidence/documents.rs"]
+mod documents;
 #[path = "evidence/java.rs"]
 mod java;
 #[path = "evidence/log.rs"]

@@ -1,5 +1,7 @@
 //! A certificate chain with its private key, checked before it can be used.
 
+mod check;
+
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use std::fmt;

@@ -256,6 +256,31 @@ fn a_gateway_must_carry_the_name_dialled() {
 }
 
 #[test]
+fn an_identity_is_tried_before_it_goes_live() {
+    let (city, stranger) = (root("City Root", DOMAIN), root("Stranger", DOMAIN));
+    let issuing = city.issue_intermediate("City Issuing", valid()).unwrap();
+    let trust = simple(&city);
+    let node = gateway(&issuing);
+    let good = identity(&node);
+    let refusal = |result: Result<(), xinqiao_certs::LoadError>| result.unwrap_err().code();
+    assert_eq!(good.check_as_server(&trust, &["gateway.xm.example"], now()), Ok(()));
+    assert_eq!(good.check_as_client(&trust, now()), Ok(()));
+    let other_name = good.check_as_server(&trust, &["gateway.xm.example", "10.0.0.1"], now());
+    assert_eq!(refusal(other_name), "identity.wrong-name");
+    let health = identity(&department(&city, "health"));
+    assert_eq!(refusal(health.check_as_server(&trust, &[], now())), "identity.wrong-usage");
+    assert_eq!(
+        refusal(identity(&gateway(&stranger)).check_as_server(&trust, &[], now())),
+        "identity.not-trusted"
+    );
+    // The intermediate was left out.
+    let leaf = node.chain_pem().find("-----END CERTIFICATE-----\n").unwrap() + 26;
+    let alone = &node.chain_pem().as_bytes()[..leaf];
+    let alone = Identity::from_pem(alone, node.key_pem().as_bytes(), now()).unwrap();
+    assert_eq!(refusal(alone.check_as_server(&trust, &[], now())), "identity.not-trusted");
+}
+
+#[test]
 fn the_registry_refuses_each_wrong_member_with_its_own_code() {
     let city = root("City Root", DOMAIN);
     let trust = simple(&city);

@@ -206,7 +206,8 @@ impl Client {
 
     /// Puts a document at a path of the peer, once. For endpoints that are pushed to.
     pub async fn put(&self, path: &str, media_type: &str, body: Bytes) -> Result<(u16, Bytes), ClientError> {
-        let request = self.transport.request(Method::PUT, path).header(CONTENT_TYPE, media_type).body(Full::new(body));
+        let request =
+            self.transport.request(Method::PUT, path).header(CONTENT_TYPE, media_type).body(Full::new(body));
         let answer = self.transport.ask(build(request)?, Duration::ZERO).await?;
         Ok((answer.status.as_u16(), answer.body))
     }

@@ -32,7 +32,8 @@ pub struct Profile {
     /// Seconds for TCP and TLS together.
     #[serde(default = "ten")]
     pub connect_seconds: u64,
-    /// Seconds without any progress in a request before it is given up; a long poll's wait is added.
+    /// Seconds without an answer, or without more of one, before a request is given up. A long poll's wait, or the time to
+    /// upload a body at 64 KiB/s, is added.
     #[serde(default = "sixty")]
     pub idle_seconds: u64,
 }

@@ -54,7 +54,7 @@ pub struct PullSettings {
     pub limit: u32,
     /// What a payload may need, whatever its manifest announces.
     pub limits: Limits,
-    /// The epoch a person decided to follow from now on.
+    /// The epoch a person decided to follow from now on. What is not acknowledged of the one before never will be.
     pub adopt_epoch: Option<u64>,
 }
 

@@ -132,7 +132,7 @@ impl Client {
                 request = request.header("prefer", "handling=strict");
             }
             let request = build(request.body(Full::new(body.clone())))?;
-            self.transport.ask(request, Duration::ZERO).await
+            self.transport.ask(request, upload_time(body.len())).await
         };
         let answer = self.retry.run(attempt).await?;
         Ok(Sent {
@@ -153,6 +153,12 @@ fn path(submission: &Submission<'_>) -> Result<String, ClientError> {
         }
     }
     Ok(path)
+}
+
+/// What a slow line may need for the body, before the gateway can begin to answer.
+fn upload_time(bytes: usize) -> Duration {
+    const BYTES_PER_SECOND: u64 = 64 << 10;
+    Duration::from_secs(bytes as u64 / BYTES_PER_SECOND)
 }
 
 fn compressed(body: &[u8]) -> Result<Bytes, ClientError> {

@@ -115,7 +115,7 @@ impl Catalogue {
     /// Everything that is wrong with them, at once.
     pub fn load(directory: &Path) -> Result<Self, LoadErrors> {
         let mut files = Vec::new();
-        let mut errors = Vec::new();
+        let mut errors = unknown_folders(directory);
         for folder in FOLDERS {
             read_folder(directory, folder, &mut files, &mut errors);
         }
@@ -277,6 +277,28 @@ impl fmt::Debug for Catalogue {
         let ids: Vec<&str> = self.schemas.keys().map(|id| &**id).collect();
         write!(f, "Catalogue({})", ids.join(", "))
     }
+}
+
+/// A misspelt folder would be a whole set of rules that silently does nothing.
+fn unknown_folders(directory: &Path) -> Vec<LoadError> {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().filter_map(Result::ok);
+    let folders = entries.filter(|entry| entry.path().is_dir());
+    let names = folders.filter_map(|entry| entry.file_name().into_string().ok());
+    let unknown = names
+        .filter(|name| !FOLDERS.contains(&name.as_str()) && name != "calendar" && !name.starts_with('.'));
+    let error = |name: String| {
+        LoadError::new(
+            &name,
+            None,
+            "catalogue.folder-unknown",
+            format!(
+                "a catalogue has the folders {}, calendar; rename or remove this one",
+                FOLDERS.join(", ")
+            ),
+            format!("目录只含 {}、calendar 文件夹，请改名或删除", FOLDERS.join("、")),
+        )
+    };
+    unknown.map(error).collect()
 }
 
 fn read_folder(directory: &Path, folder: &str, files: &mut Vec<CatalogueFile>, errors: &mut Vec<LoadError>) {

@@ -12,7 +12,9 @@ mod sink;
 mod xml;
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt;
+use std::ops::Deref;
 
 use crate::finding::{Finding, fill};
 use crate::problem::{self, Problem};
@@ -79,6 +81,35 @@ impl Default for Caps {
     }
 }
 
+/// Caps, and how many hints about misspelt names this body may still cost: finding the nearest name is slow, and a body
+/// may hold nothing but wrong names.
+struct Bounds<'c> {
+    caps: &'c Caps,
+    hints: Cell<u32>,
+}
+
+const MOST_HINTS: u32 = 100;
+
+impl Deref for Bounds<'_> {
+    type Target = Caps;
+
+    fn deref(&self) -> &Caps {
+        self.caps
+    }
+}
+
+impl Bounds<'_> {
+    /// ` NAME?` for the known name nearest to an unknown one, while hints last.
+    fn hint(&self, schema: &Schema, name: &str) -> String {
+        let left = self.hints.get();
+        if left == 0 {
+            return String::new();
+        }
+        self.hints.set(left - 1);
+        schema.names.nearest(name).map(|near| format!(" {near}?")).unwrap_or_default()
+    }
+}
+
 /// Receives each record by its zero-based ordinal, or what makes it unreadable.
 pub type Each<'e, 'a> = &'e mut dyn FnMut(u32, Result<RawRecord<'a>, Vec<Finding>>);
 
@@ -94,6 +125,7 @@ pub fn decode<'a>(
     caps: &Caps,
     each: Each<'_, 'a>,
 ) -> Result<u32, BodyError> {
+    let caps = &Bounds { caps, hints: Cell::new(MOST_HINTS) };
     match charset {
         Charset::Utf8 => {
             let body = body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body);
@@ -125,7 +157,7 @@ fn decode_text<'a>(
     schema: &Schema,
     format: Format,
     text: &'a str,
-    caps: &Caps,
+    caps: &Bounds<'_>,
     each: Each<'_, 'a>,
 ) -> Result<u32, BodyError> {
     match format {
@@ -141,7 +173,7 @@ fn not_utf8<'a>(
     schema: &Schema,
     format: Format,
     body: &'a [u8],
-    caps: &Caps,
+    caps: &Bounds<'_>,
     each: Each<'_, 'a>,
 ) -> Result<u32, BodyError> {
     let at = encoding_rs::Encoding::utf8_valid_up_to(body);

@@ -16,6 +16,9 @@ use crate::text::Unit;
 /// Fields of one schema at most: slot numbers are 16 bits, and no credit table comes near.
 const MOST_FIELDS: usize = 1000;
 
+/// Aliases of one field at most, so that all names can be numbered in 16 bits.
+const MOST_ALIASES: usize = 32;
+
 pub(super) fn dataset(name: &str, file: &CatalogueFile, problems: &mut Problems) -> Option<Dataset> {
     let before = problems.count();
     let raw: raw::Dataset = problems.parse(file)?;
@@ -210,6 +213,13 @@ impl Builder<'_> {
         let mut seen: BTreeMap<&str, usize> = BTreeMap::new();
         for (number, field) in self.raw.fields.iter().enumerate() {
             let inner = field.get_ref();
+            if inner.aliases.len() > MOST_ALIASES {
+                let (en, zh) = (
+                    format!("{}: at most 32 aliases", inner.code),
+                    format!("{}：别名最多 32 个", inner.code),
+                );
+                self.problems.push(self.file, Some(field.span().start), "catalogue.aliases", en, zh);
+            }
             let names = [&inner.code, &inner.title].into_iter().chain(&inner.aliases);
             for name in names {
                 let reserved = Member::ALL.iter().any(|member| member.name() == name);

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use crate::decode::sink::Sink;
-use crate::decode::{BodyError, Caps, Each};
+use crate::decode::{BodyError, Bounds, Each};
 use crate::finding::Finding;
 use crate::problem;
 use crate::record::{Member, RawRecord, Slot};
@@ -14,7 +14,7 @@ use crate::schema::Schema;
 pub(crate) fn table<'a>(
     schema: &Schema,
     text: &'a str,
-    caps: &Caps,
+    caps: &Bounds<'_>,
     each: Each<'_, 'a>,
 ) -> Result<u32, BodyError> {
     let mut rows = Rows { text, bytes: text.as_bytes(), at: 0, caps };
@@ -23,7 +23,7 @@ pub(crate) fn table<'a>(
         match rows.row(&mut cells).map_err(|open| unterminated(open, 0))? {
             None => return Err(BodyError::new(&problem::BODY_EMPTY)),
             Some(Row::Blank) => {}
-            Some(row) => break header(schema, &cells, row)?,
+            Some(row) => break header(schema, caps, &cells, row)?,
         }
     };
     let mut count = 0;
@@ -42,13 +42,17 @@ pub(crate) fn table<'a>(
 }
 
 /// The slot of each column.
-fn header(schema: &Schema, cells: &[Cow<'_, str>], row: Row) -> Result<Vec<usize>, BodyError> {
+fn header(
+    schema: &Schema,
+    caps: &Bounds<'_>,
+    cells: &[Cow<'_, str>],
+    row: Row,
+) -> Result<Vec<usize>, BodyError> {
     let bad = |column: usize, name: &str| {
-        let near = schema.names.nearest(name).map(|near| format!(" {near}?")).unwrap_or_default();
         BodyError::new(&problem::BODY_CSV_HEADER)
             .with(column.to_string())
             .with(schema.id.to_string())
-            .with(near)
+            .with(caps.hint(schema, name))
     };
     match row {
         Row::BadQuote(column) => return Err(bad(column, "")),
@@ -74,7 +78,7 @@ fn header(schema: &Schema, cells: &[Cow<'_, str>], row: Row) -> Result<Vec<usize
 
 fn record<'a>(
     schema: &Schema,
-    caps: &Caps,
+    caps: &Bounds<'_>,
     columns: &[usize],
     cells: &mut Vec<Cow<'a, str>>,
     row: Row,
@@ -118,7 +122,7 @@ struct Rows<'a, 'c> {
     text: &'a str,
     bytes: &'a [u8],
     at: usize,
-    caps: &'c Caps,
+    caps: &'c Bounds<'c>,
 }
 
 impl<'a> Rows<'a, '_> {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::decode::scan::special;
 use crate::decode::sink::Sink;
-use crate::decode::{BodyError, Caps, Each, Format};
+use crate::decode::{BodyError, Bounds, Each, Format};
 use crate::finding::Finding;
 use crate::problem;
 use crate::record::{RawRecord, Slot};
@@ -14,7 +14,7 @@ use crate::schema::Schema;
 pub(crate) fn document<'a>(
     schema: &Schema,
     text: &'a str,
-    caps: &Caps,
+    caps: &Bounds<'_>,
     each: Each<'_, 'a>,
 ) -> Result<u32, BodyError> {
     let mut reader = Reader { text, bytes: text.as_bytes(), at: 0 };
@@ -69,7 +69,7 @@ pub(crate) fn document<'a>(
 pub(crate) fn lines<'a>(
     schema: &Schema,
     text: &'a str,
-    caps: &Caps,
+    caps: &Bounds<'_>,
     each: Each<'_, 'a>,
 ) -> Result<u32, BodyError> {
     let mut lines = Lines { caps, count: 0 };
@@ -87,7 +87,7 @@ pub(crate) fn lines<'a>(
 pub(crate) fn lines_of_bytes<'a>(
     schema: &Schema,
     body: &'a [u8],
-    caps: &Caps,
+    caps: &Bounds<'_>,
     each: Each<'_, 'a>,
 ) -> Result<u32, BodyError> {
     let mut lines = Lines { caps, count: 0 };
@@ -101,7 +101,7 @@ pub(crate) fn lines_of_bytes<'a>(
 }
 
 struct Lines<'c> {
-    caps: &'c Caps,
+    caps: &'c Bounds<'c>,
     count: u32,
 }
 
@@ -173,7 +173,7 @@ struct Reader<'a> {
 
 impl<'a> Reader<'a> {
     /// Reads one record. Outer error: the text is no JSON from here on. Inner error: it is, but not a record.
-    fn record(&mut self, schema: &Schema, caps: &Caps, depth: usize) -> Result<Member<'a>, Stop> {
+    fn record(&mut self, schema: &Schema, caps: &Bounds<'_>, depth: usize) -> Result<Member<'a>, Stop> {
         let start = self.at;
         if self.peek() != Some(b'{') {
             self.skip_value(depth, caps.depth)?;
@@ -429,7 +429,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn broken(&self, stop: Stop, caps: &Caps, delivered: u32) -> BodyError {
+    fn broken(&self, stop: Stop, caps: &Bounds<'_>, delivered: u32) -> BodyError {
         let at = self.at.to_string();
         let error = match stop {
             Stop::Syntax if self.at >= self.bytes.len() => {

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use crate::decode::Caps;
+use crate::decode::Bounds;
 use crate::finding::Finding;
 use crate::problem;
 use crate::record::{Member, RawRecord, Slot};
@@ -13,14 +13,14 @@ const MOST_FINDINGS: usize = 32;
 
 pub(crate) struct Sink<'s, 'a> {
     schema: &'s Schema,
-    caps: &'s Caps,
+    caps: &'s Bounds<'s>,
     record: RawRecord<'a>,
     findings: Vec<Finding>,
     members: usize,
 }
 
 impl<'s, 'a> Sink<'s, 'a> {
-    pub(crate) fn new(schema: &'s Schema, caps: &'s Caps) -> Self {
+    pub(crate) fn new(schema: &'s Schema, caps: &'s Bounds<'s>) -> Self {
         Self { schema, caps, record: RawRecord::new(schema.fields.len()), findings: Vec::new(), members: 0 }
     }
 
@@ -31,9 +31,8 @@ impl<'s, 'a> Sink<'s, 'a> {
         match self.schema.names.get(name.as_bytes()) {
             Some(slot) => Some(usize::from(slot)),
             None => {
-                let near = self.schema.names.nearest(name);
                 let finding = Finding::refuse(&problem::RECORD_FIELD_UNKNOWN).with_number(self.members);
-                self.report(finding.with(near.map(|near| format!(" {near}?")).unwrap_or_default()));
+                self.report(finding.with(self.caps.hint(self.schema, name)));
                 None
             }
         }

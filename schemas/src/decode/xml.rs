@@ -6,7 +6,7 @@ use quick_xml::Reader;
 use quick_xml::events::{BytesRef, Event};
 
 use crate::decode::sink::Sink;
-use crate::decode::{BodyError, Caps, Each, Format};
+use crate::decode::{BodyError, Bounds, Each, Format};
 use crate::finding::Finding;
 use crate::problem;
 use crate::record::Slot;
@@ -15,7 +15,7 @@ use crate::schema::Schema;
 pub(crate) fn document<'a>(
     schema: &Schema,
     text: &'a str,
-    caps: &Caps,
+    caps: &Bounds<'_>,
     each: Each<'_, 'a>,
 ) -> Result<u32, BodyError> {
     let mut reader = Reader::from_str(text);
@@ -36,7 +36,7 @@ struct Document<'s, 'a> {
     reader: Reader<&'a [u8]>,
     text: &'a str,
     schema: &'s Schema,
-    caps: &'s Caps,
+    caps: &'s Bounds<'s>,
     count: u32,
 }
 

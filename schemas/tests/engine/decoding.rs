@@ -129,6 +129,15 @@ fn an_unknown_name_is_hinted_at_but_never_repeated() {
 }
 
 #[test]
+fn hints_end_before_they_cost_much() {
+    let body = "{\"CF_WSHX\":\"a\"}\n".repeat(1_000);
+    let (records, _) = decode_all(penalty(), Format::Ndjson, body.as_bytes());
+    let hinted =
+        records.iter().filter(|record| record.as_ref().unwrap_err()[0].text_en().contains("CF_WSH?"));
+    assert_eq!(hinted.count(), 100);
+}
+
+#[test]
 fn broken_documents_say_how_far_they_were_read() {
     for (format, body, code, delivered) in [
         (Format::Json, r#"[{"CF_WSH":"1"},{"CF_WSH":"2"} {"#, "body.malformed", 2),

@@ -135,8 +135,11 @@ fn a_directory_loads_like_memory() {
         std::fs::write(target, text).unwrap();
     }
     let loaded = Catalogue::load(&directory);
+    std::fs::create_dir(directory.join("polices")).unwrap();
+    let misspelt = Catalogue::load(&directory);
     std::fs::remove_dir_all(&directory).unwrap();
     let loaded = loaded.unwrap();
+    assert_eq!(misspelt.unwrap_err().iter().next().unwrap().code, "catalogue.folder-unknown");
     let in_memory = Catalogue::from_files(&files()).unwrap();
     let digests =
         |catalogue: &Catalogue| catalogue.schemas().map(|schema| *schema.digest()).collect::<Vec<_>>();
@@ -150,4 +153,19 @@ fn a_schema_digest_covers_its_code_sets() {
     let after = altered("codes/penalty-kind.toml", "en = \"fine\"", "en = \"penalty\"").unwrap();
     let digest = |catalogue: &Catalogue| *catalogue.schema("sample-penalty-2020").unwrap().digest();
     assert_ne!(digest(&before), digest(&after));
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_damage_makes_the_loader_panic(file in 0_usize..12, line in 0_usize..250, other in 0_usize..250, copy: bool) {
+        let mut files = files();
+        let place = file % files.len();
+        let mut lines: Vec<&str> = files[place].text.lines().collect();
+        let (line, other) = (line % lines.len(), other % lines.len());
+        if copy { lines[line] = lines[other] } else { lines.swap(line, other) }
+        files[place].text = lines.join("\n");
+        if let Err(errors) = Catalogue::from_files(&files) {
+            proptest::prop_assert!(errors.iter().count() > 0);
+        }
+    }
 }

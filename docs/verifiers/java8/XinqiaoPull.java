@@ -423,6 +423,10 @@ public final class XinqiaoPull {
     // ------------------------------------------------------------------------------------------------------------
 
     static final class Manifest {
+        private static final List<String> KNOWN = Arrays.asList("control", "created", "dataset", "epoch", "mapping_digest", "node",
+                "origins", "payload", "policy", "policy_digest", "prev", "recipient", "records", "records_root", "schema",
+                "schema_digest", "seq", "stream", "v", "void");
+
         String node;
         String stream;
         long epoch;
@@ -483,6 +487,11 @@ public final class XinqiaoPull {
             Map<String, Object> members = Json.object(Json.parse(payload));
             if (!Long.valueOf(1).equals(members.get("v"))) {
                 throw unverified("the manifest is of version " + members.get("v") + "; this program reads 1: get a newer one");
+            }
+            for (String name : members.keySet()) {
+                if (!KNOWN.contains(name)) {
+                    throw unverified("the manifest has a member this program does not know: " + name);
+                }
             }
             digest = sha256(payload);
             node = Json.text(members.get("node"));

@@ -1,5 +1,5 @@
 //! The crate as a verifier uses it: whole batches, logs and receipts, and verifiers that share no code with it.
-#![allow(missing_docs, clippy::unwrap_used, clippy::print_stderr, reason = "test code")]
+#![allow(missing_docs, clippy::unwrap_used, reason = "test code")]
 
 #[path = "evidence/batch.rs"]
 mod batch;

@@ -7,14 +7,16 @@
 use std::io::Write;
 
 use tracing::Subscriber;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{EnvFilter, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
 
 use crate::metrics::{Metric, Metrics};
 
+mod access;
 mod queue;
 
+use access::AccessLayer;
 pub use queue::LineQueue;
 
 /// How lines look.
@@ -73,16 +75,20 @@ pub fn subscriber<W>(
     writer: W,
 ) -> Result<Box<dyn Subscriber + Send + Sync>, LogError>
 where
-    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+    W: for<'a> MakeWriter<'a> + Clone + Send + Sync + 'static,
 {
     let filter = EnvFilter::try_new(filter).map_err(|error| LogError(error.to_string()))?;
     let registry = tracing_subscriber::registry().with(filter);
+    let others = filter_fn(|metadata| metadata.target() != access::TARGET);
+    let access = AccessLayer { format, writer: writer.clone() };
+    let registry = registry.with(access);
     let lines = tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(false);
     Ok(match format {
-        Format::Json => Box::new(
-            registry.with(lines.json().flatten_event(true).with_current_span(false).with_span_list(false)),
-        ),
-        Format::Text => Box::new(registry.with(lines)),
+        Format::Json => {
+            let lines = lines.json().flatten_event(true).with_current_span(false).with_span_list(false);
+            Box::new(registry.with(lines.with_filter(others)))
+        }
+        Format::Text => Box::new(registry.with(lines.with_filter(others))),
     })
 }
 
@@ -126,6 +132,37 @@ mod tests {
     #[test]
     fn a_wrong_filter_is_refused() {
         assert!(subscriber(Format::Json, "info,=,", std::io::sink).is_err());
+    }
+
+    #[test]
+    fn access_lines_look_like_the_others_in_both_formats() {
+        for format in [Format::Json, Format::Text] {
+            let output = Shared::default();
+            let writer = output.clone();
+            let subscriber = subscriber(format, "info", move || writer.clone()).unwrap();
+            tracing::subscriber::with_default(subscriber, || {
+                for _ in 0..2 {
+                    tracing::info!(target: "xinqiao::access", member = "部\"a", status = 201, complete = true);
+                }
+                tracing::info!(target: "xinqiao::other", member = "部\"a", status = 201, complete = true);
+                tracing::debug!(target: "xinqiao::access", "filtered out");
+            });
+            let text = String::from_utf8(output.0.lock().clone()).unwrap();
+            let lines: Vec<&str> = text.lines().collect();
+            assert_eq!(lines.len(), 3, "{text}");
+            if format == Format::Json {
+                let parse = |line: &str| {
+                    let mut value: serde_json::Value = serde_json::from_str(line).unwrap();
+                    value["timestamp"] = value["timestamp"].as_str().unwrap().len().into();
+                    value["target"] = "".into();
+                    value
+                };
+                assert_eq!(parse(lines[0]), parse(lines[2]));
+                assert_eq!(parse(lines[0])["member"], "部\"a");
+            } else {
+                assert_eq!(lines[0][27..].replace("access", "other"), lines[2][27..]);
+            }
+        }
     }
 
     #[test]

@@ -120,8 +120,14 @@ impl RequestBody {
             make_room(&mut gathered, total, expected, cap, &mut permit)?;
             gathered.extend_from_slice(&piece);
         }
-        let bytes = if gathered.is_empty() { first } else { Bytes::from(gathered) };
-        permit.shrink_to(permit.bytes().min(bytes.len().max(STEP).max(expected)));
+        let (bytes, held) = if gathered.is_empty() {
+            let held = first.len();
+            (first, held)
+        } else {
+            let held = gathered.capacity();
+            (Bytes::from(gathered), held)
+        };
+        permit.shrink_to(held);
         Ok(Body { bytes, permit })
     }
 

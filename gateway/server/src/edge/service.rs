@@ -21,6 +21,8 @@ use super::ticket::Ticket;
 use crate::metrics::Metric;
 use crate::problem::{Problem, ProblemCode};
 
+/// What log and metrics call a request that got no further than the edge.
+const EDGE_ROUTE: &str = "edge";
 /// Only a pinned front proxy may say who a request is from; here nobody may.
 const IDENTITY_HEADERS: [HeaderName; 2] =
     [HeaderName::from_static("client-cert"), HeaderName::from_static("client-cert-chain")];
@@ -49,7 +51,7 @@ where
             if !hyper::body::Body::is_end_stream(&incoming) {
                 connection.leave_body_unread();
             }
-            Reply::problem("", problem)
+            Reply::problem(EDGE_ROUTE, problem)
         }
     };
     let mut response = ticket.send(reply);
@@ -91,6 +93,6 @@ where
     });
     done.await.unwrap_or_else(|| {
         connection.shared.metrics.add(Metric::HttpPanics, &[], 1);
-        Reply::problem("", Problem::new(ProblemCode::Internal))
+        Reply::problem(EDGE_ROUTE, ProblemCode::Internal)
     })
 }

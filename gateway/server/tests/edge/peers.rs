@@ -157,3 +157,19 @@ async fn nobody_may_say_in_a_header_who_they_are() {
     }
     assert_eq!(site.requests(), 0);
 }
+
+#[tokio::test]
+async fn a_connection_does_not_outlive_its_certificate() {
+    let deadlines = Deadlines { linger: Duration::from_millis(40), ..Deadlines::default() };
+    let site = Site::start(Plan { deadlines, ..Plan::default() }).await;
+    let identity = site.pki.short_lived("dept-a", Duration::from_secs(2));
+    let mut config = (*tls::client_config(&identity, &site.pki.trust)).clone();
+    config.alpn_protocols.clear();
+    let mut wire = Wire::connect(site.address, Arc::new(config)).await.unwrap();
+    assert_eq!(wire.get("/").await.status, 200);
+    wire.closed().await;
+    site.metric(
+        "xinqiao_edge_connections_closed_total{listener=\"exchange\",reason=\"certificate-expired\"} 1",
+    )
+    .await;
+}

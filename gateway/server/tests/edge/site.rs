@@ -47,7 +47,17 @@ impl Pki {
     }
 
     pub(crate) fn identity(&self, role: Role, name: &str) -> Identity {
-        let mut request = Request::new(role, DOMAIN, name, validity());
+        self.identity_for(role, name, validity())
+    }
+
+    /// A department whose certificate is about to end.
+    pub(crate) fn short_lived(&self, name: &str, life: Duration) -> Identity {
+        let start = SystemTime::now() - Duration::from_secs(60);
+        self.identity_for(Role::Department, name, Validity::from(start, Duration::from_secs(60) + life))
+    }
+
+    fn identity_for(&self, role: Role, name: &str, validity: Validity) -> Identity {
+        let mut request = Request::new(role, DOMAIN, name, validity);
         if role == Role::Node {
             request.dns.push("localhost".into());
         }

@@ -4,6 +4,7 @@
 //! and a way out, rather than the first.
 
 mod build_mapping;
+mod build_parts;
 mod build_policy;
 mod build_rules;
 mod build_schema;
@@ -160,14 +161,14 @@ impl Catalogue {
             })
         };
         for (name, file) in of("datasets") {
-            if let Some(dataset) = build_schema::dataset(name, file, &mut problems) {
+            if let Some(dataset) = build_parts::dataset(name, file, &mut problems) {
                 catalogue.datasets.insert(Arc::clone(&dataset.id), Arc::new(dataset));
             }
         }
         let mut code_documents = BTreeMap::new();
         for (name, file) in of("codes") {
             code_documents.insert(name.to_owned(), file.text.as_str());
-            if let Some(set) = build_schema::code_set(name, file, &mut problems) {
+            if let Some(set) = build_parts::code_set(name, file, &mut problems) {
                 catalogue.code_sets.insert(Arc::clone(&set.id), Arc::new(set));
             }
         }

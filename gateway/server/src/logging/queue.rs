@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use tracing_subscriber::fmt::MakeWriter;
@@ -10,6 +11,9 @@ use crate::metrics::Counter;
 
 /// Lines beyond this wait nowhere: they are dropped and counted.
 const HELD_MAX: usize = 4 * 1024 * 1024;
+/// Lines are gathered this long, or until there are this many bytes: waking the writer costs more than a line.
+const GATHER: Duration = Duration::from_millis(20);
+const GATHERED: usize = 64 * 1024;
 
 /// A bounded queue of lines.
 #[derive(Clone)]
@@ -47,6 +51,12 @@ impl LineQueue {
                 if held.bytes.is_empty() {
                     return;
                 }
+                let until = Instant::now() + GATHER;
+                while held.bytes.len() < GATHERED && !held.closed {
+                    if self.0.filled.wait_until(&mut held, until).timed_out() {
+                        break;
+                    }
+                }
                 std::mem::swap(&mut batch, &mut held.bytes);
             }
             if output.write_all(&batch).and_then(|()| output.flush()).is_err() {
@@ -69,10 +79,11 @@ impl LineQueue {
             self.0.dropped.add(1);
             return;
         }
-        let was_empty = held.bytes.is_empty();
+        let before = held.bytes.len();
         held.bytes.extend_from_slice(line);
+        let after = held.bytes.len();
         drop(held);
-        if was_empty {
+        if before == 0 || (before < GATHERED && after >= GATHERED) {
             self.0.filled.notify_one();
         }
     }

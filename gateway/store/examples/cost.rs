@@ -61,7 +61,7 @@ fn append(
     let total = (count * (item_len + 16 + 7 + 16 + 4 + 40 + entry_len) + 136).next_multiple_of(512);
     let raw = File::options().read(true).write(true).create(true).truncate(true).open(path.join("raw"))?;
     let random: Vec<u8> = (0..total).map(|n| (n * 31 % 251) as u8 | 1).collect();
-    rustix_zero(&raw, total as u64 * u64::from(ROUNDS))?;
+    allocate(&raw, total as u64 * u64::from(ROUNDS))?;
     let (mut raw_times, mut journal_times) = (Vec::new(), Vec::new());
     let mut log_index = journal.next_log_index();
     // In turns, so that both see the same neighbours on the machine.
@@ -100,7 +100,7 @@ fn append(
 }
 
 /// Blocks for the bare loop, allocated as the journal does it.
-fn rustix_zero(file: &File, len: u64) -> std::io::Result<()> {
+fn allocate(file: &File, len: u64) -> std::io::Result<()> {
     rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, len)?;
     file.sync_all()
 }

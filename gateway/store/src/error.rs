@@ -37,6 +37,8 @@ pub enum Known {
     CleanMark(Option<Position>),
     /// The closing record of the last segment counts more frames.
     Closed(Position),
+    /// A segment this late was retired, so there were later ones.
+    Retired(u64),
     /// The synced log files hold more entries than the journal ever appended.
     LogSize(u64),
     /// Intact frames follow a damaged one; the caller chose to give them up.
@@ -150,6 +152,7 @@ impl Rollback {
             Known::CleanMark(Some(position)) => format!("the last clean shutdown was at {position}"),
             Known::CleanMark(None) => "the last clean shutdown saw another journal".to_owned(),
             Known::Closed(position) => format!("its closing record names {position}"),
+            Known::Retired(segment) => format!("segment {segment:016x} was retired after it"),
             Known::LogSize(size) => format!("the log files hold {size} entries"),
             Known::Damage(damage) => format!("{} with intact frames after it", damage.english()),
         };
@@ -166,6 +169,7 @@ impl Rollback {
             Known::CleanMark(Some(position)) => format!("上次正常停机位于{}", place(position)),
             Known::CleanMark(None) => "上次正常停机时为另一份日志".to_owned(),
             Known::Closed(position) => format!("封段记录为{}", place(position)),
+            Known::Retired(segment) => format!("其后的日志段 {segment:016x} 已归档"),
             Known::LogSize(size) => format!("存证日志已有 {size} 条"),
             Known::Damage(damage) => format!("{}，其后仍有完好帧", damage.chinese()),
         };
@@ -315,7 +319,7 @@ impl From<KeyFault> for ReadError {
 /// Why a segment was not retired. Nothing was deleted, unless it says that the archive is complete.
 #[derive(Debug)]
 pub enum RetireError {
-    /// The segment is being written; roll first.
+    /// It is the newest segment; roll and append first.
     Active,
     /// No such segment.
     Unknown(u64),
@@ -333,8 +337,8 @@ impl RetireError {
         let (code, english, chinese) = match self {
             Self::Active => (
                 "journal.segment-active",
-                "the segment is still written; roll the journal first".to_owned(),
-                "该日志段仍在写入，请先切换日志段".to_owned(),
+                "this is the newest segment; it can be retired once a later one was begun".to_owned(),
+                "这是最新的日志段，需在后续日志段启用后才能归档".to_owned(),
             ),
             Self::Unknown(segment) => (
                 "journal.segment-unknown",

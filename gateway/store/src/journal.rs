@@ -45,6 +45,8 @@ pub struct Journal {
     previous: Option<PreviousSegment>,
     end: Option<Position>,
     log_index: u64,
+    /// No segment with this number or a later one was ever retired.
+    first_free: u64,
     /// A closing record that could not be written yet.
     unwritten: Vec<(Arc<Segment>, Arc<ClosedKeys>)>,
     buffer: Vec<u8>,
@@ -202,7 +204,9 @@ impl Journal {
 
     fn create_segment(&self) -> io::Result<Active> {
         let dir = self.shared.dir.journal();
-        let number = self.previous.map_or(1, |previous| previous.number + 1);
+        // First, for a mark beside a newer segment would say that the journal was exchanged.
+        durable::remove(&self.shared.dir.clean_mark())?;
+        let number = self.previous.map_or(1, |previous| previous.number + 1).max(self.first_free);
         let wrapped = WrappedKey { id: *random(), key: random() };
         wrapped.write(&Part::Key.path(&dir, number), Purpose::Segment, number, &self.shared.keys.read())?;
         let header = SegmentHeader {
@@ -220,7 +224,6 @@ impl Journal {
         self.faults.write_all_at(&file, &header.to_bytes(), 0)?;
         file.sync_all()?;
         durable::sync_dir(&dir)?;
-        durable::remove(&self.shared.dir.clean_mark())?;
         let file = Arc::new(SegmentFile { file, key: wrapped.data_key() });
         let segment = Arc::new(Segment::new(header, End::empty(&header), Some(file.clone())));
         Ok(Active { segment, file, allocated })

@@ -38,6 +38,8 @@ struct Inner {
     sealer: Sealer,
     writer: Mutex<Writer>,
     checkpointed: Mutex<Option<Position>>,
+    /// One flush at a time: sled deadlocks on several.
+    syncing: Mutex<()>,
     lost: AtomicBool,
     lost_reason: Mutex<String>,
 }
@@ -134,6 +136,7 @@ impl Queue {
             sealer: opened.sealer,
             writer: Mutex::new(opened.writer),
             checkpointed: Mutex::new(checkpointed),
+            syncing: Mutex::new(()),
             lost: AtomicBool::new(false),
             lost_reason: Mutex::new(String::new()),
         }))
@@ -210,15 +213,15 @@ impl Queue {
     /// Makes everything written so far durable: sled's flush, and the sync that sled leaves out. The caller does this
     /// every few seconds, on any one thread.
     pub fn checkpoint(&self) -> Result<(), QueueError> {
-        let mut checkpointed = self.0.checkpointed.lock();
+        let _one = self.0.syncing.lock();
         let applied = self.applied();
-        if applied == *checkpointed {
+        if applied == self.checkpointed() {
             return Ok(());
         }
         self.guard(|db| db.flush())?;
         open::sync_files(&self.0.path)
             .map_err(|error| self.lose(format!("sync failed: {}", error.kind())))?;
-        *checkpointed = applied;
+        *self.0.checkpointed.lock() = applied;
         Ok(())
     }
 

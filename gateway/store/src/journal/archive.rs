@@ -12,7 +12,6 @@ use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 
@@ -27,6 +26,8 @@ use crate::{Damage, ItemRef, OpenError, ReadError, RetireError, durable};
 /// Recently used archives.
 #[derive(Default)]
 pub(crate) struct Archives {
+    /// One retirement at a time.
+    retiring: Mutex<()>,
     recent: Mutex<VecDeque<Arc<Archive>>>,
 }
 
@@ -77,23 +78,27 @@ impl Reader {
     /// the store completes one whose archive was finished and whose key is gone.
     pub fn retire(&self, segment: u64, log_synced: u64) -> Result<(), RetireError> {
         let shared = &self.0;
-        if shared.active.load(Ordering::Acquire) == segment {
-            return Err(RetireError::Active);
-        }
+        let _one = shared.archives.retiring.lock();
         let Some(found) = shared.segments.read().get(&segment).cloned() else {
             return Err(RetireError::Unknown(segment));
         };
+        // The newest segment says where the next one goes on, even when nothing is appended to it any more.
+        if shared.segments.read().last_key_value().is_some_and(|(newest, _)| *newest == segment) {
+            return Err(RetireError::Active);
+        }
         let end = found.end();
         if end.log_index > found.header.log_index && end.log_index > log_synced {
             return Err(RetireError::LogBehind(end.log_index));
         }
         let journal = shared.dir.journal();
-        let closing = Part::Closing.path(&journal, segment);
-        if !closing.exists() {
-            let missing = io::Error::from(io::ErrorKind::NotFound);
-            return Err(RetireError::Io(closing, missing));
+        // Without its successor's header only the closing record bounds a segment: it must be there.
+        let before = shared.segments.read().range(..segment).next_back().map(|(number, _)| *number);
+        for number in before.into_iter().chain([segment]) {
+            let closing = Part::Closing.path(&journal, number);
+            if !closing.exists() {
+                return Err(RetireError::Io(closing, io::ErrorKind::NotFound.into()));
+            }
         }
-        // Without its successor's header only the closing record bounds the segment before: it must be there.
         let path = Part::Archive.path(&shared.dir.evidence(), segment);
         write_archive(self, segment).map_err(|error| match error {
             WriteError::Read(error) => RetireError::Read(error),

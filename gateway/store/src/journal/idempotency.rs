@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -110,7 +110,8 @@ impl ClosedKeys {
 
 /// A written file of sorted keys.
 pub(crate) struct KeyFile {
-    file: File,
+    /// Opened for each lookup that passes the filter: there may be more segments than file descriptors.
+    path: PathBuf,
     count: u64,
     fences: Vec<[u8; 16]>,
     filter: Vec<u8>,
@@ -167,7 +168,7 @@ impl KeyFile {
         let check = crc32fast::hash(&bytes[index..]);
         bytes.extend_from_slice(&check.to_le_bytes());
         durable::replace(path, &bytes)?;
-        Ok(Self { file: File::open(path)?, count: entries.len() as u64, fences, filter })
+        Ok(Self { path: path.to_owned(), count: entries.len() as u64, fences, filter })
     }
 
     /// Opens the closing record of the segment with this header; `None` if it is missing, damaged or of another.
@@ -216,7 +217,7 @@ impl KeyFile {
         let (fences, filter) = body.split_at(pages * 16);
         let fences = fences.chunks_exact(16).map(|key| key.try_into().expect("16 bytes")).collect();
         let end = End { frames, offset, tail, log_index, last };
-        Some((Self { file, count, fences, filter: filter.to_vec() }, id, end))
+        Some((Self { path: path.to_owned(), count, fences, filter: filter.to_vec() }, id, end))
     }
 
     /// The answer to `key`, if there is one; the outer `None` says that the page does not read.
@@ -232,7 +233,7 @@ impl KeyFile {
 
     fn page(&self, page: usize) -> Option<Vec<IdemEntry>> {
         let mut bytes = [0; PAGE];
-        self.file.read_exact_at(&mut bytes, PAGE as u64 * (1 + page as u64)).ok()?;
+        File::open(&self.path).ok()?.read_exact_at(&mut bytes, PAGE as u64 * (1 + page as u64)).ok()?;
         if !page_intact(&bytes) {
             return None;
         }

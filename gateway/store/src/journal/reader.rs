@@ -92,7 +92,10 @@ impl Reader {
             return Err(ReadError::Gone(item.position()));
         }
         let open = match self.0.open(&segment) {
-            Err(ReadError::Key(_) | ReadError::Io(..)) if !self.0.holds(item.segment) => {
+            // It was retired just now: the archive was complete before the key went.
+            Err(ReadError::Key(_) | ReadError::Io(..))
+                if self.0.archives.accounts_for(&self.0, item.segment) =>
+            {
                 return self.0.archives.read(&self.0, item, aad);
             }
             open => open?,
@@ -116,7 +119,7 @@ impl Reader {
         for segment in segments {
             let number = segment.header.number;
             for missing in expected.unwrap_or(number)..number {
-                if !self.0.archives.accounts_for(&self.0, missing) {
+                if segment.header.follows(missing) && !self.0.archives.accounts_for(&self.0, missing) {
                     return Err(ReadError::Missing(missing));
                 }
             }

@@ -92,15 +92,16 @@ impl Journal {
             recovery.rolled_back = Some(rollback);
         }
         recovery.clean = known.is_none() && mark.is_some_and(|mark| mark.previous == found.previous());
+        if recovery.rolled_back.is_some() {
+            for path in found.orphans.iter().chain([&dir.clean_mark()]) {
+                durable::remove(path).map_err(|error| OpenError::Io(path.clone(), error))?;
+            }
+        }
         let mut journal = found.into_journal(dir, keys, options.segment_bytes);
         // A full disk must not keep the journal from being read; the record is written before the next segment.
         let _ = journal.write_closing_records();
         if recovery.cut.is_none() && recovery.rolled_back.is_none() {
             journal.trim_newest();
-        }
-        if recovery.rolled_back.is_some() {
-            let mark = dir.clean_mark();
-            durable::remove(&mark).map_err(|error| OpenError::Io(mark, error))?;
         }
         let reader = journal.reader();
         Ok((journal, reader, recovery))
@@ -149,16 +150,10 @@ fn survey(dir: &DataDir, keys: &AtRestKeys, recovery: &mut Recovery) -> Result<V
     if let Some(last) = kept.last().copied()
         && is_torn_creation(dir, last)?
     {
-        discard(dir, last)?;
+        // Its files are overwritten when the next segment takes its number.
         kept.pop();
     }
-    let retired =
-        |number: u64| evidence.contains(&(number, Part::Archive)) || evidence.contains(&(number, Part::Gone));
-    let whole = kept.first().map_or(0..0, |first| *first..kept.last().expect("not empty") + 1);
-    match whole.clone().find(|number| kept.binary_search(number).is_err() && !retired(*number)) {
-        Some(missing) => Err(OpenError::Missing(missing)),
-        None => Ok(kept),
-    }
+    Ok(kept)
 }
 
 fn sweep(dir: &Path) -> Result<(), OpenError> {
@@ -186,14 +181,6 @@ fn is_torn_creation(dir: &DataDir, number: u64) -> Result<bool, OpenError> {
     }
 }
 
-fn discard(dir: &DataDir, number: u64) -> Result<(), OpenError> {
-    for part in [Part::Segment, Part::Key] {
-        let path = part.path(&dir.journal(), number);
-        durable::remove(&path).map_err(|error| OpenError::Io(path, error))?;
-    }
-    Ok(())
-}
-
 /// Opens a file and makes sure that what is read is on the device and what is on the device is read.
 fn open_fresh(path: &Path) -> Result<File, OpenError> {
     let io = |error| OpenError::Io(path.to_owned(), error);
@@ -204,12 +191,20 @@ fn open_fresh(path: &Path) -> Result<File, OpenError> {
 }
 
 /// The segments as found on disk.
+#[derive(Default)]
 struct Found {
     segments: BTreeMap<u64, Arc<Segment>>,
     idempotency: Idempotency,
     unwritten: Vec<(Arc<Segment>, Arc<ClosedKeys>)>,
     /// What the segments themselves know of and do not hold.
     lost: Option<Known>,
+    newest_retired: Option<u64>,
+    /// Closing records of segments that are lost.
+    orphans: Vec<PathBuf>,
+}
+
+fn is_retired(evidence: &BTreeSet<(u64, Part)>, number: u64) -> bool {
+    evidence.contains(&(number, Part::Archive)) || evidence.contains(&(number, Part::Gone))
 }
 
 /// A segment with what its neighbours say about it.
@@ -240,12 +235,17 @@ impl Found {
             let header = header.filter(|header| header.number == *number);
             headers.push(header.ok_or(Damage { segment: *number, frame: 0, offset: 0 })?);
         }
-        let mut found = Self {
-            segments: BTreeMap::new(),
-            idempotency: Idempotency::default(),
-            unwritten: vec![],
-            lost: None,
-        };
+        let mut found = Self::default();
+        let evidence = names(&dir.evidence())?;
+        let retired = |number| is_retired(&evidence, number);
+        for pair in headers.windows(2) {
+            let between = pair[0].number + 1..pair[1].number;
+            if let Some(missing) =
+                between.clone().find(|number| pair[1].follows(*number) && !retired(*number))
+            {
+                return Err(OpenError::Missing(missing));
+            }
+        }
         for (at, header) in headers.iter().enumerate() {
             let next = headers.get(at + 1).and_then(|next| next.previous);
             let next = next.filter(|previous| previous.number == header.number);
@@ -262,7 +262,8 @@ impl Found {
             };
             found.add(candidate, &journal, keys, options, recovery)?;
         }
-        found.add_orphaned_keys(dir)?;
+        found.newest_retired = evidence.iter().map(|(number, _)| *number).max();
+        found.add_orphaned_keys(dir, &evidence)?;
         Ok(found)
     }
 
@@ -331,21 +332,25 @@ impl Found {
 
     /// Idempotency keys outlive their retired segment until they expire. A closing record of a segment that was never
     /// retired tells that the segment itself is lost.
-    fn add_orphaned_keys(&mut self, dir: &DataDir) -> Result<(), OpenError> {
+    fn add_orphaned_keys(
+        &mut self,
+        dir: &DataDir,
+        evidence: &BTreeSet<(u64, Part)>,
+    ) -> Result<(), OpenError> {
         let journal = dir.journal();
-        let evidence = names(&dir.evidence())?;
         for number in numbers(&journal, Part::Closing)? {
             let path = Part::Closing.path(&journal, number);
             if self.segments.contains_key(&number) {
                 continue;
             }
             let Some((file, end)) = KeyFile::open_orphan(&path, number) else { continue };
-            if evidence.contains(&(number, Part::Archive)) || evidence.contains(&(number, Part::Gone)) {
+            if is_retired(evidence, number) {
                 self.idempotency.set(number, ClosedKeys::File(file));
             } else if self.segments.last_key_value().is_some_and(|(newest, _)| *newest > number) {
                 return Err(OpenError::Missing(number));
-            } else if let Some(last) = end.last {
-                self.lost = Some(Known::Closed(last));
+            } else {
+                self.orphans.push(path);
+                self.lost = end.last.map(Known::Closed).or(self.lost);
             }
         }
         Ok(())
@@ -380,6 +385,11 @@ impl Found {
                 return Some(Known::CleanMark(mark.end.filter(|marked| Some(*marked) > end)));
             }
         }
+        if let Some(retired) = self.newest_retired
+            && self.segments.last_key_value().is_none_or(|(newest, _)| *newest <= retired)
+        {
+            return Some(Known::Retired(retired));
+        }
         (options.log_size > self.log_index()).then_some(Known::LogSize(options.log_size))
     }
 
@@ -400,6 +410,7 @@ impl Found {
             previous,
             end,
             log_index,
+            first_free: self.newest_retired.map_or(1, |retired| retired + 1),
             unwritten: self.unwritten,
             buffer: Vec::new(),
             faults: Faults::default(),

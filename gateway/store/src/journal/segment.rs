@@ -85,6 +85,12 @@ impl SegmentHeader {
         })
     }
 
+    /// Whether the segment `number`, an earlier one, existed when this one was opened. Numbers are skipped only when a
+    /// rollback was adopted.
+    pub(crate) fn follows(&self, number: u64) -> bool {
+        self.previous.is_some_and(|previous| number <= previous.number)
+    }
+
     /// What the first frame carries as the digest of the frame before it.
     pub(crate) fn digest(&self) -> [u8; 32] {
         sha256(&[&self.to_bytes()])

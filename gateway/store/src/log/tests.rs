@@ -204,3 +204,18 @@ fn a_disk_that_refuses_keeps_everything_for_the_next_sync() {
     drop(log);
     open(path.path()).unwrap().verify().unwrap();
 }
+
+#[test]
+fn a_published_tile_is_never_written_again() {
+    let path = filled(66_000);
+    let stamp =
+        |tile: &str| std::fs::metadata(path.path().join("log").join(tile)).unwrap().modified().unwrap();
+    let tiles = ["tile/1/001.p/1", "tile/2/000.p/1"];
+    let before = tiles.map(stamp);
+    let log = open(path.path()).unwrap();
+    sync(&log);
+    append(&log, 66_000, 66_010);
+    sync(&log);
+    assert_eq!(tiles.map(stamp), before);
+    assert!(!path.path().join("log/tile/0/257.p/208").exists());
+}

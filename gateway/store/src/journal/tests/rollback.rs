@@ -156,3 +156,64 @@ fn a_segment_that_was_never_retired_is_missed() {
         assert_eq!(found, missing);
     }
 }
+
+#[test]
+fn several_lost_segments_are_given_up_together() {
+    let node = Node::new();
+    for n in 0..4 {
+        let (mut journal, ..) = node.open();
+        append(&mut journal, n).unwrap();
+    }
+    drop(node.open());
+    for lost in [2, 3, 4] {
+        std::fs::remove_file(node.file(lost, "seg")).unwrap();
+    }
+    assert_eq!(refused(&node, small()).known, Known::Closed(Position { segment: 4, frame: 0 }));
+}
+
+#[test]
+fn an_older_journal_under_newer_evidence() {
+    let node = with_frames(1);
+    drop(node.open());
+    let older = temporary();
+    copy(&node.path.path().join("journal"), older.path());
+    let kept = {
+        let (mut journal, reader, _) = node.open();
+        let kept = append(&mut journal, 1).unwrap().items[1];
+        journal.roll();
+        append(&mut journal, 2).unwrap();
+        reader.retire(2, 3).unwrap();
+        kept
+    };
+    std::fs::remove_dir_all(node.path.path().join("journal")).unwrap();
+    copy(older.path(), &node.path.path().join("journal"));
+    assert_eq!(refused(&node, small()).known, Known::Retired(2));
+    // The number of the archived segment is not used again, so references into it still hold.
+    let (_, reader, _) = node.open();
+    assert_eq!(reader.read(kept, b"log").unwrap(), b"evidence 1");
+    let numbers: Vec<_> = reader.segments().iter().map(|segment| segment.segment).collect();
+    assert_eq!(numbers, [1, 3]);
+}
+
+#[test]
+fn a_crash_right_after_a_segment_was_created_is_no_rollback() {
+    let node = with_frames(2);
+    node.open().0.close().unwrap();
+    let (mut journal, reader, recovery) = node.open();
+    assert!(recovery.clean);
+    append(&mut journal, 2).unwrap();
+    drop((journal, reader));
+    // The frame never reached the disk; the header did.
+    let bytes = std::fs::read(node.file(2, "seg")).unwrap();
+    std::fs::write(node.file(2, "seg"), &bytes[..512]).unwrap();
+    let (_, reader, recovery) = node.open();
+    assert!(!recovery.clean && recovery.rolled_back.is_none());
+    holds(&reader, 2);
+}
+
+#[test]
+fn the_newest_segment_is_never_retired_so_numbers_are_never_used_twice() {
+    let node = with_frames(2);
+    let (_, reader, _) = node.open();
+    assert!(matches!(reader.retire(1, 2), Err(crate::RetireError::Active)));
+}

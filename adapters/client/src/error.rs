@@ -1,6 +1,6 @@
 //! Everything that can go wrong on the client's side, each with a stable code and a sentence in both languages.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -86,7 +86,7 @@ pub struct Problem {
 }
 
 /// What is wrong, or doubtful, with one record or field. Never repeats a value.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Finding {
     /// Zero-based ordinal in the body.
@@ -199,7 +199,8 @@ impl ClientError {
         matches!(self, Self::Problem(problem) if (400..500).contains(&problem.status))
     }
 
-    pub(crate) fn setting(place: impl Into<String>, en: impl Into<String>, zh: impl Into<String>) -> Self {
+    /// A setting that cannot be used: where, and what to do, in English and Chinese.
+    pub fn setting(place: impl Into<String>, en: impl Into<String>, zh: impl Into<String>) -> Self {
         Self::Setting { place: place.into(), en: en.into(), zh: zh.into() }
     }
 

@@ -40,7 +40,7 @@ explained! {
             records: u64
         } => "acknowledgement.range", "errors[{place}]: the batch has {records} lines, counted from 0", "errors[{place}]：该批次共 {records} 行，从 0 计";
         /// `outcome` and `errors` contradict each other.
-        Outcome => "acknowledgement.outcome", "outcome and errors contradict: accepted has none, partial has some but not every line, rejected has none or some", "outcome 与 errors 矛盾：accepted 无错误；partial 有错误但非全部行；rejected 可无可有";
+        Outcome => "acknowledgement.outcome", "outcome and errors contradict: accepted has none, partial has some, rejected has none or some", "outcome 与 errors 矛盾：accepted 无错误；partial 有错误；rejected 可无可有";
         /// For another batch.
         OtherBatch => "acknowledgement.other-batch", "the acknowledgement's node, epoch, stream, seq or manifest_digest is not that of the batch: verify the batch again", "应答的 node、epoch、stream、seq 或 manifest_digest 与该批次不符：请重新核验批次";
     }
@@ -159,9 +159,6 @@ impl Acknowledgement {
         if let Some(place) = self.errors.iter().position(|error| error.record >= records) {
             return Err(AcknowledgementError::Range { place, records });
         }
-        if self.outcome == Outcome::Partial && self.errors.len() as u64 == records {
-            return Err(AcknowledgementError::Outcome);
-        }
         Ok(())
     }
 
@@ -275,7 +272,7 @@ mod tests {
         }
         let mut every_line = acknowledgement();
         every_line.errors.truncate(1);
-        assert_eq!(every_line.check_for(&batch(1)), Err(outcome));
+        assert_eq!(every_line.check_for(&batch(1)), Ok(()), "a batch of which no line is taken is still answered");
         every_line.outcome = Outcome::Rejected;
         assert_eq!(every_line.check_for(&batch(1)), Ok(()));
         let unknown = acknowledgement().to_json();

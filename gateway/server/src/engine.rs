@@ -22,7 +22,7 @@ pub mod push;
 pub mod relay;
 
 pub(crate) use committer::CommitError;
-pub use open::{OpenNodeError, Opened};
+pub use open::{OpenNodeError, Opened, catalogue, recipients};
 
 use crate::config::Config;
 use clock::Clock;

@@ -3,6 +3,7 @@
 //! [`edge`] is the network, [`engine`] the node, [`api`] the way from one to the other.
 
 pub mod api;
+pub mod cli;
 pub mod config;
 pub mod edge;
 pub mod engine;

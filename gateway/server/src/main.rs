@@ -1,2 +1,7 @@
-//! The binary.
-fn main() {}
+//! The `xinqiao` binary: parses the command line and hands over.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    xinqiao::cli::main()
+}

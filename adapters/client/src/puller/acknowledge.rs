@@ -61,7 +61,7 @@ impl Puller {
     /// Shows every line of the oldest unanswered batch to `judge`: number from 0, and the line without LF.
     ///
     /// `None` if everything stored is answered. The payload is verified once more on the way; if this is an error, undo
-    /// what the judge did. Every line refused makes the batch `rejected`, which keeps it pending at the node.
+    /// what the judge did. Lines that are refused go back to their sources; the rest counts as stored.
     pub fn review(
         &mut self,
         mut judge: impl FnMut(u64, &[u8]) -> Option<LineVerdict>,
@@ -87,7 +87,6 @@ impl Puller {
         })?;
         let outcome = match errors.len() as u64 {
             0 => Outcome::Accepted,
-            all if all == said.records => Outcome::Rejected,
             _ => Outcome::Partial,
         };
         Ok(Some(review(&manifest, outcome, errors)?))

@@ -50,17 +50,6 @@ pub(super) fn submission(node: &Node, s: &SubmissionEntry<'_>) -> Vec<u8> {
     )
 }
 
-/// A batch was sealed.
-pub(super) fn batch(node: &Node, stream: &StreamId, seq: u64, digest: &Digest, records: u64) -> Vec<u8> {
-    let event = Event::Batch {
-        stream: stream.as_str().into(),
-        seq,
-        manifest_digest: Digests::sha256(*digest),
-        records,
-    };
-    write(node, node.clock.now(), event)
-}
-
 /// A recipient answered.
 pub(super) fn acknowledgement(node: &Node, stream: &StreamId, answer: &Acknowledgement) -> Vec<u8> {
     let event = Event::Acknowledgement {

@@ -242,7 +242,7 @@ impl Node {
                 Item { kind: Kind::Evidence, aad: aad.clone(), bytes: signed.jws.into_bytes() },
                 Item { kind: Kind::Evidence, aad, bytes: vec![table::VERSION] },
             ],
-            entry: Some(entries::void(self, stream, seq, &signed.digest, "retention")),
+            entry: Some(signed.entry),
         };
         let (name, first) = (stream.clone(), head.first_unsealed);
         let still = move |s: &xinqiao_exchange::state::State| {

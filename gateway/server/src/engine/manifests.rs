@@ -15,6 +15,8 @@ pub(super) struct Signed {
     pub(super) jws: String,
     /// Digest of its payload.
     pub(super) digest: Digest,
+    /// The log entry of the batch: the same for everyone who holds the manifest.
+    pub(super) entry: Vec<u8>,
 }
 
 /// What a manifest says besides what the stream and the description give.
@@ -113,5 +115,6 @@ fn sign_content(
     };
     let digest = Digest::of(&manifest.to_json().expect("the node fills manifests by the rules"));
     let signed = SignedManifest::sign(&manifest, &node.secrets.manifest).expect("the system has randomness");
-    Signed { jws: signed.as_json().to_owned(), digest }
+    let entry = manifest.log_entry(digest).to_bytes().expect("a manifest's names are bounded");
+    Signed { jws: signed.as_json().to_owned(), digest, entry }
 }

@@ -234,7 +234,7 @@ impl Node {
         let change = Change {
             events: vec![Event::Sealed(sealed)],
             items,
-            entry: Some(entries::batch(self, stream, seq, &manifest.digest, made.records)),
+            entry: Some(manifest.entry),
         };
         let name = stream.clone();
         self.change_blocking(change, move |state| {

@@ -3,7 +3,7 @@
 
 mod calendar;
 mod check;
-mod console;
+pub(crate) mod console;
 mod demo;
 mod keys;
 mod log;

@@ -49,6 +49,8 @@ struct State {
     unsynced: Vec<PathBuf>,
     synced: u64,
     checkpoint: Option<String>,
+    /// A sync failed: the kernel may have dropped what was written and would confirm the next sync all the same.
+    failed: bool,
 }
 
 /// More full tiles than this in memory: the disk has been full for long, and nothing more is taken.
@@ -78,6 +80,7 @@ impl LogFiles {
             unsynced: Vec::new(),
             synced: size,
             checkpoint,
+            failed: false,
         };
         let inner = Inner {
             _dir: dir.clone(),
@@ -168,7 +171,9 @@ impl LogFiles {
         Ok(Some(files::narrow(&bytes, tile).ok_or_else(|| LogError::Damaged(now.to_string()))?.to_vec()))
     }
 
-    /// Makes the first `size` entries durable and then publishes `checkpoint`, the signed text for that size.
+    /// Makes the first `size` entries durable and then publishes `checkpoint`, the signed text for that size. A write
+    /// that failed is tried again by the next sync. After a sync that failed, every later one is refused: open the log
+    /// again and replay into it, so that everything is written anew.
     pub fn sync(&self, size: u64, checkpoint: &str) -> Result<(), LogError> {
         let _one = self.0.syncing.lock();
         let (partial, full, before) = self.gather(size)?;
@@ -179,7 +184,7 @@ impl LogFiles {
             touched.push(path);
         }
         if let Err(error) = files::sync(&self.0.root, &touched) {
-            self.0.state.write().unsynced.extend(touched);
+            self.0.state.write().failed = true;
             return Err(LogError::Io(self.0.root.clone(), error));
         }
         let path = self.0.root.join("checkpoint");
@@ -197,6 +202,9 @@ impl LogFiles {
     fn gather(&self, size: u64) -> Result<(Vec<(Tile, Vec<u8>)>, Vec<PathBuf>, u64), LogError> {
         let mut state = self.0.state.write();
         let (have, before) = (state.frontier.size(), state.synced);
+        if state.failed {
+            return Err(LogError::Failed);
+        }
         if size > have || size < before {
             return Err(LogError::Size { asked: size, synced: before, have });
         }

@@ -20,7 +20,7 @@ use xinqiao_evidence::Digest;
 use xinqiao_evidence::merkle::{Frontier, leaf_hash};
 use xinqiao_store::{
     AppendError, AtRestKeys, Class, DataDir, Frame, IdemEntry, Item, Journal, LogFiles, Options, Position,
-    Queue, QueueState, Reader, Recovery, Rows,
+    Queue, QueueError, QueueState, Reader, Recovery, Rows,
 };
 
 const DIRECTORY: &str = "XINQIAO_CRASH_DIRECTORY";
@@ -78,12 +78,12 @@ fn power_cut() {
 fn a_disk_that_fills_up_refuses_and_recovers() {
     let base = tempfile::tempdir().unwrap();
     let image = base.path().join("image");
-    run("truncate", &["-s", "64M", image.to_str().unwrap()]);
+    run("truncate", &["-s", "128M", image.to_str().unwrap()]);
     run("mkfs.ext4", &["-q", "-F", image.to_str().unwrap()]);
     let at = base.path().join("disk");
     std::fs::create_dir_all(&at).unwrap();
     let (image, to) = (image.to_str().unwrap(), at.to_str().unwrap());
-    for arguments in [&["-o", "loop", image, to][..], &["-t", "tmpfs", "-o", "size=16M", "none", to]] {
+    for arguments in [&["-o", "loop", image, to][..], &["-t", "tmpfs", "-o", "size=80M", "none", to]] {
         run("mount", arguments);
         let disk = Mount(at.clone());
         fill(&disk.0);
@@ -92,7 +92,7 @@ fn a_disk_that_fills_up_refuses_and_recovers() {
 
 fn fill(disk: &Path) {
     let ballast = disk.join("ballast");
-    std::fs::write(&ballast, vec![1; 6 << 20]).unwrap();
+    std::fs::write(&ballast, vec![1; 30 << 20]).unwrap();
     let Node { mut journal, reader, queue, log, .. } = open(disk);
     let mut n = 0;
     let mut refused = 0;
@@ -106,12 +106,22 @@ fn fill(disk: &Path) {
     assert!(n > 10);
     // What is there is still served.
     assert_eq!(reader.idempotent(&key(n - 1)).unwrap(), Some([(n - 1) as u8; 24]));
+    // The queue may not survive a full disk, but it says so, and is made anew.
+    let lost = (0..4000).find_map(|n| {
+        let rows = Rows { puts: vec![(9, vec![n as u8; 8], vec![1; 4000])], deletes: vec![] };
+        let position = Position { segment: u64::MAX, frame: n };
+        queue.write(&rows, position).and_then(|()| queue.checkpoint()).err()
+    });
+    assert!(matches!(lost, None | Some(QueueError::Lost { .. })), "{lost:?}");
     std::fs::remove_file(&ballast).unwrap();
+    drop(queue);
+    let dir = reader.data_dir();
+    let queue = Queue::rebuild(&dir, &AtRestKeys::from_key(1, [7; 32]), 16 << 20).unwrap();
     for _ in 0..20 {
         append(&mut journal, n);
         n += 1;
     }
-    drop((journal, reader, queue, log));
+    drop((journal, reader, queue, log, dir));
     assert_eq!(check(disk, n).frames, n);
 }
 

@@ -211,6 +211,11 @@ impl Reader {
         }
     }
 
+    /// The directory the journal lies in.
+    pub fn data_dir(&self) -> DataDir {
+        self.0.dir.clone()
+    }
+
     /// The segments there are, oldest first.
     pub fn segments(&self) -> Vec<SegmentStats> {
         let active = self.0.active.load(std::sync::atomic::Ordering::Acquire);

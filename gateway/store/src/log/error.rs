@@ -38,6 +38,8 @@ pub enum LogError {
         /// Entries there are.
         have: u64,
     },
+    /// An earlier sync failed; open the log again and replay the journal into it.
+    Failed,
     /// The file system refused; nothing was published, and a later sync tries again.
     Io(PathBuf, io::Error),
 }
@@ -81,6 +83,11 @@ impl LogError {
                     "cannot sync to {asked} entries: {synced} are synced and {have} there; this is a fault of the program, report it"
                 ),
                 format!("无法同步至 {asked} 条：已同步 {synced} 条，共 {have} 条，属程序缺陷，请报告"),
+            ),
+            Self::Failed => (
+                "log.sync-failed",
+                "the disk did not confirm log/ earlier; it is opened again and written anew from the journal, check the disk".to_owned(),
+                "磁盘此前未确认 log/ 的写入，将重新打开并由日志重写，请检查磁盘".to_owned(),
             ),
             Self::Io(path, error) => (
                 "store.io",

@@ -219,3 +219,25 @@ fn a_published_tile_is_never_written_again() {
     assert_eq!(tiles.map(stamp), before);
     assert!(!path.path().join("log/tile/0/257.p/208").exists());
 }
+
+#[test]
+fn after_a_failed_sync_everything_is_written_anew() {
+    let path = filled(200);
+    let log = open(path.path()).unwrap();
+    append(&log, 200, 700);
+    // What the disk lost is not there to be confirmed later.
+    std::fs::remove_file(path.path().join("log/tile/0/001")).unwrap();
+    let frontier = log.frontier();
+    let text = checkpoint(700, &frontier.root());
+    assert!(matches!(log.sync(700, &text), Err(LogError::Io(..))));
+    std::fs::write(path.path().join("log/tile/0/001"), b"stale").unwrap();
+    assert!(matches!(log.sync(700, &text), Err(LogError::Failed)));
+    assert_eq!(log.synced_size(), 200);
+    assert_eq!(log.entry(699).unwrap(), Some(entry(699)));
+    drop(log);
+    let log = open(path.path()).unwrap();
+    append(&log, 0, 700);
+    log.sync(700, &text).unwrap();
+    drop(log);
+    open(path.path()).unwrap().verify().unwrap();
+}

@@ -163,6 +163,34 @@ fn a_last_frame_cut_anywhere_leaves_the_frames_before_it() {
 }
 
 #[test]
+fn a_last_frame_whose_sectors_arrived_in_any_order_is_whole_or_cut() {
+    let node = Node::new();
+    let (mut journal, ..) = node.open();
+    append(&mut journal, 0).unwrap();
+    let big = vec![0x77; 3500];
+    let item = Item { class: Class::Payload, aad: b"", bytes: &big };
+    let frame = Frame { kind: 1, items: &[item], idempotency: &[], log_entries: &[], first_log_index: 0 };
+    journal.append(&frame).unwrap();
+    drop(journal);
+    let intact = std::fs::read(node.file(1, "seg")).unwrap();
+    let start = intact.windows(4).rposition(|bytes| bytes == b"XQFR").unwrap();
+    let sectors = (120 + 7 + 3500 + 16usize).div_ceil(512);
+    for arrived in 0u32..1 << sectors {
+        let copied = Node { keys: node.keys.clone(), path: temporary() };
+        copy(node.path.path(), copied.path.path());
+        let mut bytes = intact.clone();
+        for sector in (0..sectors).filter(|sector| arrived & 1 << sector == 0) {
+            bytes[start + sector * 512..start + (sector + 1) * 512].fill(0);
+        }
+        std::fs::write(copied.file(1, "seg"), bytes).unwrap();
+        let (_, reader, recovery) = copied.open();
+        let whole = arrived == (1 << sectors) - 1;
+        assert_eq!(shown(&reader, None).len(), if whole { 2 } else { 1 }, "{arrived:b}");
+        assert_eq!(recovery.cut.is_some(), !whole && arrived != 0, "{arrived:b}");
+    }
+}
+
+#[test]
 fn damage_in_the_middle_is_named_and_nothing_is_written() {
     let (node, _) = crashed(5);
     let mut bytes = std::fs::read(node.file(1, "seg")).unwrap();

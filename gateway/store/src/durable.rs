@@ -45,8 +45,14 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Overwrites a small file before removing it. The medium may keep old blocks; the key in it is what counts.
+/// Overwrites a key file before removing it, and what a failed [`replace`] of it left. The medium may keep old blocks:
+/// what they hold is wrapped by the at-rest key.
 pub(crate) fn destroy(path: &Path) -> io::Result<()> {
+    overwrite_and_remove(&temporary(path))?;
+    overwrite_and_remove(path)
+}
+
+fn overwrite_and_remove(path: &Path) -> io::Result<()> {
     match OpenOptions::new().write(true).open(path) {
         Ok(mut file) => {
             let len = usize::try_from(file.metadata()?.len()).unwrap_or(0).min(4096);

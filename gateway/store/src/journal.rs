@@ -128,6 +128,8 @@ impl Journal {
     /// Takes over `keys` and wraps every data key of journal and evidence by their current one. Returns how many were
     /// re-wrapped. May be repeated after an error; the older key must be kept until it returns.
     pub fn rewrap(&self, keys: &AtRestKeys) -> Result<usize, OpenError> {
+        // Not while a segment is retired: its destroyed key must not be written again.
+        let _none = self.shared.archives.retiring.lock();
         *self.shared.keys.write() = keys.clone();
         let mut count = 0;
         for (dir, purpose) in

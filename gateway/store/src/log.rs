@@ -180,7 +180,10 @@ impl LogFiles {
         let mut touched = full;
         for (tile, bytes) in partial {
             let path = self.0.root.join(tile.to_string());
-            files::write(&self.0.root, &path, &bytes).map_err(|error| LogError::Io(path.clone(), error))?;
+            if let Err(error) = files::write(&self.0.root, &path, &bytes) {
+                self.0.state.write().unsynced.extend(touched);
+                return Err(LogError::Io(path, error));
+            }
             touched.push(path);
         }
         if let Err(error) = files::sync(&self.0.root, &touched) {

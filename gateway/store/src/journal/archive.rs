@@ -27,7 +27,7 @@ use crate::{Damage, ItemRef, OpenError, ReadError, RetireError, durable};
 #[derive(Default)]
 pub(crate) struct Archives {
     /// One retirement at a time.
-    retiring: Mutex<()>,
+    pub(crate) retiring: Mutex<()>,
     recent: Mutex<VecDeque<Arc<Archive>>>,
 }
 
@@ -153,6 +153,7 @@ impl Reader {
     /// Deletes an archive at the end of the evidence retention: key first, then the items. A mark stays, so that the
     /// segment does not count as missing.
     pub fn forget_archive(&self, segment: u64) -> Result<(), RetireError> {
+        let _one = self.0.archives.retiring.lock();
         if self.0.holds(segment) {
             return Err(RetireError::Active);
         }
@@ -393,9 +394,8 @@ impl Archive {
 
 /// Completes a retirement a crash cut off: the archive is there and the segment's key is not, or was overwritten.
 pub(crate) fn finish_retirement(dir: &crate::DataDir, segment: u64) -> Result<(), OpenError> {
-    for part in [Part::Key, Part::Segment] {
-        let path = part.path(&dir.journal(), segment);
-        durable::remove(&path).map_err(|error| OpenError::Io(path, error))?;
-    }
-    Ok(())
+    let key = Part::Key.path(&dir.journal(), segment);
+    durable::destroy(&key).map_err(|error| OpenError::Io(key, error))?;
+    let file = Part::Segment.path(&dir.journal(), segment);
+    durable::remove(&file).map_err(|error| OpenError::Io(file, error))
 }

@@ -241,3 +241,20 @@ fn after_a_failed_sync_everything_is_written_anew() {
     drop(log);
     open(path.path()).unwrap().verify().unwrap();
 }
+
+#[test]
+fn a_write_that_fails_during_a_sync_forgets_no_tile() {
+    let path = filled(200);
+    let log = open(path.path()).unwrap();
+    append(&log, 200, 700);
+    let blocked = path.path().join("log/tile/0/002.p/188");
+    std::fs::create_dir_all(&blocked).unwrap();
+    let frontier = log.frontier();
+    let text = checkpoint(700, &frontier.root());
+    assert!(matches!(log.sync(700, &text), Err(LogError::Io(..))));
+    let waiting = log.0.state.read().unsynced.clone();
+    assert!(waiting.contains(&path.path().join("log/tile/0/001")), "{waiting:?}");
+    std::fs::remove_dir(&blocked).unwrap();
+    log.sync(700, &text).unwrap();
+    assert!(log.0.state.read().unsynced.is_empty());
+}

@@ -161,10 +161,13 @@ fn retiring_keeps_evidence_under_its_reference_and_erases_payload() {
     assert!(matches!(reader.retire(segments.last().unwrap().segment, 40), Err(RetireError::Active)));
     assert!(matches!(reader.retire(99, 40), Err(RetireError::Unknown(99))));
     assert!(matches!(reader.retire(1, 1), Err(RetireError::LogBehind(_))));
-    // From the middle too.
+    // From the middle too; and what a failed rotation left of the key goes with it.
+    let left = node.file(1, "key.tmp");
+    std::fs::copy(node.file(1, "key"), &left).unwrap();
     for retired in [1, 2] {
         reader.retire(retired, 40).unwrap();
     }
+    assert!(!left.exists());
     let check = |reader: &Reader| {
         for (n, items) in items.iter().enumerate() {
             assert_eq!(reader.read(items[0], b"").unwrap(), format!("event {n}").into_bytes());

@@ -149,6 +149,13 @@ pub enum Event {
         /// Given up?
         dead: bool,
     },
+    /// A schema, mapping or policy that took effect, kept under its digest for the evidence years.
+    Document {
+        /// Digest, hexadecimal.
+        digest: String,
+        /// Item with the document.
+        item: u16,
+    },
     /// A new epoch begins; sequence numbers start again.
     Epoch {
         /// Its number.

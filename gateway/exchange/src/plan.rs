@@ -52,6 +52,8 @@ pub struct RecipientPlan {
     pub keyer: Keyer,
     /// What its batches say they were made with.
     pub description: Description,
+    /// The digests of every mapping into its schema, one a line: what `mapping_digest` of its manifests is over.
+    pub mapping_set: Vec<u8>,
     /// What kind of recipient it is.
     pub kind: RecipientKind,
 }
@@ -163,8 +165,9 @@ impl DatasetPlan {
             let policy = catalogue.policy(&r.policy).ok_or_else(|| {
                 PlanError::Route(format!("recipient `{}`: the catalogue has no policy `{}`", r.name, r.policy))
             })?;
-            let mut mappings: Vec<[u8; 32]> = schemas.iter().map(|s: &SchemaPlan| s.routes[n].digests().mapping).collect();
+            let mut mappings: Vec<String> = schemas.iter().map(|s: &SchemaPlan| hex(&s.routes[n].digests().mapping) + "\n").collect();
             mappings.sort_unstable();
+            let mapping_set = mappings.concat().into_bytes();
             plans.push(RecipientPlan {
                 name: r.name.clone(),
                 daily: StreamId::new(&r.name, id, Lane::Daily)?,
@@ -173,11 +176,12 @@ impl DatasetPlan {
                 description: Description {
                     schema: (*to).to_owned(),
                     schema_digest: hex(target.digest()),
-                    mapping_digest: hex(digest::digest(&digest::SHA256, mappings.as_flattened()).as_ref()),
+                    mapping_digest: hex(digest::digest(&digest::SHA256, &mapping_set).as_ref()),
                     policy: r.policy.clone(),
                     policy_digest: hex(policy.digest()),
                     encoding: r.encoding,
                 },
+                mapping_set,
                 kind: policy.recipient_kind(),
             });
         }

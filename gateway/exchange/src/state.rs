@@ -55,6 +55,8 @@ pub enum Table {
     Withheld = 12,
     /// Upstream and its stream → [`RelayRow`].
     Relay = 13,
+    /// Digest, hexadecimal → where the document stands.
+    Document = 16,
     /// First log index, number in the frame → [`GroupChunkRow`].
     GroupChunk = 15,
     /// Stream, key → day: where the record stands in the publication schedule.
@@ -63,7 +65,7 @@ pub enum Table {
 
 impl Table {
     /// All tables, in order of number.
-    pub const ALL: [Table; 15] = [
+    pub const ALL: [Table; 16] = [
         Table::Meta,
         Table::Group,
         Table::Chunk,
@@ -79,6 +81,7 @@ impl Table {
         Table::Relay,
         Table::PublicationOf,
         Table::GroupChunk,
+        Table::Document,
     ];
 }
 
@@ -490,6 +493,10 @@ impl State {
             Event::DeadLetter { stream, dead } => {
                 self.head(stream).dead = *dead;
                 self.save(stream, rows);
+                Ok(())
+            }
+            Event::Document { digest, item } => {
+                rows.put(Table::Document, digest.clone().into_bytes(), &item_of(at, *item)?);
                 Ok(())
             }
             Event::Epoch { epoch } => {

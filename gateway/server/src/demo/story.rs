@@ -219,7 +219,7 @@ impl<'o> Story<'o> {
         let person = senders[0]
             .records
             .iter()
-            .find(|r| r.subject == SubjectKind::NaturalPerson && r.table == Table::CityPenalty)
+            .find(|r| r.subject == SubjectKind::NaturalPerson && is_public(r) && r.table == Table::CityPenalty)
             .cloned();
         let victim = senders[0]
             .records
@@ -270,10 +270,10 @@ impl<'o> Story<'o> {
             let client = self.client(self.senders[d].name, self.city.exchange)?;
             let mut tally = (0u64, 0u64, 0u64);
             let mut forms = BTreeSet::new();
-            for table in Table::ALL {
+            for (t, table) in Table::ALL.into_iter().enumerate() {
                 let records: Vec<Record> = self.senders[d].records.iter().filter(|r| r.table == table).cloned().collect();
                 for (n, part) in records.chunks(250).enumerate() {
-                    let (media, charset, body) = body(n + d, table, part, &catalogue);
+                    let (media, charset, body) = body(n + d + t, table, part, &catalogue);
                     forms.insert(match charset {
                         Some(_) => "CSV/GB18030",
                         None => media.rsplit(['/', '-']).next().unwrap_or(media),
@@ -534,6 +534,9 @@ impl<'o> Story<'o> {
             let seen = lines.iter().find(|l| l["data"]["CF_WSH"] == document);
             let text = seen.map_or("nothing (withheld)  未共享".to_owned(), ToString::to_string);
             self.tell(format!("{member}: {text}"), json!({"step": "person", "who": member, "line": seen}));
+            if matches!(member, "province-archive" | "nation-archive") {
+                hold(seen.is_some(), "the superior platforms get the record")?;
+            }
             if matches!(member, "portal" | "agency") {
                 hold(seen.is_none(), "natural persons do not reach the portal or the agency")?;
                 let leaked = !identity.is_empty() && lines.iter().any(|l| l.to_string().contains(&identity));

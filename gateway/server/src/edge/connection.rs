@@ -103,7 +103,7 @@ pub(super) async fn drive<H, F>(
     let io = TokioIo::new(Transport::new(stream, connection.clone()));
     let service = service_fn({
         let connection = connection.clone();
-        move |request| answer(connection.clone(), handler.clone(), request)
+        move |request| answer(connection.clone(), &handler, request)
     });
     let caps = &shared.config.caps;
     if connection.is_h2 {

@@ -1,15 +1,16 @@
 //! One request: admitted, handed over, answered, whatever the handler does.
 
 use std::convert::Infallible;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
 
 use http::header::{CONNECTION, HeaderName};
 use http::{HeaderValue, Request, Response, request};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
+use pin_project_lite::pin_project;
 use xinqiao_certs::VerifiedMember;
 
 use super::Exchange;
@@ -27,11 +28,26 @@ const EDGE_ROUTE: &str = "edge";
 const IDENTITY_HEADERS: [HeaderName; 2] =
     [HeaderName::from_static("client-cert"), HeaderName::from_static("client-cert-chain")];
 
-pub(super) async fn answer<H, F>(
-    connection: Arc<Connection>,
-    handler: H,
-    request: Request<Incoming>,
-) -> Result<Response<ReplyBody>, Infallible>
+pin_project! {
+    /// One request being answered. Written out, since nested `async` blocks hold their arguments
+    /// twice, and a request would be copied around by the kilobyte.
+    pub(super) struct Answer<F> {
+        #[pin]
+        work: Work<F>,
+        ticket: Option<Ticket>,
+        connection: Arc<Connection>,
+    }
+}
+
+pin_project! {
+    #[project = Working]
+    enum Work<F> {
+        Handled { #[pin] handling: F },
+        Refused { reply: Option<Reply> },
+    }
+}
+
+pub(super) fn answer<H, F>(connection: Arc<Connection>, handler: &H, request: Request<Incoming>) -> Answer<F>
 where
     H: Fn(Exchange) -> F,
     F: Future<Output = Reply>,
@@ -39,28 +55,55 @@ where
     let (parts, incoming) = request.into_parts();
     let trace = connection.traces.next();
     let mut ticket = Ticket::open(connection.clone(), &parts.method, trace);
-    let reply = match admit(&connection, &parts) {
+    let work = match admit(&connection, &parts) {
         Ok((member, account)) => {
             ticket.has_turn = true;
             let body = RequestBody::new(incoming, &parts.headers, connection.clone());
-            let drain = connection.drain.clone();
-            let peer = connection.peer;
-            run(&connection, handler, Exchange { member, parts, body, peer, trace, account, drain }).await
+            let (drain, peer) = (connection.drain.clone(), connection.peer);
+            let exchange = Exchange { member, parts, body, peer, trace, account, drain };
+            match catch_unwind(AssertUnwindSafe(|| handler(exchange))) {
+                Ok(handling) => Work::Handled { handling },
+                Err(_panic) => Work::Refused { reply: Some(panicked(&connection)) },
+            }
         }
         Err(problem) => {
-            if !hyper::body::Body::is_end_stream(&incoming) {
+            if !incoming.is_end_stream() {
                 connection.leave_body_unread();
             }
-            Reply::problem(EDGE_ROUTE, problem)
+            Work::Refused { reply: Some(Reply::problem(EDGE_ROUTE, problem)) }
         }
     };
-    let mut response = ticket.send(reply);
-    if !connection.is_h2() && (connection.identity.is_err() || connection.body_left_unread()) {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    } else if connection.identity.is_err() {
-        connection.finish();
+    Answer { work, ticket: Some(ticket), connection }
+}
+
+impl<F: Future<Output = Reply>> Future for Answer<F> {
+    type Output = Result<Response<ReplyBody>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let connection = &*this.connection;
+        let reply = match this.work.project() {
+            // A panic costs this request, not the connection.
+            Working::Handled { handling } => match catch_unwind(AssertUnwindSafe(|| handling.poll(cx))) {
+                Ok(polled) => ready!(polled),
+                Err(_panic) => panicked(connection),
+            },
+            Working::Refused { reply } => reply.take().expect("a finished answer is not polled again"),
+        };
+        let ticket = this.ticket.take().expect("a finished answer is not polled again");
+        let mut response = ticket.send(reply);
+        if !connection.is_h2() && (connection.identity.is_err() || connection.body_left_unread()) {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        } else if connection.identity.is_err() {
+            connection.finish();
+        }
+        Poll::Ready(Ok(response))
     }
-    Ok(response)
+}
+
+fn panicked(connection: &Connection) -> Reply {
+    connection.shared.metrics.add(Metric::HttpPanics, &[], 1);
+    Reply::problem(EDGE_ROUTE, ProblemCode::Internal)
 }
 
 fn admit(connection: &Connection, parts: &request::Parts) -> Result<(VerifiedMember, Account), Problem> {
@@ -77,22 +120,4 @@ fn admit(connection: &Connection, parts: &request::Parts) -> Result<(VerifiedMem
         return Err(ProblemCode::LimitMemberRequests.into());
     }
     Ok((member.clone(), seat.account.clone()))
-}
-
-/// Runs the handler. A panic in it costs this request, not the connection.
-async fn run<H, F>(connection: &Connection, handler: H, exchange: Exchange) -> Reply
-where
-    H: Fn(Exchange) -> F,
-    F: Future<Output = Reply>,
-{
-    let mut work = pin!(async move { handler(exchange).await });
-    let done = poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| work.as_mut().poll(cx))) {
-        Ok(Poll::Pending) => Poll::Pending,
-        Ok(Poll::Ready(reply)) => Poll::Ready(Some(reply)),
-        Err(_panic) => Poll::Ready(None),
-    });
-    done.await.unwrap_or_else(|| {
-        connection.shared.metrics.add(Metric::HttpPanics, &[], 1);
-        Reply::problem(EDGE_ROUTE, ProblemCode::Internal)
-    })
 }

@@ -9,7 +9,7 @@ use xinqiao_evidence::acknowledgement::{Acknowledgement, Outcome as Answered};
 use xinqiao_exchange::event::{Acknowledged, Event, Feedback, Outcome};
 use xinqiao_exchange::group::{Change, Item, Kind};
 use xinqiao_exchange::names::StreamId;
-use xinqiao_exchange::state::BatchRow;
+use xinqiao_exchange::state::{AnswerRow, BatchRow};
 use xinqiao_exchange::table;
 
 /// What a recipient hears back.
@@ -49,7 +49,7 @@ impl Node {
             let outcome = outcome(answer.outcome);
             let digest = answer.digest().to_hex();
             if let Some(first) = batch.answer.as_ref().filter(|a| a.outcome.is_final() || a.digest == digest) {
-                if first.digest == digest {
+                if first.digest == digest || self.same_answer(stream, first, answer) {
                     let (seq, log_index) = (answer.seq, None);
                     return Ok(AcknowledgedView { stream: stream.to_string(), seq, outcome, log_index, repeated: true });
                 }
@@ -108,6 +108,14 @@ impl Node {
             });
         }
         Err(ProblemCode::BusyQueue.into())
+    }
+
+    /// Is it the answer given before, but for its time? A recipient that crashed before it heard us asks again.
+    fn same_answer(&self, stream: &StreamId, first: &AnswerRow, answer: &Acknowledgement) -> bool {
+        let Ok(bytes) = self.read_item(stream, first.place) else { return false };
+        let given = Acknowledgement::from_json(&bytes)
+            .or_else(|_| Acknowledgement::from_jws(&bytes, &self.acknowledgement_keys(stream.recipient())));
+        given.is_ok_and(|given| given.is_same_answer(answer))
     }
 
     fn feedback_for(

@@ -5,9 +5,11 @@ use crate::problem::{Problem, ProblemCode};
 use serde::Serialize;
 use xinqiao_evidence::entry::WithheldState;
 use xinqiao_exchange::event::Event;
-use xinqiao_exchange::group::Change;
+use xinqiao_exchange::group::{Change, Item, Kind};
 use xinqiao_exchange::names::StreamId;
 use xinqiao_exchange::state::{Table, WithheldRow, stream_key};
+
+const DOCUMENT_AAD: &[u8] = b"document";
 
 /// A withheld chunk, as an officer sees it.
 #[derive(Serialize)]
@@ -73,24 +75,57 @@ impl Node {
         self.change_blocking(change, |_| true).map(|_| ())
     }
 
-    /// Notes which catalogue and configuration took effect. Blocks.
+    /// Notes which rules took effect, and keeps each schema, mapping and policy under its digest. Blocks.
     pub(super) fn note_configuration(&self) -> Result<(), CommitError> {
         for dataset in self.plan.datasets() {
+            for s in &dataset.schemas {
+                self.keep_document("schema", s.schema.id(), s.schema.document())?;
+                for route in &s.routes {
+                    let target = route.target_schema();
+                    self.keep_document("schema", target.id(), target.document())?;
+                    self.keep_document("policy", route.policy().id(), route.policy().document())?;
+                    if let Some(mapping) = route.mapping() {
+                        self.keep_document("mapping", mapping.id(), mapping.document())?;
+                    }
+                }
+            }
             for r in &dataset.recipients {
                 let d = &r.description;
+                self.keep_document("mapping-set", &r.name, &r.mapping_set)?;
                 let head = self.head(&r.daily);
                 if head.and_then(|h| h.descriptions.last().cloned()).as_ref() == Some(d) {
                     continue;
                 }
-                let digest = d.policy_digest.parse().ok();
+                let digest = d.mapping_digest.parse().ok();
                 let change = Change {
                     events: vec![Event::Described { stream: r.daily.clone(), description: d.clone() }],
                     items: Vec::new(),
-                    entry: Some(entries::configuration(self, "policy", &d.policy, digest, "configuration")),
+                    entry: Some(entries::configuration(self, "stream", r.daily.as_str(), digest, "configuration")),
                 };
                 self.change_blocking(change, |_| true)?;
             }
         }
         Ok(())
+    }
+
+    fn keep_document(&self, what: &str, name: &str, bytes: &[u8]) -> Result<(), CommitError> {
+        let digest = xinqiao_evidence::Digest::of(bytes);
+        let key = digest.to_hex();
+        if matches!(self.queue().get(Table::Document as u8, key.as_bytes()), Ok(Some(_))) {
+            return Ok(());
+        }
+        let change = Change {
+            events: vec![Event::Document { digest: key, item: 0 }],
+            items: vec![Item { kind: Kind::Evidence, aad: DOCUMENT_AAD.to_vec(), bytes: bytes.to_vec() }],
+            entry: Some(entries::configuration(self, what, name, Some(digest), "configuration")),
+        };
+        self.change_blocking(change, |_| true).map(|_| ())
+    }
+
+    /// A schema, mapping or policy that was in force, by its digest.
+    pub fn document(&self, digest: &str) -> Option<Vec<u8>> {
+        let place = self.queue().get(Table::Document as u8, digest.as_bytes()).ok()??;
+        let place = serde_json::from_slice(&place).ok()?;
+        self.reader.read(super::places::reference(place), DOCUMENT_AAD).ok()
     }
 }

@@ -50,6 +50,7 @@ impl RelayError {
         match self {
             Self::Client(e) => e.code(),
             Self::Unverified(code) | Self::Setting(code) => code,
+            Self::Commit(CommitError::DiskFull) => "relay.disk-full",
             Self::Commit(_) => "relay.not-committed",
         }
     }

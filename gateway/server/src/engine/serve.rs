@@ -219,7 +219,10 @@ impl Node {
     /// The bytes of one part of a payload. Blocks.
     pub fn payload_part(&self, stream: &StreamId, place: Place) -> Option<Vec<u8>> {
         match self.reader.read(reference(place), stream.as_str().as_bytes()) {
-            Ok(bytes) => Some(bytes),
+            Ok(bytes) => {
+                self.metrics.delivered(stream.as_str(), bytes.len() as u64);
+                Some(bytes)
+            }
             Err(e) => {
                 tracing::error!(code = e.explain().code, stream = stream.as_str(), segment = place.segment, frame = place.frame, "a payload does not read");
                 self.fail("journal.damaged");

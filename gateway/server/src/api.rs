@@ -1,7 +1,7 @@
 //! The exchange API: paths and headers in, engine calls, answers out. Which role may do what stands in [`route`].
 
 mod log;
-mod query;
+pub(crate) mod query;
 mod records;
 mod streams;
 

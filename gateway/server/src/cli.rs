@@ -1,12 +1,14 @@
 //! The command line. Every command ends with one of five exit codes: 0 done, 1 failed, 2 usage, 3 refused by a gateway,
 //! 4 verification failed.
 
+mod backup;
 mod calendar;
 mod check;
 pub(crate) mod console;
 mod demo;
 mod keys;
 mod log;
+mod outbox;
 mod policy;
 mod pull;
 mod send;
@@ -54,6 +56,15 @@ enum Command {
     /// Recall records, or follow a recall (撤回)
     #[command(subcommand)]
     Recall(send::Recall),
+    /// Streams, holds, withheld chunks and dead letters, for officers (出库管理)
+    #[command(subcommand)]
+    Outbox(outbox::Outbox),
+    /// Who received a record, when, on what basis (溯源)
+    Trace(outbox::Trace),
+    /// Copy a node's data, running or not (备份)
+    Backup(backup::Backup),
+    /// Put a copy back; a new epoch begins (恢复)
+    Restore(backup::Restore),
     /// Read and verify a node's log offline (日志)
     #[command(subcommand)]
     Log(log::Log),
@@ -171,6 +182,10 @@ pub fn main() -> ExitCode {
         Command::Calendar(c) => c.run(),
         Command::Recall(c) => c.run(),
         Command::Log(c) => c.run(),
+        Command::Outbox(c) => c.run(),
+        Command::Trace(c) => c.run(),
+        Command::Backup(c) => c.run(),
+        Command::Restore(c) => c.run(),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -21,6 +21,9 @@ pub struct Config {
     pub node: Node,
     /// The listener departments and recipients speak to.
     pub exchange: Exchange,
+    /// The officers' listener; left out: there is none.
+    #[serde(default)]
+    pub admin: Option<Local>,
     /// Health and metrics.
     #[serde(default)]
     pub local: Local,

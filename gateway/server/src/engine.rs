@@ -16,13 +16,14 @@ pub mod seal;
 pub mod secrets;
 pub mod serve;
 pub mod submit;
+pub mod trace;
 pub mod views;
 mod published;
 pub mod push;
 pub mod relay;
 
 pub(crate) use committer::CommitError;
-pub use open::{OpenNodeError, Opened, catalogue, recipients};
+pub use open::{OpenNodeError, Opened, RESTORED, catalogue, recipients};
 
 use crate::config::Config;
 use clock::Clock;

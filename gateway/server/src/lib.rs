@@ -2,6 +2,7 @@
 //!
 //! [`edge`] is the network, [`engine`] the node, [`api`] the way from one to the other.
 
+pub mod admin;
 pub mod api;
 pub mod cli;
 pub mod config;

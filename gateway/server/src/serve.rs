@@ -119,6 +119,17 @@ async fn serve(node: Arc<Node>, terms: Terms, metrics: Arc<Metrics>) -> Result<(
         node_per_second: rate(limits.node_requests_per_second),
         node_burst: rate(limits.node_requests_per_second),
     }));
+    let admin = match &node.config.admin {
+        None => None,
+        Some(admin) => {
+            let config = EdgeConfig {
+                name: "admin",
+                listen: admin.listen,
+                ..edge_config(&node, terms.clone(), budget.clone(), rates.clone())
+            };
+            Some(Edge::bind(config, metrics.clone()).await.map_err(|e| ServeError::Listen("admin", e))?)
+        }
+    };
     let edge = Edge::bind(edge_config(&node, terms, budget, rates.clone()), metrics.clone());
     let edge = edge.await.map_err(|e| ServeError::Listen("exchange", e))?;
     let readiness: Readiness = {
@@ -146,6 +157,17 @@ async fn serve(node: Arc<Node>, terms: Terms, metrics: Arc<Metrics>) -> Result<(
         let _ = local_stop.changed().await;
     }));
 
+    if let Some(admin) = admin {
+        let (node, mut stop) = (node.clone(), stopping.clone());
+        let handler = move |exchange| crate::admin::route(node.clone(), exchange);
+        tasks.spawn(async move {
+            let _ = admin
+                .serve(handler, async move {
+                    let _ = stop.changed().await;
+                })
+                .await;
+        });
+    }
     announce(exchange_address, local_address, &node);
     let handler = {
         let node = node.clone();

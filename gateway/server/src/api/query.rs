@@ -4,13 +4,13 @@ use crate::problem::{Finding, Problem, ProblemCode, Severity};
 use std::collections::BTreeMap;
 
 /// The parameters of a request, decoded.
-pub(super) struct Query<'a> {
+pub(crate) struct Query<'a> {
     given: BTreeMap<&'static str, std::borrow::Cow<'a, str>>,
 }
 
 impl<'a> Query<'a> {
     /// Reads a query string that may hold these parameters and no others.
-    pub(super) fn parse(query: Option<&'a str>, known: &[&'static str]) -> Result<Self, Problem> {
+    pub(crate) fn parse(query: Option<&'a str>, known: &[&'static str]) -> Result<Self, Problem> {
         let mut given = BTreeMap::new();
         for pair in query.unwrap_or("").split('&').filter(|p| !p.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -24,12 +24,12 @@ impl<'a> Query<'a> {
     }
 
     /// A text.
-    pub(super) fn text(&self, name: &str) -> Option<&str> {
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
         self.given.get(name).map(AsRef::as_ref)
     }
 
     /// A whole number.
-    pub(super) fn number(&self, name: &'static str, default: u64, most: u64) -> Result<u64, Problem> {
+    pub(crate) fn number(&self, name: &'static str, default: u64, most: u64) -> Result<u64, Problem> {
         match self.given.get(name) {
             None => Ok(default),
             Some(text) => {
@@ -42,7 +42,7 @@ impl<'a> Query<'a> {
 }
 
 /// A parameter or header that is not of its form.
-pub(super) fn invalid(name: &'static str) -> Problem {
+pub(crate) fn invalid(name: &'static str) -> Problem {
     Problem::new(ProblemCode::ParameterInvalid).findings([Finding {
         severity: Severity::Refuse,
         code: "parameter.invalid".into(),

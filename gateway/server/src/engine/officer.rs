@@ -63,6 +63,18 @@ impl Node {
         self.change(change, |_| true).await.map(|_| ()).map_err(super::submit::commit_problem)
     }
 
+    /// Takes a stream up again whose pushing was given up.
+    pub async fn retry_push(&self, stream: &StreamId) -> Result<(), Problem> {
+        if self.head(stream).is_none() {
+            return Err(ProblemCode::StreamUnknown.into());
+        }
+        let change = Change {
+            events: vec![Event::DeadLetter { stream: stream.clone(), dead: false }],
+            ..Change::default()
+        };
+        self.change(change, |_| true).await.map(|_| ()).map_err(super::submit::commit_problem)
+    }
+
     /// Opens an epoch: the first, or a new one after an older state was put back. Blocks.
     pub(super) fn open_epoch(&self, epoch: u64, reason: &str) -> Result<(), CommitError> {
         let size = self.log_size();

@@ -26,6 +26,9 @@ use xinqiao_exchange::tombstones::Tombstones;
 use xinqiao_schemas::{Caps, Catalogue};
 use xinqiao_store::{DataDir, Journal, LogFiles, OpenError, Options, Position, Queue, QueueState, ReadError, Reader};
 
+/// Found in a data directory that was put back by `xinqiao restore`.
+pub const RESTORED: &str = "RESTORED";
+
 /// A node that could not be opened. Nothing was changed.
 #[derive(Debug)]
 pub enum OpenNodeError {
@@ -156,7 +159,8 @@ impl Node {
             adopt_rollback: config.storage.adopt_rollback,
         };
         let (journal, reader, recovery) = Journal::open(&dir, &secrets.at_rest, options)?;
-        let adopted = recovery.rolled_back.is_some();
+        let marker = dir.path().join(RESTORED);
+        let adopted = recovery.rolled_back.is_some() || marker.exists();
         let mut rebuilt = None;
         let (queue, state) = match queue_state {
             QueueState::Ready { applied } if !adopted => {
@@ -228,6 +232,10 @@ impl Node {
             .spawn(move || committer.run())
             .map_err(|e| OpenNodeError::Queue(format!("no thread for the committer ({})", e.kind())))?;
         node.begin(adopted);
+        if adopted && node.trouble().failed.is_empty() {
+            // The new epoch is durable; without the marker's removal another one would begin at the next start.
+            let _ = std::fs::remove_file(&marker);
+        }
         Ok(Opened { node, committer })
     }
 

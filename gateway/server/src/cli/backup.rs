@@ -1,0 +1,97 @@
+//! `backup` and `restore`: the data directory, while the node runs or not. Keys are backed up apart from it.
+
+use super::Failure;
+use super::console::say;
+use crate::config::Config;
+use clap::Args;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+#[derive(Args)]
+pub(crate) struct Backup {
+    /// The node's configuration file
+    #[arg(long)]
+    config: PathBuf,
+    /// A new directory for the copy
+    #[arg(long)]
+    into: PathBuf,
+}
+
+#[derive(Args)]
+pub(crate) struct Restore {
+    /// The node's configuration file
+    #[arg(long)]
+    config: PathBuf,
+    /// A copy that `backup` made
+    #[arg(long)]
+    from: PathBuf,
+}
+
+/// The log first: it must not be ahead of the journal copied after it. The queue is left out: it is rebuilt.
+const PARTS: [&str; 3] = ["log", "evidence", "journal"];
+
+fn load(path: &Path) -> Result<Config, Failure> {
+    Config::load(path).map_err(|e| Failure::Failed(e.to_string()))
+}
+
+impl Backup {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let data = load(&self.config)?.node.data;
+        if self.into.exists() {
+            return Err(Failure::Usage(format!("{} exists; name a new directory", self.into.display())));
+        }
+        std::fs::create_dir_all(&self.into)?;
+        let mut bytes = 0;
+        for part in PARTS {
+            bytes += copy(&data.join(part), &self.into.join(part))?;
+        }
+        std::fs::copy(data.join("format"), self.into.join("format"))?;
+        say(format!("{bytes} bytes copied to {}; the keys directory must be backed up too, apart from it", self.into.display()));
+        say(format!("已备份 {bytes} 字节；密钥目录须另行备份，不得与数据放在一起。"));
+        Ok(())
+    }
+}
+
+impl Restore {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let data = load(&self.config)?.node.data;
+        let empty = match std::fs::read_dir(&data) {
+            Ok(mut entries) => entries.next().is_none(),
+            Err(e) if e.kind() == ErrorKind::NotFound => true,
+            Err(e) => return Err(e.into()),
+        };
+        if !empty {
+            return Err(Failure::Usage(format!("{} is not empty; move it away first", data.display())));
+        }
+        std::fs::create_dir_all(&data)?;
+        for part in PARTS {
+            copy(&self.from.join(part), &data.join(part))?;
+        }
+        std::fs::copy(self.from.join("format"), data.join("format"))?;
+        std::fs::write(data.join(crate::engine::RESTORED), b"restored\n")?;
+        say("restored; the node will begin a new epoch at its next start, and recipients must adopt it");
+        say("已恢复。节点下次启动将开启新的纪元，请通知各接收方确认后继续拉取。");
+        Ok(())
+    }
+}
+
+/// Copies a tree. A file that vanishes meanwhile was retired; its archive is copied or will be.
+fn copy(from: &Path, to: &Path) -> Result<u64, Failure> {
+    std::fs::create_dir_all(to)?;
+    let mut bytes = 0;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            bytes += copy(&entry.path(), &target)?;
+            continue;
+        }
+        match std::fs::copy(entry.path(), &target) {
+            Ok(n) => bytes += n,
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            Err(e) => return Err(e.into()),
+        }
+        std::fs::File::open(&target)?.sync_all()?;
+    }
+    Ok(bytes)
+}

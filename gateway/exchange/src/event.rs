@@ -113,6 +113,17 @@ pub enum Event {
         /// Item of this frame that holds it now.
         item: u16,
     },
+    /// A piece of a sealed payload was moved to a younger segment.
+    PartMoved {
+        /// The stream.
+        stream: StreamId,
+        /// The batch.
+        seq: u64,
+        /// Which piece, from zero.
+        part: u16,
+        /// Item of this frame that holds it now.
+        item: u16,
+    },
     /// What the chunks of a stream are made with, from here on.
     Described {
         /// The stream.

@@ -299,7 +299,7 @@ fn shift(event: &mut Event, base: u16, index: Option<u64>) {
             c.payload += base;
             c.table += base;
         }
-        Event::Moved { item, .. } | Event::Document { item, .. } => *item += base,
+        Event::Moved { item, .. } | Event::PartMoved { item, .. } | Event::Document { item, .. } => *item += base,
         _ => {}
     }
 }

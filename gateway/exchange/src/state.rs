@@ -465,10 +465,25 @@ impl State {
             }
             Event::Moved { stream, chunk, item } => {
                 let key = stream_key(self.head(stream).id, *chunk);
-                let mut row: ChunkRow = read(rows, lookup, Table::Chunk, &key)?;
-                row.payload = item_of(at, *item)?;
-                rows.put(Table::Chunk, key, &row);
+                let place = item_of(at, *item)?;
+                // Sealed or dropped meanwhile: the batch has its own way to the old place, which stays until it is moved.
+                if let Some(bytes) = fetch(rows, lookup, Table::Chunk, &key) {
+                    let mut row: ChunkRow =
+                        serde_json::from_slice(&bytes).map_err(|_| Contradiction("a row cannot be read"))?;
+                    row.payload = place;
+                    rows.put(Table::Chunk, key, &row);
+                }
                 Ok(())
+            }
+            Event::PartMoved { stream, seq, part, item } => {
+                let place = item_of(at, *item)?;
+                let mut known = true;
+                self.change_batch(stream, *seq, rows, lookup, |b| match b.parts.get_mut(usize::from(*part)) {
+                    Some(p) => *p = place,
+                    // Erased meanwhile: the copy is of no use, and dies with its segment.
+                    None => known = b.erased,
+                })?;
+                if known { Ok(()) } else { Err(Contradiction("a piece of a payload that is not there was moved")) }
             }
             Event::Described { stream, description } => {
                 self.head(stream).descriptions.push(description.clone());

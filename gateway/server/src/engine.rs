@@ -68,7 +68,7 @@ pub struct Node {
     ticket: hmac::Key,
     reader: Reader,
     queue: RwLock<Queue>,
-    log: LogFiles,
+    log: RwLock<LogFiles>,
     state: RwLock<State>,
     tombstones: RwLock<Tombstones>,
     revs: AtomicU64,
@@ -203,6 +203,15 @@ impl Node {
         if !trouble.failed.contains(&code) {
             trouble.failed.push(code);
         }
+    }
+
+    /// The log files.
+    pub(crate) fn log(&self) -> LogFiles {
+        self.log.read().clone()
+    }
+
+    fn recovered(&self, code: &'static str) {
+        self.trouble.lock().failed.retain(|c| *c != code);
     }
 
     fn log_fault(&self, e: &xinqiao_store::LogError) {

@@ -304,7 +304,7 @@ impl Committer {
             self.queue_lost(fault);
         }
         let refs: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
-        if let Err(e) = node.log.append(record.first_index, &refs) {
+        if let Err(e) = node.log().append(record.first_index, &refs) {
             node.log_fault(&e);
         }
     }
@@ -322,9 +322,14 @@ impl Committer {
     fn checkpoint(&mut self) {
         let node = &self.node;
         if let Some((size, note)) = &self.latest
-            && let Err(e) = node.log.sync(*size, note)
+            && let Err(e) = node.log().sync(*size, note)
         {
-            return node.log_fault(&e);
+            node.log_fault(&e);
+            match node.reopen_log() {
+                Ok(()) => tracing::info!("the log files were opened again and filled from the journal"),
+                Err(e) => tracing::error!(error = %e, "the log files cannot be opened again yet; tried at the next checkpoint"),
+            }
+            return;
         }
         let queue = node.queue();
         if let Err(e) = queue.checkpoint() {

@@ -12,7 +12,7 @@ use xinqiao_exchange::names::{Lane, StreamId};
 use xinqiao_exchange::op::Op;
 use xinqiao_exchange::payload::compress;
 use xinqiao_exchange::secrets::RecordKey;
-use xinqiao_exchange::state::{BatchRow, ChunkRow, Table, stream_key};
+use xinqiao_exchange::state::{BatchRow, ChunkRow, Place, Table, stream_key};
 use xinqiao_exchange::table::{self, Entry, put_entry, put_group};
 use xinqiao_schemas::{Audience, LineHead, RecallLine, recall_line};
 
@@ -254,64 +254,100 @@ impl Node {
         }
     }
 
-    /// Lets segments go in which nothing lives any more; payload still wanted is carried over from segments that are
-    /// mostly dead.
+    /// Lets segments go in which nothing lives any more. Of a segment that is mostly dead, what lives is carried over
+    /// first, so that one slow recipient does not pin the disk.
     pub fn release_segments(&self) {
         let segments = self.reader.segments();
         let now_ms = (self.clock.now() as u64).saturating_mul(1_000);
         let old = |s: &&xinqiao_store::SegmentStats| !s.active && s.opened_at + IDEMPOTENCY_WINDOW_MS < now_ms;
         let candidates: Vec<_> = segments.iter().filter(old).collect();
-        if candidates.is_empty() {
-            return;
+        if let Some(last) = candidates.last() {
+            // Every key in the segments before it was given before it was opened.
+            self.reader.expire_idempotency(last.segment);
         }
-        let Some(live) = self.live_bytes() else { return };
-        let dead: Vec<u64> = candidates
-            .iter()
-            .map(|s| s.segment)
-            .filter(|s| !live.contains_key(s))
-            .collect();
-        if dead.is_empty() {
-            return;
+        let Some(mut live) = self.live() else { return };
+        for s in &candidates {
+            let bytes: u64 = live.get(&s.segment).map_or(0, |l| l.iter().map(|p| u64::from(p.place().len)).sum());
+            if bytes > 0 && bytes < s.bytes / 4 && self.carry_over(&live[&s.segment]).is_some() {
+                live.remove(&s.segment);
+            }
         }
-        let (reply, answer) = oneshot::channel();
-        if self.jobs.send(Job::Snapshot { reply }).is_err() {
-            return;
-        }
-        if !matches!(answer.blocking_recv(), Ok(Ok(_))) {
-            return;
-        }
-        let (reply, done) = oneshot::channel();
-        if self.jobs.send(Job::Checkpoint { reply }).is_err() || done.blocking_recv().is_err() {
-            return;
-        }
-        let synced = self.log.synced_size();
-        for segment in dead {
-            match self.reader.retire(segment, synced) {
-                Ok(()) => tracing::info!(segment, "a journal segment was archived and its payload key destroyed"),
-                Err(e) => tracing::warn!(segment, code = e.explain().code, "{}", e.explain().english),
+        let dead: Vec<u64> = candidates.iter().map(|s| s.segment).filter(|s| !live.contains_key(s)).collect();
+        if !dead.is_empty() && self.prepare_release().is_some() {
+            let synced = self.log().synced_size();
+            for segment in dead {
+                match self.reader.retire(segment, synced) {
+                    Ok(()) => tracing::info!(segment, "a journal segment was archived and its payload key destroyed"),
+                    Err(e) => tracing::warn!(segment, code = e.explain().code, "{}", e.explain().english),
+                }
             }
         }
     }
 
-    /// Bytes of payload still wanted, by segment.
-    fn live_bytes(&self) -> Option<BTreeMap<u64, u64>> {
-        let mut live = BTreeMap::new();
+    /// All rows into the journal, and everything durable elsewhere: then older segments are not needed to rebuild.
+    fn prepare_release(&self) -> Option<()> {
+        let (reply, answer) = oneshot::channel();
+        self.jobs.send(Job::Snapshot { reply }).ok()?;
+        answer.blocking_recv().ok()?.ok()?;
+        let (reply, done) = oneshot::channel();
+        self.jobs.send(Job::Checkpoint { reply }).ok()?;
+        done.blocking_recv().ok()
+    }
+
+    /// Writes payload again, at the journal's end.
+    fn carry_over(&self, living: &[Living]) -> Option<()> {
+        let names: BTreeMap<u32, StreamId> = self.heads().into_iter().map(|(s, h)| (h.id, s)).collect();
+        for l in living {
+            let (Living::Chunk { stream, .. } | Living::Part { stream, .. }) = l else { return None };
+            let stream = names.get(stream)?.clone();
+            let aad = stream.as_str().as_bytes().to_vec();
+            let bytes = self.read_item(&stream, l.place()).ok()?;
+            let event = match *l {
+                Living::Chunk { chunk, .. } => Event::Moved { stream, chunk, item: 0 },
+                Living::Part { seq, part, .. } => Event::PartMoved { stream, seq, part, item: 0 },
+                Living::Withheld { .. } => return None,
+            };
+            let items = vec![Item { kind: Kind::Payload, aad, bytes }];
+            self.change_blocking(Change { events: vec![event], items, entry: None }, |_| true).ok()?;
+        }
+        Some(())
+    }
+
+    /// Payload still wanted, by segment.
+    fn live(&self) -> Option<BTreeMap<u64, Vec<Living>>> {
+        let mut live: BTreeMap<u64, Vec<Living>> = BTreeMap::new();
+        let mut add = |l: Living| live.entry(l.place().segment).or_default().push(l);
         let queue = self.queue();
-        for (_, value) in super::rows::all(&queue, Table::Chunk).ok()? {
+        for (key, value) in super::rows::all(&queue, Table::Chunk).ok()? {
             let row: ChunkRow = serde_json::from_slice(&value).ok()?;
-            *live.entry(row.payload.segment).or_insert(0) += u64::from(row.payload.len);
+            add(Living::Chunk { stream: u32_at(&key, 0)?, chunk: u64_at(&key, 4)?, place: row.payload });
         }
         for (_, value) in super::rows::all(&queue, Table::Withheld).ok()? {
             let row: xinqiao_exchange::state::WithheldRow = serde_json::from_slice(&value).ok()?;
-            *live.entry(row.chunk.payload.segment).or_insert(0) += u64::from(row.chunk.payload.len);
+            add(Living::Withheld { place: row.chunk.payload });
         }
-        for (_, value) in super::rows::all(&queue, Table::Batch).ok()? {
+        for (key, value) in super::rows::all(&queue, Table::Batch).ok()? {
             let row: BatchRow = serde_json::from_slice(&value).ok()?;
-            for part in row.parts {
-                *live.entry(part.segment).or_insert(0) += u64::from(part.len);
+            for (part, place) in (0u16..).zip(row.parts) {
+                add(Living::Part { stream: u32_at(&key, 0)?, seq: u64_at(&key, 4)?, part, place });
             }
         }
         Some(live)
+    }
+}
+
+/// A payload item that somebody still waits for.
+enum Living {
+    Chunk { stream: u32, chunk: u64, place: Place },
+    Part { stream: u32, seq: u64, part: u16, place: Place },
+    Withheld { place: Place },
+}
+
+impl Living {
+    fn place(&self) -> Place {
+        match self {
+            Living::Chunk { place, .. } | Living::Part { place, .. } | Living::Withheld { place } => *place,
+        }
     }
 }
 

@@ -78,7 +78,7 @@ impl Node {
     /// Opens an epoch: the first, or a new one after an older state was put back. Blocks.
     pub(super) fn open_epoch(&self, epoch: u64, reason: &str) -> Result<(), CommitError> {
         let size = self.log_size();
-        let previous = (epoch > 1).then(|| (epoch - 1, size, self.log.frontier().root()));
+        let previous = (epoch > 1).then(|| (epoch - 1, size, self.log().frontier().root()));
         let change = Change {
             events: vec![Event::Epoch { epoch }],
             items: Vec::new(),

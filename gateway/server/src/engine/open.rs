@@ -19,6 +19,7 @@ use tokio::sync::{mpsc, watch};
 use xinqiao_evidence::keys::Jwks;
 use xinqiao_evidence::tlog::{Checkpoint, VerifiedCheckpoint};
 use xinqiao_exchange::event::FrameRecord;
+use xinqiao_exchange::names::NodeName;
 use xinqiao_exchange::plan::{Plan, PlanError, Recipient};
 use xinqiao_exchange::source::Source;
 use xinqiao_exchange::state::{Applied, Place, State, Table};
@@ -141,12 +142,7 @@ impl Node {
         let secrets = Secrets::load(&config.node.keys)?;
         let plan = Plan::compile(&catalogue, &recipients(&config), &secrets.record)?;
         let dir = DataDir::open(&config.node.data)?;
-        let jwks = secrets.jwks();
-        let verify = |note: &str| {
-            let open = VerifiedCheckpoint::open_with_jwks(note, config.node.name.as_str(), &jwks).ok()?;
-            Some((open.checkpoint().size, open.checkpoint().root))
-        };
-        let log = LogFiles::open(&dir, verify).map_err(|e| OpenNodeError::Log(e.to_string()))?;
+        let log = open_log(&dir, &config.node.name, &secrets)?;
         let (queue, queue_state) = Queue::open(&dir, &secrets.at_rest, config.storage.queue_cache_bytes)?;
         let referenced = match &queue_state {
             QueueState::Ready { applied } => Some(*applied),
@@ -210,7 +206,7 @@ impl Node {
             metrics,
             caps,
             reader,
-            log,
+            log: RwLock::new(log),
             tombstones: RwLock::new(tombstones(&queue)?),
             queue: RwLock::new(queue),
             revs: AtomicU64::new(state.meta.rev_high),
@@ -256,15 +252,49 @@ impl Node {
         }
     }
 
+    /// Opens the log files again after a failed write or sync, and fills them from the journal. Only the committer
+    /// calls it.
+    pub(super) fn reopen_log(&self) -> Result<(), OpenNodeError> {
+        let log = open_log(&self.data_dir, &self.name, &self.secrets)?;
+        let mut fault = None;
+        self.reader.replay(self.reader.before_log_index(log.size()), |frame| {
+            if frame.log_entries.is_empty() {
+                return ControlFlow::Continue(());
+            }
+            match log.append(frame.first_log_index, &frame.log_entries) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(e) => {
+                    fault = Some(OpenNodeError::Log(e.to_string()));
+                    ControlFlow::Break(())
+                }
+            }
+        })?;
+        if let Some(e) = fault {
+            return Err(e);
+        }
+        *self.log.write() = log;
+        self.recovered("log.write");
+        Ok(())
+    }
+
     /// Builds the queue again while running. Only the committer calls it: nothing else is written meanwhile.
     pub(super) fn rebuild(&self) -> Result<(), OpenNodeError> {
-        let (queue, state) = build(&self.data_dir, &self.secrets, &self.config, &self.reader, &self.log)?;
+        let (queue, state) = build(&self.data_dir, &self.secrets, &self.config, &self.reader, &self.log())?;
         *self.tombstones.write() = tombstones(&queue)?;
         *self.state.write() = state;
         *self.queue.write() = queue;
         self.metrics.queue_rebuilt();
         Ok(())
     }
+}
+
+fn open_log(dir: &DataDir, name: &NodeName, secrets: &Secrets) -> Result<LogFiles, OpenNodeError> {
+    let jwks = secrets.jwks();
+    let verify = |note: &str| {
+        let open = VerifiedCheckpoint::open_with_jwks(note, name.as_str(), &jwks).ok()?;
+        Some((open.checkpoint().size, open.checkpoint().root))
+    };
+    LogFiles::open(dir, verify).map_err(|e| OpenNodeError::Log(e.to_string()))
 }
 
 fn tombstones(queue: &Queue) -> Result<Tombstones, OpenNodeError> {

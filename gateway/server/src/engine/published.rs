@@ -25,7 +25,7 @@ impl Node {
 
     /// A tile. Blocks.
     pub fn published_tile(&self, tile: &Tile) -> Result<Bytes, Problem> {
-        match self.log.tile(tile) {
+        match self.log().tile(tile) {
             Ok(Some(bytes)) => Ok(bytes.into()),
             Ok(None) => Err(ProblemCode::NotFound.into()),
             Err(e) => {

@@ -179,7 +179,7 @@ impl Node {
         let manifest = RawValue::from_string(jws).map_err(|_| ProblemCode::Internal)?;
         let (record, _) = self.record_of(batch.index).ok_or(ProblemCode::Internal)?;
         let proof = self.log_proof(batch.index, &record).ok_or(ProblemCode::Internal)?;
-        let entry = self.log.entry(batch.index).ok().flatten().ok_or(ProblemCode::Internal)?;
+        let entry = self.log().entry(batch.index).ok().flatten().ok_or(ProblemCode::Internal)?;
         Ok(BatchView { manifest, proof, entry: xinqiao_evidence::base64::encode(&entry) })
     }
 

@@ -299,7 +299,7 @@ impl Node {
             warned: submitted.warned,
             salt: submitted.salt,
             rejected: submitted.rejected,
-            entry: self.log.entry(index).ok()??,
+            entry: self.log().entry(index).ok()??,
         };
         let proof = self.log_proof(index, &record)?;
         Some(self.answer_bytes(index, &parts, proof))
@@ -327,7 +327,8 @@ impl Node {
     /// The proof of an entry in the checkpoint of its own group.
     pub(crate) fn log_proof(&self, index: u64, record: &FrameRecord) -> Option<String> {
         let size = record.first_index + u64::from(record.entries);
-        let lookup = |level, i| self.log.hash(level, i).ok().flatten();
+        let log = self.log();
+        let lookup = |level, i| log.hash(level, i).ok().flatten();
         let hashes = xinqiao_evidence::merkle::inclusion_proof(index, size, lookup).ok()?;
         let mut out = String::new();
         xinqiao_evidence::tlog::write_log_proof(&mut out, index, &hashes, &record.checkpoint);

@@ -91,6 +91,9 @@ pub enum Event {
     Erased {
         /// The stream.
         stream: StreamId,
+        /// The number of the stream's batches in the rows, if they are of an earlier epoch.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        batches: Option<u32>,
         /// The batch.
         seq: u64,
     },
@@ -117,6 +120,9 @@ pub enum Event {
     PartMoved {
         /// The stream.
         stream: StreamId,
+        /// The number of the stream's batches in the rows, if they are of an earlier epoch.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        batches: Option<u32>,
         /// The batch.
         seq: u64,
         /// Which piece, from zero.

@@ -22,6 +22,8 @@ pub struct Pending {
     pub number: u64,
     /// The compressed lines.
     pub payload: Vec<u8>,
+    /// In how many places they stand.
+    pub pieces: usize,
     /// The line table.
     pub table: Vec<u8>,
     /// Upstream batches.
@@ -92,7 +94,7 @@ pub fn payload(
     }
     let stored: usize = chunks.iter().map(|c| c.payload.len()).sum();
     let as_they_stand = gather.dropped == 0
-        && chunks.len() <= PARTS_CAP
+        && chunks.iter().map(|c| c.pieces).sum::<usize>() <= PARTS_CAP
         && (chunks.len() == 1 || stored / chunks.len().max(1) >= SMALL);
     let packed = (!as_they_stand).then(|| compress(encoding, &gather.raw));
     let mut hasher = xinqiao_evidence::Hasher::new();

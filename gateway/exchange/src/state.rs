@@ -138,6 +138,9 @@ pub struct GroupChunkRow {
 pub struct ChunkRow {
     /// The compressed lines.
     pub payload: Place,
+    /// Further pieces of them: a batch of an earlier epoch, queued again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rest: Vec<Place>,
     /// The line table.
     pub table: Place,
     /// Lines.
@@ -184,6 +187,9 @@ pub struct BatchRow {
     pub index: u64,
     /// Sealed at, unix seconds.
     pub time: i64,
+    /// What its lines were made with: the number of a description in [`StreamRow`].
+    #[serde(default)]
+    pub description: u32,
     /// The payload was handed out.
     #[serde(default)]
     pub served: bool,
@@ -221,6 +227,11 @@ pub struct AnswerRow {
 pub struct StreamRow {
     /// Number in keys of other tables.
     pub id: u32,
+    /// Number in keys of its batches: another one in each epoch.
+    pub batches: u32,
+    /// Those of earlier epochs, oldest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub past: Vec<u32>,
     /// Next chunk's number.
     pub next_chunk: u64,
     /// First chunk not sealed.
@@ -438,7 +449,7 @@ impl State {
             }
             Event::Sealed(s) => self.sealed(s, at, rows, lookup),
             Event::Served { stream, seq } => {
-                self.change_batch(stream, *seq, rows, lookup, |b| b.served = true).map(|_| ())
+                self.change_batch(stream, None, *seq, rows, lookup, |b| b.served = true).map(|_| ())
             }
             Event::Acknowledged(a) => self.acknowledged(a, at, rows, lookup),
             Event::Held { stream, held } => {
@@ -453,8 +464,8 @@ impl State {
                 tell(feedback, rows, lookup)
             }
             Event::Ruled { stream, chunk, release } => self.ruled(stream, *chunk, *release, rows, lookup),
-            Event::Erased { stream, seq } => self
-                .change_batch(stream, *seq, rows, lookup, |b| {
+            Event::Erased { stream, batches, seq } => self
+                .change_batch(stream, *batches, *seq, rows, lookup, |b| {
                     b.erased = true;
                     b.parts.clear();
                 })
@@ -475,10 +486,10 @@ impl State {
                 }
                 Ok(())
             }
-            Event::PartMoved { stream, seq, part, item } => {
+            Event::PartMoved { stream, batches, seq, part, item } => {
                 let place = item_of(at, *item)?;
                 let mut known = true;
-                self.change_batch(stream, *seq, rows, lookup, |b| match b.parts.get_mut(usize::from(*part)) {
+                self.change_batch(stream, *batches, *seq, rows, lookup, |b| match b.parts.get_mut(usize::from(*part)) {
                     Some(p) => *p = place,
                     // Erased meanwhile: the copy is of no use, and dies with its segment.
                     None => known = b.erased,
@@ -516,23 +527,76 @@ impl State {
             }
             Event::Epoch { epoch } => {
                 self.meta.epoch = *epoch;
-                for (_, s) in self.streams.iter_mut() {
-                    s.next_seq = 1;
-                    s.prev.clear();
-                }
                 let all: Vec<_> = self.streams.keys().cloned().collect();
-                all.iter().for_each(|s| self.save(s, rows));
-                Ok(())
+                all.iter().try_for_each(|s| self.begin_again(s, rows, lookup))
             }
         }
     }
 
     /// The head of a stream, made on first use.
     fn head(&mut self, stream: &StreamId) -> &mut StreamRow {
-        let id = self.streams.len() as u32;
-        self.streams
-            .entry(stream.clone())
-            .or_insert_with(|| StreamRow { id, next_seq: 1, ..StreamRow::default() })
+        if !self.streams.contains_key(stream) {
+            let id = self.next_id();
+            self.streams.insert(stream.clone(), StreamRow { id, batches: id, next_seq: 1, ..StreamRow::default() });
+        }
+        self.streams.get_mut(stream).expect("it was put there")
+    }
+
+    /// A number no table has in its keys.
+    fn next_id(&self) -> u32 {
+        let used = self.streams.values().flat_map(|h| h.past.iter().copied().chain([h.id, h.batches]));
+        used.max().map_or(0, |n| n + 1)
+    }
+
+    /// A new epoch of a stream: batches are numbered from one again, and what no recipient has answered for good is
+    /// queued once more.
+    fn begin_again(
+        &mut self,
+        stream: &StreamId,
+        rows: &mut Rows,
+        lookup: &mut Lookup<'_>,
+    ) -> Result<(), Contradiction> {
+        let batches = self.next_id();
+        let head = self.head(stream).clone();
+        for seq in 1..head.next_seq {
+            let key = stream_key(head.batches, seq);
+            let mut batch: BatchRow = read(rows, lookup, Table::Batch, &key)?;
+            let answered = batch.answer.as_ref().is_some_and(|a| a.outcome.is_final());
+            if answered || batch.void || batch.erased {
+                continue;
+            }
+            let mut parts = std::mem::take(&mut batch.parts).into_iter();
+            let Some(payload) = parts.next() else { continue };
+            let records = u32::try_from(batch.records).map_err(|_| Contradiction("a batch too large"))?;
+            batch.erased = true;
+            rows.put(Table::Batch, key, &batch);
+            let head = self.head(stream);
+            let chunk = ChunkRow {
+                payload,
+                rest: parts.collect(),
+                table: batch.table,
+                records,
+                recalls: records,
+                raw: 0,
+                description: batch.description,
+                earliest_end: None,
+                origins: Vec::new(),
+                released: false,
+            };
+            rows.put(Table::Chunk, stream_key(head.id, head.next_chunk), &chunk);
+            head.next_chunk += 1;
+            head.pending_records += batch.records;
+            head.sealed_records = head.sealed_records.saturating_sub(batch.records);
+        }
+        let head = self.head(stream);
+        if head.next_seq > 1 {
+            head.past.push(head.batches);
+            head.batches = batches;
+        }
+        head.next_seq = 1;
+        head.prev.clear();
+        self.save(stream, rows);
+        Ok(())
     }
 
     fn save(&mut self, stream: &StreamId, rows: &mut Rows) {
@@ -556,6 +620,7 @@ impl State {
         let key = stream_key(head.id, number);
         let row = ChunkRow {
             payload,
+            rest: Vec::new(),
             table,
             records: c.records,
             recalls: c.recalls,
@@ -607,13 +672,22 @@ impl State {
         rows: &mut Rows,
         lookup: &mut Lookup<'_>,
     ) -> Result<(), Contradiction> {
-        let id = self.head(&s.stream).id;
+        let (id, batches) = (self.head(&s.stream).id, self.head(&s.stream).batches);
         let mut parts = Vec::with_capacity(s.parts.len());
+        let mut description = self.head(&s.stream).descriptions.len().saturating_sub(1) as u32;
         for p in &s.parts {
-            parts.push(match p {
-                Part::Item(i) => item_of(at, *i)?,
-                Part::Chunk(n) => read::<ChunkRow>(rows, lookup, Table::Chunk, &stream_key(id, *n))?.payload,
-            });
+            match p {
+                Part::Item(i) => parts.push(item_of(at, *i)?),
+                Part::Chunk(n) => {
+                    let chunk: ChunkRow = read(rows, lookup, Table::Chunk, &stream_key(id, *n))?;
+                    parts.push(chunk.payload);
+                    parts.extend(chunk.rest);
+                }
+            }
+        }
+        if !s.void {
+            let first: ChunkRow = read(rows, lookup, Table::Chunk, &stream_key(id, s.first_chunk))?;
+            description = first.description;
         }
         let batch = BatchRow {
             manifest: item_of(at, s.manifest)?,
@@ -627,15 +701,16 @@ impl State {
             last_chunk: s.last_chunk,
             index: s.index,
             time: s.time,
+            description,
             served: false,
             void: s.void,
             erased: s.void,
             answer: None,
             rejections: 0,
         };
-        rows.put(Table::Batch, stream_key(id, s.seq), &batch);
+        rows.put(Table::Batch, stream_key(batches, s.seq), &batch);
         if s.last_chunk >= s.first_chunk && !s.void {
-            rows.put(Table::BatchOfChunk, stream_key(id, s.last_chunk), &s.seq);
+            rows.put(Table::BatchOfChunk, stream_key(batches, s.last_chunk), &s.seq);
             self.drop_chunks(&s.stream, s.last_chunk, rows, lookup)?;
         }
         for (chunk, key) in &s.cleared {
@@ -690,7 +765,7 @@ impl State {
             errors: a.errors,
             time: a.time,
         };
-        let batch = self.change_batch(&a.stream, a.seq, rows, lookup, |b| {
+        let batch = self.change_batch(&a.stream, None, a.seq, rows, lookup, |b| {
             b.rejections += u32::from(!a.outcome.is_final());
             b.answer = Some(row);
         })?;
@@ -730,12 +805,13 @@ impl State {
     fn change_batch(
         &mut self,
         stream: &StreamId,
+        batches: Option<u32>,
         seq: u64,
         rows: &mut Rows,
         lookup: &mut Lookup<'_>,
         change: impl FnOnce(&mut BatchRow),
     ) -> Result<BatchRow, Contradiction> {
-        let key = stream_key(self.head(stream).id, seq);
+        let key = stream_key(batches.unwrap_or(self.head(stream).batches), seq);
         let mut batch: BatchRow = read(rows, lookup, Table::Batch, &key)?;
         change(&mut batch);
         rows.put(Table::Batch, key, &batch);

@@ -152,11 +152,15 @@ impl Node {
             };
             let acknowledged = i64::from(retention.acknowledged_days) * DAY;
             let maximum = i64::from(maximum) * DAY;
-            let from = stream_key(head.id, 0);
-            let to = stream_key(head.id, u64::MAX);
-            let Ok(rows) = self.queue().scan(Table::Batch as u8, &from, Some(&to), 1 << 20) else { return };
+            let mut rows = Vec::new();
+            for batches in head.past.iter().chain([&head.batches]) {
+                let (from, to) = (stream_key(*batches, 0), stream_key(*batches, u64::MAX));
+                let Ok(some) = self.queue().scan(Table::Batch as u8, &from, Some(&to), 1 << 20) else { return };
+                rows.extend(some);
+            }
             for (key, value) in rows {
-                let (Some(seq), Ok(batch)) = (u64_at(&key, 4), serde_json::from_slice::<BatchRow>(&value)) else { continue };
+                let (Some(batches), Some(seq)) = (u32_at(&key, 0), u64_at(&key, 4)) else { continue };
+                let Ok(batch) = serde_json::from_slice::<BatchRow>(&value) else { continue };
                 if batch.erased {
                     continue;
                 }
@@ -171,7 +175,7 @@ impl Node {
                 }
                 let reason = if answered.is_some() { "retention" } else { "retention-unanswered" };
                 let change = Change {
-                    events: vec![Event::Erased { stream: stream.clone(), seq }],
+                    events: vec![Event::Erased { stream: stream.clone(), batches: Some(batches), seq }],
                     items: Vec::new(),
                     entry: batch.digest.parse().ok().map(|digest| entries::void(self, &stream, seq, &digest, reason)),
                 };
@@ -296,15 +300,19 @@ impl Node {
 
     /// Writes payload again, at the journal's end.
     fn carry_over(&self, living: &[Living]) -> Option<()> {
-        let names: BTreeMap<u32, StreamId> = self.heads().into_iter().map(|(s, h)| (h.id, s)).collect();
+        let mut names: BTreeMap<u32, StreamId> = BTreeMap::new();
+        for (stream, head) in self.heads() {
+            let ids = head.past.iter().copied().chain([head.id, head.batches]);
+            names.extend(ids.map(|id| (id, stream.clone())));
+        }
         for l in living {
             let (Living::Chunk { stream, .. } | Living::Part { stream, .. }) = l else { return None };
-            let stream = names.get(stream)?.clone();
+            let (id, stream) = (*stream, names.get(stream)?.clone());
             let aad = stream.as_str().as_bytes().to_vec();
             let bytes = self.read_item(&stream, l.place()).ok()?;
             let event = match *l {
                 Living::Chunk { chunk, .. } => Event::Moved { stream, chunk, item: 0 },
-                Living::Part { seq, part, .. } => Event::PartMoved { stream, seq, part, item: 0 },
+                Living::Part { seq, part, .. } => Event::PartMoved { stream, batches: Some(id), seq, part, item: 0 },
                 Living::Withheld { .. } => return None,
             };
             let items = vec![Item { kind: Kind::Payload, aad, bytes }];
@@ -321,6 +329,8 @@ impl Node {
         for (key, value) in super::rows::all(&queue, Table::Chunk).ok()? {
             let row: ChunkRow = serde_json::from_slice(&value).ok()?;
             add(Living::Chunk { stream: u32_at(&key, 0)?, chunk: u64_at(&key, 4)?, place: row.payload });
+            // Pieces of a batch queued again stay where they are until they are sealed anew.
+            row.rest.iter().for_each(|place| add(Living::Withheld { place: *place }));
         }
         for (_, value) in super::rows::all(&queue, Table::Withheld).ok()? {
             let row: xinqiao_exchange::state::WithheldRow = serde_json::from_slice(&value).ok()?;

@@ -170,9 +170,14 @@ impl Node {
             if withheld.map_err(|_| SealError::Damaged)?.is_some() {
                 continue;
             }
+            let mut bytes = self.read_item(stream, row.payload)?;
+            for place in &row.rest {
+                bytes.extend(self.read_item(stream, *place)?);
+            }
             chunks.push(Pending {
                 number: *number,
-                payload: self.read_item(stream, row.payload)?,
+                payload: bytes,
+                pieces: 1 + row.rest.len(),
                 table: self.read_item(stream, row.table)?,
                 origins: row.origins.clone(),
             });

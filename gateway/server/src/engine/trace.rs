@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use xinqiao_exchange::names::StreamId;
 use xinqiao_exchange::op::Op;
 use xinqiao_exchange::secrets::{Naming, RecordKey};
-use xinqiao_exchange::state::{GroupChunkRow, Table, stream_key};
+use xinqiao_exchange::state::{GroupChunkRow, Table};
 use xinqiao_exchange::table;
 
 /// How a record is named.
@@ -124,14 +124,7 @@ impl Node {
 
     fn traced_batch(&self, chunk: &GroupChunkRow) -> Result<Option<TracedBatch>, Problem> {
         let Some(head) = self.head(&chunk.stream) else { return Ok(None) };
-        let (from, to) = (stream_key(head.id, chunk.chunk), stream_key(head.id, u64::MAX));
-        let next = self.queue().scan(Table::BatchOfChunk as u8, &from, Some(&to), 1);
-        let next = next.map_err(|_| ProblemCode::Internal)?;
-        let seq = next.first().and_then(|(_, v)| serde_json::from_slice::<u64>(v).ok());
-        let Some((seq, batch)) = seq.and_then(|seq| Some((seq, self.batch(&head, seq)?))) else { return Ok(None) };
-        if batch.first_chunk > chunk.chunk {
-            return Ok(None);
-        }
+        let Some((seq, batch)) = self.batch_of_chunk(&head, chunk.chunk) else { return Ok(None) };
         Ok(Some(TracedBatch {
             seq,
             manifest_digest: batch.digest,

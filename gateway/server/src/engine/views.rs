@@ -162,17 +162,15 @@ impl Node {
         if chunk.chunk >= head.first_unsealed {
             return Ok(state);
         }
-        let to = stream_key(head.id, u64::MAX);
-        let next = queue.scan(Table::BatchOfChunk as u8, &key, Some(&to), 1).map_err(|_| ProblemCode::Internal)?;
-        let seq = next.first().and_then(|(_, v)| serde_json::from_slice::<u64>(v).ok());
-        let batch = seq.and_then(|seq| Some((seq, self.batch(&head, seq)?)));
-        let Some((seq, batch)) = batch.filter(|(_, b)| b.first_chunk <= chunk.chunk) else {
+        let Some((seq, batch)) = self.batch_of_chunk(&head, chunk.chunk) else {
             state.state = "dropped";
             return Ok(state);
         };
         state.seq = Some(seq);
         state.state = match batch.answer.as_ref().map(|a| a.outcome) {
             _ if batch.void => "void",
+            // A batch of an earlier epoch nobody answered: its lines wait again.
+            None if batch.erased => "queued",
             None => "sealed",
             Some(Outcome::Accepted) => "acknowledged",
             Some(Outcome::Partial) => "partly-rejected",

@@ -290,6 +290,9 @@ pub struct Sealed {
     /// A void: nothing to serve.
     #[serde(default)]
     pub void: bool,
+    /// A control batch: it announces this description of the stream, which takes effect when it is acknowledged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub announces: Option<u32>,
     /// Unix seconds.
     pub time: i64,
 }

@@ -256,6 +256,12 @@ pub struct StreamRow {
     /// Pushing was given up.
     #[serde(default)]
     pub dead: bool,
+    /// The description the last batch with records was made with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed_with: Option<u32>,
+    /// A description that was announced, and the batch that did it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub announced: Option<(u32, u64)>,
     /// What chunks were made with, by number.
     pub descriptions: Vec<Description>,
 }
@@ -594,6 +600,7 @@ impl State {
             head.batches = batches;
         }
         head.next_seq = 1;
+        head.announced = None;
         head.prev.clear();
         self.save(stream, rows);
         Ok(())
@@ -685,7 +692,7 @@ impl State {
                 }
             }
         }
-        if !s.void {
+        if !s.void && s.announces.is_none() {
             let first: ChunkRow = read(rows, lookup, Table::Chunk, &stream_key(id, s.first_chunk))?;
             description = first.description;
         }
@@ -709,7 +716,7 @@ impl State {
             rejections: 0,
         };
         rows.put(Table::Batch, stream_key(batches, s.seq), &batch);
-        if s.last_chunk >= s.first_chunk && !s.void {
+        if s.last_chunk >= s.first_chunk && !s.void && s.announces.is_none() {
             rows.put(Table::BatchOfChunk, stream_key(batches, s.last_chunk), &s.seq);
             self.drop_chunks(&s.stream, s.last_chunk, rows, lookup)?;
         }
@@ -721,6 +728,11 @@ impl State {
             return Err(Contradiction("a batch out of sequence"));
         }
         head.next_seq += 1;
+        match s.announces {
+            Some(coming) => head.announced = Some((coming, s.seq)),
+            None if s.void => {}
+            None => head.sealed_with = Some(description),
+        }
         head.prev = s.digest.clone();
         head.sealed_records += s.records;
         self.save(&s.stream, rows);

@@ -55,7 +55,7 @@ impl Node {
                 }
                 return Err(ProblemCode::AcknowledgementDiffers.into());
             }
-            if !batch.served && !batch.void && outcome != Outcome::Rejected {
+            if !batch.served && !batch.void && batch.records > 0 && outcome != Outcome::Rejected {
                 return Err(ProblemCode::AcknowledgementNeverServed.into());
             }
             if answer.errors.iter().any(|e| e.record >= batch.records) {

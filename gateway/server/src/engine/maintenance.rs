@@ -234,6 +234,7 @@ impl Node {
             last_chunk: through,
             index: 0,
             cleared: Vec::new(),
+            announces: None,
             void: true,
             time: self.clock.now(),
         };

@@ -1,7 +1,7 @@
 //! The manifest of a batch, filled in and signed.
 
 use super::{Node, entries};
-use xinqiao_evidence::manifest::{Manifest, MediaType, Origin, Payload, SignedManifest, VERSION};
+use xinqiao_evidence::manifest::{Control, ControlKind, Manifest, MediaType, Origin, Payload, SignedManifest, VERSION};
 use xinqiao_evidence::timestamp::Timestamp;
 use xinqiao_evidence::{Digest, Digests};
 use xinqiao_exchange::event::{Description, Encoding};
@@ -28,6 +28,7 @@ pub(super) struct Content<'a> {
     pub(super) raw_bytes: u64,
     pub(super) origins: &'a [xinqiao_exchange::event::Origin],
     pub(super) void: Option<String>,
+    pub(super) control: Option<Control>,
 }
 
 /// Signs the manifest of a sealed payload.
@@ -46,6 +47,7 @@ pub(super) fn sign(
         raw_bytes: made.raw_bytes,
         origins: &made.origins,
         void: None,
+        control: None,
     };
     sign_content(node, stream, head, description, content)
 }
@@ -66,8 +68,37 @@ pub(super) fn sign_void(
         raw_bytes: 0,
         origins: &[],
         void: Some(reason.to_owned()),
+        control: None,
     };
     sign_content(node, stream, head, description, nothing)
+}
+
+/// Signs the announcement of another schema: no records, and nothing under the new schema before it is acknowledged.
+pub(super) fn sign_announcement(
+    node: &Node,
+    stream: &StreamId,
+    head: &StreamRow,
+    now: &Description,
+    coming: &Description,
+) -> Signed {
+    let digests = |hex: &str| Digests::sha256(hex.parse::<Digest>().expect("descriptions hold SHA-256 in hexadecimal"));
+    let control = Control {
+        kind: ControlKind::SchemaSwitch,
+        mapping_digest: digests(&coming.mapping_digest),
+        schema: coming.schema.clone(),
+        schema_digest: digests(&coming.schema_digest),
+    };
+    let nothing = Content {
+        records: 0,
+        root: xinqiao_evidence::merkle::root(Vec::<Digest>::new()),
+        digest: Digest::of(b""),
+        bytes: 0,
+        raw_bytes: 0,
+        origins: &[],
+        void: None,
+        control: Some(control),
+    };
+    sign_content(node, stream, head, now, nothing)
 }
 
 fn sign_content(
@@ -79,7 +110,7 @@ fn sign_content(
 ) -> Signed {
     let digests = |hex: &str| Digests::sha256(hex.parse::<Digest>().expect("descriptions hold SHA-256 in hexadecimal"));
     let manifest = Manifest {
-        control: None,
+        control: content.control,
         created: Timestamp::parse(&entries::timestamp(node.clock.now())).expect("the clock gives four-digit years"),
         dataset: stream.dataset().to_owned(),
         epoch: node.epoch(),

@@ -40,6 +40,16 @@ struct Run {
     description: u32,
 }
 
+/// What another schema means for the next batch.
+enum Switch {
+    /// Nothing: the schema is the same, or the recipient has acknowledged it.
+    None,
+    /// It was announced just now.
+    Announced,
+    /// It was announced and the recipient has not answered.
+    Waiting,
+}
+
 impl Node {
     /// Seals one batch if anything is pending. Blocks. True if a batch was sealed.
     pub(crate) fn seal(&self, stream: &StreamId) -> Result<bool, SealError> {
@@ -54,6 +64,11 @@ impl Node {
                 return Ok(false);
             }
             let Some(run) = self.next_run(stream, &head)? else { continue };
+            match self.schema_switch(stream, &head, &run)? {
+                Switch::None => {}
+                Switch::Announced => return Ok(true),
+                Switch::Waiting => return Ok(false),
+            }
             if self.seal_run(stream, &head, run)? {
                 return Ok(true);
             }
@@ -233,6 +248,7 @@ impl Node {
             last_chunk: last,
             index: 0,
             cleared,
+            announces: None,
             void: false,
             time: self.clock.now(),
         };
@@ -248,6 +264,58 @@ impl Node {
         .map_err(|e| if e == CommitError::Overtaken { SealError::Held } else { SealError::Commit(e) })?;
         self.metrics.batch(stream.as_str(), "sealed");
         Ok(true)
+    }
+
+    /// Lines under another schema wait until the recipient has acknowledged that they are coming.
+    fn schema_switch(&self, stream: &StreamId, head: &StreamRow, run: &Run) -> Result<Switch, SealError> {
+        let made_with = |n: u32| head.descriptions.get(n as usize);
+        let Some(now) = head.sealed_with.and_then(made_with) else { return Ok(Switch::None) };
+        let coming = made_with(run.description).ok_or(SealError::Damaged)?;
+        if now.schema == coming.schema || run.chunks.is_empty() {
+            return Ok(Switch::None);
+        }
+        if let Some((announced, seq)) = head.announced
+            && made_with(announced).is_some_and(|d| d.schema == coming.schema)
+        {
+            let answered = self.batch(head, seq).and_then(|b| b.answer).is_some_and(|a| a.outcome.is_final());
+            return Ok(if answered { Switch::None } else { Switch::Waiting });
+        }
+        let signed = manifests::sign_announcement(self, stream, head, now, coming);
+        let seq = head.next_seq;
+        let aad = stream.as_str().as_bytes().to_vec();
+        let sealed = Sealed {
+            stream: stream.clone(),
+            seq,
+            digest: signed.digest.to_hex(),
+            manifest: 0,
+            table: 1,
+            parts: Vec::new(),
+            records: 0,
+            bytes: 0,
+            payload_digest: xinqiao_evidence::Digest::of(b"").to_hex(),
+            first_chunk: head.first_unsealed,
+            last_chunk: head.first_unsealed,
+            index: 0,
+            cleared: Vec::new(),
+            void: false,
+            announces: Some(run.description),
+            time: self.clock.now(),
+        };
+        let change = Change {
+            events: vec![Event::Sealed(sealed)],
+            items: vec![
+                Item { kind: Kind::Evidence, aad: aad.clone(), bytes: signed.jws.into_bytes() },
+                Item { kind: Kind::Evidence, aad, bytes: vec![table::VERSION] },
+            ],
+            entry: Some(signed.entry),
+        };
+        let name = stream.clone();
+        self.change_blocking(change, move |state| {
+            state.streams.get(&name).is_some_and(|h| h.next_seq == seq && !h.held)
+        })
+        .map_err(|e| if e == CommitError::Overtaken { SealError::Held } else { SealError::Commit(e) })?;
+        tracing::info!(stream = stream.as_str(), seq, "another schema was announced to the recipient");
+        Ok(Switch::Announced)
     }
 
     fn pending_recalls(&self, head: &StreamRow) -> Result<Vec<PendingRecall>, SealError> {

@@ -272,7 +272,11 @@ mod tests {
         }
         let mut every_line = acknowledgement();
         every_line.errors.truncate(1);
-        assert_eq!(every_line.check_for(&batch(1)), Ok(()), "a batch of which no line is taken is still answered");
+        assert_eq!(
+            every_line.check_for(&batch(1)),
+            Ok(()),
+            "a batch of which no line is taken is still answered"
+        );
         every_line.outcome = Outcome::Rejected;
         assert_eq!(every_line.check_for(&batch(1)), Ok(()));
         let unknown = acknowledgement().to_json();

@@ -12,8 +12,8 @@ use crate::secrets::{Naming, RecordId, RecordKey};
 use crate::source::Source;
 use crate::tombstones::Tombstones;
 use xinqiao_schemas::{
-    Audience, BodyError, Caps, Charset, Date, Finding, Format, LineHead, RawRecord, RecallLine, RecipientKind, Release,
-    SourceUnit, Standing, ValidRecord, ValidateContext, decode, recall_line,
+    Audience, BodyError, Caps, Charset, Date, Finding, Format, LineHead, RawRecord, RecallLine,
+    RecipientKind, Release, SourceUnit, Standing, ValidRecord, ValidateContext, decode, recall_line,
 };
 
 mod relay;
@@ -306,7 +306,14 @@ impl<'a> Work<'a> {
     }
 
     /// Writes a recall to every stream of the dataset; one that never had the record ignores it.
-    fn recall_everywhere(&mut self, id: RecordId, op: Op, ordinal: u32, rev: Option<u64>, reason: &Reason<'_>) {
+    fn recall_everywhere(
+        &mut self,
+        id: RecordId,
+        op: Op,
+        ordinal: u32,
+        rev: Option<u64>,
+        reason: &Reason<'_>,
+    ) {
         let rev = rev.unwrap_or_else(|| (self.around.next_rev)());
         let mut keys = Vec::new();
         for (n, recipient) in self.plan.recipients.iter().enumerate() {

@@ -1,12 +1,12 @@
 //! A commit group: many submissions and changes become one frame of the journal, one signature and one sync.
 
+use crate::accept::Prepared;
 use crate::event::{Description, Event, FrameRecord, NewChunk, Origin, Recalled, Submitted, VERSION};
 use crate::names::StreamId;
+use crate::op::Op;
 use crate::output::{Lines, PIECE_CAP};
 use crate::payload::compress;
 use crate::plan::hex;
-use crate::accept::Prepared;
-use crate::op::Op;
 use crate::table;
 use std::collections::BTreeMap;
 
@@ -145,7 +145,9 @@ impl<'a> Group<'a> {
                 chunk.records += piece.records;
                 chunk.recalls += piece.recalls;
                 chunk.earliest_end = [chunk.earliest_end, piece.earliest_end].into_iter().flatten().min();
-                chunk.ends.extend(piece.ends.into_iter().map(|(day, key)| (day, key.hex().as_str().to_owned())));
+                chunk
+                    .ends
+                    .extend(piece.ends.into_iter().map(|(day, key)| (day, key.hex().as_str().to_owned())));
             }
         }
         self.record.events.push(Event::Submitted(Submitted {
@@ -201,7 +203,13 @@ impl<'a> Group<'a> {
     }
 
     /// The open chunk of a stream, closed first if these lines do not go with it.
-    fn chunk(&mut self, stream: &StreamId, description: &Description, more: u64, origins: &[Origin]) -> &mut OpenChunk {
+    fn chunk(
+        &mut self,
+        stream: &StreamId,
+        description: &Description,
+        more: u64,
+        origins: &[Origin],
+    ) -> &mut OpenChunk {
         let close = self.open.get(stream).is_some_and(|c| {
             c.raw + more > 4 * PIECE_CAP as u64
                 || c.payload.len() + c.loose.len() + more as usize / 4 > PIECE_CAP
@@ -299,7 +307,9 @@ fn shift(event: &mut Event, base: u16, index: Option<u64>) {
             c.payload += base;
             c.table += base;
         }
-        Event::Moved { item, .. } | Event::PartMoved { item, .. } | Event::Document { item, .. } => *item += base,
+        Event::Moved { item, .. } | Event::PartMoved { item, .. } | Event::Document { item, .. } => {
+            *item += base
+        }
         _ => {}
     }
 }

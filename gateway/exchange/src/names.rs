@@ -189,7 +189,13 @@ mod tests {
         let n = NodeName::parse("xm.example/350200-credit").unwrap();
         assert_eq!(n.division(), "350200");
         assert_eq!(n.log_origin(2), "xm.example/350200-credit/epoch-2");
-        for s in ["350200-credit", "xm.example/35020-credit", "xm.example/350200", "/350200-credit", "xm.example/350200-credit/x"] {
+        for s in [
+            "350200-credit",
+            "xm.example/35020-credit",
+            "xm.example/350200",
+            "/350200-credit",
+            "xm.example/350200-credit/x",
+        ] {
             assert!(NodeName::parse(s).is_err(), "{s}");
         }
     }

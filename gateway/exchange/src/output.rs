@@ -92,7 +92,15 @@ impl Output {
     }
 
     /// Ends a line.
-    pub fn end_line(&mut self, op: Op, key: RecordKey, rev: u64, ordinal: u32, end: Option<u32>, reference: Option<&str>) {
+    pub fn end_line(
+        &mut self,
+        op: Op,
+        key: RecordKey,
+        rev: u64,
+        ordinal: u32,
+        end: Option<u32>,
+        reference: Option<&str>,
+    ) {
         self.raw.push(b'\n');
         self.records += 1;
         self.recalls += u32::from(op.is_recall());

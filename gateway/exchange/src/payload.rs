@@ -33,7 +33,8 @@ pub fn compress(encoding: Encoding, raw: &[u8]) -> Vec<u8> {
             compressor.compress(raw).expect("memory to memory compression has room")
         }),
         Encoding::Gzip => {
-            let mut w = flate2::write::GzEncoder::new(Vec::with_capacity(raw.len() / 4), flate2::Compression::new(1));
+            let mut w =
+                flate2::write::GzEncoder::new(Vec::with_capacity(raw.len() / 4), flate2::Compression::new(1));
             w.write_all(raw).and_then(|()| w.finish()).expect("writing to memory does not fail")
         }
     }

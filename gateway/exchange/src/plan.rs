@@ -82,8 +82,13 @@ pub enum PlanError {
 impl fmt::Display for PlanError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Dataset(d) => write!(f, "the catalogue has no dataset `{d}`; correct the recipient's `datasets`"),
-            Self::Schema(s) => write!(f, "the catalogue has no schema `{s}` of that dataset; correct the recipient's `datasets`"),
+            Self::Dataset(d) => {
+                write!(f, "the catalogue has no dataset `{d}`; correct the recipient's `datasets`")
+            }
+            Self::Schema(s) => write!(
+                f,
+                "the catalogue has no schema `{s}` of that dataset; correct the recipient's `datasets`"
+            ),
             Self::Route(why) => f.write_str(why),
             Self::Name(n) => write!(f, "{n}: lower-case letters, digits and hyphens only"),
         }
@@ -99,7 +104,11 @@ impl From<InvalidName> for PlanError {
 
 impl Plan {
     /// Compiles a plan. Schemas of a dataset that have no mapping to a recipient's schema are not open at this node.
-    pub fn compile(catalogue: &Catalogue, recipients: &[Recipient], secret: &RecordSecret) -> Result<Plan, PlanError> {
+    pub fn compile(
+        catalogue: &Catalogue,
+        recipients: &[Recipient],
+        secret: &RecordSecret,
+    ) -> Result<Plan, PlanError> {
         for r in recipients {
             for (dataset, schema) in &r.datasets {
                 catalogue.dataset(dataset).ok_or_else(|| PlanError::Dataset(dataset.clone()))?;
@@ -145,7 +154,9 @@ impl DatasetPlan {
             recipients.iter().filter_map(|r| Some((r, r.datasets.get(id)?.as_str()))).collect();
         let mut schemas = Vec::new();
         for schema in catalogue.schemas().filter(|s| s.dataset() == id) {
-            let reachable = wanting.iter().all(|(_, to)| *to == schema.id() || catalogue.mapping(schema.id(), to).is_some());
+            let reachable = wanting
+                .iter()
+                .all(|(_, to)| *to == schema.id() || catalogue.mapping(schema.id(), to).is_some());
             if !reachable {
                 continue;
             }
@@ -163,9 +174,13 @@ impl DatasetPlan {
         for (n, (r, to)) in wanting.iter().enumerate() {
             let target = catalogue.schema(to).ok_or_else(|| PlanError::Schema((*to).into()))?;
             let policy = catalogue.policy(&r.policy).ok_or_else(|| {
-                PlanError::Route(format!("recipient `{}`: the catalogue has no policy `{}`", r.name, r.policy))
+                PlanError::Route(format!(
+                    "recipient `{}`: the catalogue has no policy `{}`",
+                    r.name, r.policy
+                ))
             })?;
-            let mut mappings: Vec<String> = schemas.iter().map(|s: &SchemaPlan| hex(&s.routes[n].digests().mapping) + "\n").collect();
+            let mut mappings: Vec<String> =
+                schemas.iter().map(|s: &SchemaPlan| hex(&s.routes[n].digests().mapping) + "\n").collect();
             mappings.sort_unstable();
             let mapping_set = mappings.concat().into_bytes();
             plans.push(RecipientPlan {
@@ -185,7 +200,12 @@ impl DatasetPlan {
                 kind: policy.recipient_kind(),
             });
         }
-        Ok(DatasetPlan { dataset: dataset.clone(), identifier: secret.identifier(id), recipients: plans, schemas })
+        Ok(DatasetPlan {
+            dataset: dataset.clone(),
+            identifier: secret.identifier(id),
+            recipients: plans,
+            schemas,
+        })
     }
 
     /// The schema a submission names; none may be named only while a single one is open.

@@ -2,10 +2,10 @@
 //! recalled since it was taken, or whose publication has ended, loses its place.
 
 use crate::event::{Encoding, Origin};
+use crate::op::Op;
 use crate::payload::{PayloadDamaged, compress, decompress};
 use crate::secrets::RecordKey;
 use crate::table::{self, Entry, TableDamaged};
-use crate::op::Op;
 use std::collections::HashMap;
 use xinqiao_evidence::Digest;
 use xinqiao_evidence::merkle;

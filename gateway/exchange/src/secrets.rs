@@ -186,7 +186,10 @@ mod tests {
         let province = secret.keyer("province", "administrative-penalty");
         let portal = secret.keyer("portal", "administrative-penalty");
         assert_ne!(province.key(&a), portal.key(&a));
-        assert_eq!(province.key(&a), RecordSecret::new([7; 32]).keyer("province", "administrative-penalty").key(&a));
+        assert_eq!(
+            province.key(&a),
+            RecordSecret::new([7; 32]).keyer("province", "administrative-penalty").key(&a)
+        );
         let k = province.key(&a);
         assert_eq!(RecordKey::parse(k.hex().as_str()), Some(k));
         assert_eq!(RecordKey::parse("G0"), None);

@@ -104,7 +104,8 @@ impl Authority {
 
     fn covers(&self, day: Option<Date>) -> bool {
         let Some(day) = day else { return true };
-        let bound = |s: &Option<String>| s.as_deref().and_then(|s| Date::parse_accepted(s).ok()).map(|(d, _)| d);
+        let bound =
+            |s: &Option<String>| s.as_deref().and_then(|s| Date::parse_accepted(s).ok()).map(|(d, _)| d);
         bound(&self.from).is_none_or(|d| day >= d) && bound(&self.until).is_none_or(|d| day <= d)
     }
 

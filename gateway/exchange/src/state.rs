@@ -2,7 +2,8 @@
 //! adds up to, kept in the queue so that a restart need not read everything again.
 
 use crate::event::{
-    Acknowledged, Description, Event, Feedback, FrameRecord, NewChunk, Origin, Outcome, Part, Recalled, Sealed,
+    Acknowledged, Description, Event, Feedback, FrameRecord, NewChunk, Origin, Outcome, Part, Recalled,
+    Sealed,
 };
 use crate::names::StreamId;
 use crate::op::Op;
@@ -466,7 +467,11 @@ impl State {
             Event::Withheld { stream, chunk, reason, feedback } => {
                 let id = self.head(stream).id;
                 let row: ChunkRow = read(rows, lookup, Table::Chunk, &stream_key(id, *chunk))?;
-                rows.put(Table::Withheld, stream_key(id, *chunk), &WithheldRow { chunk: row, reason: reason.clone() });
+                rows.put(
+                    Table::Withheld,
+                    stream_key(id, *chunk),
+                    &WithheldRow { chunk: row, reason: reason.clone() },
+                );
                 tell(feedback, rows, lookup)
             }
             Event::Ruled { stream, chunk, release } => self.ruled(stream, *chunk, *release, rows, lookup),
@@ -495,12 +500,18 @@ impl State {
             Event::PartMoved { stream, batches, seq, part, item } => {
                 let place = item_of(at, *item)?;
                 let mut known = true;
-                self.change_batch(stream, *batches, *seq, rows, lookup, |b| match b.parts.get_mut(usize::from(*part)) {
-                    Some(p) => *p = place,
-                    // Erased meanwhile: the copy is of no use, and dies with its segment.
-                    None => known = b.erased,
+                self.change_batch(stream, *batches, *seq, rows, lookup, |b| {
+                    match b.parts.get_mut(usize::from(*part)) {
+                        Some(p) => *p = place,
+                        // Erased meanwhile: the copy is of no use, and dies with its segment.
+                        None => known = b.erased,
+                    }
                 })?;
-                if known { Ok(()) } else { Err(Contradiction("a piece of a payload that is not there was moved")) }
+                if known {
+                    Ok(())
+                } else {
+                    Err(Contradiction("a piece of a payload that is not there was moved"))
+                }
             }
             Event::Described { stream, description } => {
                 self.head(stream).descriptions.push(description.clone());
@@ -543,7 +554,8 @@ impl State {
     fn head(&mut self, stream: &StreamId) -> &mut StreamRow {
         if !self.streams.contains_key(stream) {
             let id = self.next_id();
-            self.streams.insert(stream.clone(), StreamRow { id, batches: id, next_seq: 1, ..StreamRow::default() });
+            self.streams
+                .insert(stream.clone(), StreamRow { id, batches: id, next_seq: 1, ..StreamRow::default() });
         }
         self.streams.get_mut(stream).expect("it was put there")
     }
@@ -623,7 +635,8 @@ impl State {
         let number = head.next_chunk;
         head.next_chunk += 1;
         head.pending_records += u64::from(c.records);
-        let description = head.descriptions.len().checked_sub(1).ok_or(Contradiction("a chunk without description"))?;
+        let description =
+            head.descriptions.len().checked_sub(1).ok_or(Contradiction("a chunk without description"))?;
         let key = stream_key(head.id, number);
         let row = ChunkRow {
             payload,
@@ -644,13 +657,19 @@ impl State {
     }
 
     /// A later put of a record moves the end of its publication.
-    fn schedule(&mut self, c: &NewChunk, rows: &mut Rows, lookup: &mut Lookup<'_>) -> Result<(), Contradiction> {
+    fn schedule(
+        &mut self,
+        c: &NewChunk,
+        rows: &mut Rows,
+        lookup: &mut Lookup<'_>,
+    ) -> Result<(), Contradiction> {
         let id = self.head(&c.stream).id;
         for (day, key) in &c.ends {
             let key = unhex(key)?;
             let of = publication_of_key(id, &key);
             if let Some(old) = fetch(rows, lookup, Table::PublicationOf, &of) {
-                let old: u32 = serde_json::from_slice(&old).map_err(|_| Contradiction("a publication end"))?;
+                let old: u32 =
+                    serde_json::from_slice(&old).map_err(|_| Contradiction("a publication end"))?;
                 rows.delete(Table::Publication, publication_key(old, id, &key));
             }
             rows.put(Table::PublicationOf, of, day);
@@ -770,13 +789,8 @@ impl State {
         lookup: &mut Lookup<'_>,
     ) -> Result<(), Contradiction> {
         let place = item_of(at, a.answer)?;
-        let row = AnswerRow {
-            outcome: a.outcome,
-            digest: a.digest.clone(),
-            place,
-            errors: a.errors,
-            time: a.time,
-        };
+        let row =
+            AnswerRow { outcome: a.outcome, digest: a.digest.clone(), place, errors: a.errors, time: a.time };
         let batch = self.change_batch(&a.stream, None, a.seq, rows, lookup, |b| {
             b.rejections += u32::from(!a.outcome.is_final());
             b.answer = Some(row);

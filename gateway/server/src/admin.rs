@@ -46,7 +46,11 @@ pub async fn route(node: Arc<Node>, exchange: Exchange) -> Reply {
     outcome.unwrap_or_else(|problem| Reply::problem(template, problem))
 }
 
-async fn answer(node: Arc<Node>, exchange: Exchange, parts: &[&str]) -> (&'static str, Result<Reply, Problem>) {
+async fn answer(
+    node: Arc<Node>,
+    exchange: Exchange,
+    parts: &[&str],
+) -> (&'static str, Result<Reply, Problem>) {
     let role = exchange.member.role();
     let post = exchange.parts.method == Method::POST;
     let security = role == Role::SecurityOfficer;
@@ -153,7 +157,10 @@ async fn rule(
     let chunk: u64 = chunk.parse().map_err(|_| ProblemCode::NotFound)?;
     let (by, decision) = decision(exchange).await?;
     node.rule(&stream, chunk, decision.release, &by, &decision.reason).await?;
-    json(template, &serde_json::json!({ "stream": stream.as_str(), "chunk": chunk, "released": decision.release }))
+    json(
+        template,
+        &serde_json::json!({ "stream": stream.as_str(), "chunk": chunk, "released": decision.release }),
+    )
 }
 
 async fn retry(node: &Node, stream: &str, may: bool, template: &'static str) -> Result<Reply, Problem> {
@@ -163,7 +170,12 @@ async fn retry(node: &Node, stream: &str, may: bool, template: &'static str) -> 
     json(template, &serde_json::json!({ "stream": stream.as_str(), "dead": false }))
 }
 
-async fn trace(node: &Arc<Node>, exchange: &Exchange, may: bool, template: &'static str) -> Result<Reply, Problem> {
+async fn trace(
+    node: &Arc<Node>,
+    exchange: &Exchange,
+    may: bool,
+    template: &'static str,
+) -> Result<Reply, Problem> {
     allow(may)?;
     let known = ["dataset", "member", "ref", "recipient", "key"];
     let query = crate::api::query::Query::parse(exchange.parts.uri.query(), &known)?;

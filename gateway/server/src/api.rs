@@ -47,9 +47,11 @@ impl<'a> Path<'a> {
         match parts.as_slice() {
             ["datasets"] => Path::Datasets,
             ["datasets", dataset, "records"] => Path::Records(dataset),
-            ["datasets", dataset, file @ ("schema.json" | "schema.xsd" | "template.csv" | "template.xlsx")] => {
-                Path::DatasetFile(dataset, file)
-            }
+            [
+                "datasets",
+                dataset,
+                file @ ("schema.json" | "schema.xsd" | "template.csv" | "template.xlsx"),
+            ] => Path::DatasetFile(dataset, file),
             ["submissions", id] => Path::Submission(id),
             ["feedback"] => Path::Feedback,
             ["streams"] => Path::Streams,
@@ -88,7 +90,9 @@ impl<'a> Path<'a> {
     /// May a member of this role ask at all? What it sees there is decided by name.
     fn open_to(&self, role: Role) -> bool {
         match self {
-            Path::Records(_) | Path::Feedback | Path::Submission(_) => matches!(role, Role::Department | Role::Node),
+            Path::Records(_) | Path::Feedback | Path::Submission(_) => {
+                matches!(role, Role::Department | Role::Node)
+            }
             Path::Recall(_) => matches!(role, Role::Department | Role::Node),
             Path::Datasets | Path::DatasetFile(..) => true,
             Path::Streams | Path::Batches(_) | Path::Payload(..) | Path::Acknowledgements(_) => {
@@ -133,8 +137,12 @@ async fn answer(
         Path::Records(dataset) => records::post(node, exchange, template, dataset).await,
         Path::Datasets => records::datasets(&node, &exchange, template),
         Path::DatasetFile(dataset, file) => records::file(&node, &exchange, template, dataset, file),
-        Path::Submission(id) => json(template, &blocking(&node, exchange.member.name(), id, Node::submission_view).await?),
-        Path::Recall(id) => json(template, &blocking(&node, exchange.member.name(), id, Node::recall_view).await?),
+        Path::Submission(id) => {
+            json(template, &blocking(&node, exchange.member.name(), id, Node::submission_view).await?)
+        }
+        Path::Recall(id) => {
+            json(template, &blocking(&node, exchange.member.name(), id, Node::recall_view).await?)
+        }
         Path::Feedback => records::feedback(&node, &exchange, template).await,
         Path::Streams => streams::list(&node, &exchange, template),
         Path::Batches(stream) => streams::batches(&node, &exchange, template, stream).await,
@@ -170,10 +178,22 @@ mod tests {
 
     #[test]
     fn paths_parse() {
-        assert_eq!(Path::parse("/v1/datasets/administrative-penalty/records"), Path::Records("administrative-penalty"));
+        assert_eq!(
+            Path::parse("/v1/datasets/administrative-penalty/records"),
+            Path::Records("administrative-penalty")
+        );
         assert_eq!(Path::parse("/v1/streams/a.b/batches/3/payload"), Path::Payload("a.b", "3"));
         assert_eq!(Path::parse("/v1/log/tile/0/x001/234.p/5"), Path::Tile("0/x001/234.p/5"));
-        for p in ["/", "/v1", "/v1/", "/v1/streams/", "/v2/keys", "/v1/keys/", "/v1//keys", "/v1/streams/a/b/c/d/e/f"] {
+        for p in [
+            "/",
+            "/v1",
+            "/v1/",
+            "/v1/streams/",
+            "/v2/keys",
+            "/v1/keys/",
+            "/v1//keys",
+            "/v1/streams/a/b/c/d/e/f",
+        ] {
             assert_eq!(Path::parse(p), Path::Unknown, "{p}");
         }
     }

@@ -98,7 +98,9 @@ impl Connection {
         if let Some(path) = &self.profile {
             return Profile::read(path);
         }
-        let (Some(gateway), Some(cert), Some(key), Some(ca)) = (&self.gateway, &self.cert, &self.key, &self.ca) else {
+        let (Some(gateway), Some(cert), Some(key), Some(ca)) =
+            (&self.gateway, &self.cert, &self.key, &self.ca)
+        else {
             return Err(ClientError::setting(
                 "command line",
                 "--gateway, --cert, --key and --ca, or --profile, are needed",

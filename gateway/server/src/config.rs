@@ -360,7 +360,11 @@ impl Config {
     /// Reads and checks the file.
     pub fn load(path: &Path) -> Result<Config, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|e| ConfigError {
-            problems: vec![format!("{}: cannot be read ({}); name the configuration file with --config", path.display(), e.kind())],
+            problems: vec![format!(
+                "{}: cannot be read ({}); name the configuration file with --config",
+                path.display(),
+                e.kind()
+            )],
         })?;
         let mut config: Config = toml::from_str(&text).map_err(|e| ConfigError {
             problems: vec![format!("{}: {}", path.display(), e.to_string().trim_end())],

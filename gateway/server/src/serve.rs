@@ -12,7 +12,9 @@ use crate::problem::ProblemCode;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use xinqiao_certs::{AnchorRights, Identity, LoadError, Registry, Revocation, Trust, TrustAnchors, UnixTime, tls};
+use xinqiao_certs::{
+    AnchorRights, Identity, LoadError, Registry, Revocation, Trust, TrustAnchors, UnixTime, tls,
+};
 
 /// Why a node did not start, or did not end well.
 #[derive(Debug)]
@@ -38,7 +40,9 @@ impl fmt::Display for ServeError {
             Self::Certificate(e) => write!(f, "{e}"),
             Self::Registry(e) | Self::Start(e) => f.write_str(e),
             Self::Node(e) => write!(f, "{e}"),
-            Self::Listen(what, e) => write!(f, "the {what} listener cannot be opened ({}); is the address in use?", e.kind()),
+            Self::Listen(what, e) => {
+                write!(f, "the {what} listener cannot be opened ({}); is the address in use?", e.kind())
+            }
         }
     }
 }
@@ -63,8 +67,9 @@ pub fn run(config: Config) -> Result<(), ServeError> {
         crate::config::LogFormat::Json => logging::Format::Json,
         crate::config::LogFormat::Text => logging::Format::Text,
     };
-    let _log = logging::init(format, &config.logging.level, std::io::stderr(), &metrics)
-        .map_err(|_| ServeError::Start("`logging.level` is not a filter; use error, warn, info or debug".into()))?;
+    let _log = logging::init(format, &config.logging.level, std::io::stderr(), &metrics).map_err(|_| {
+        ServeError::Start("`logging.level` is not a filter; use error, warn, info or debug".into())
+    })?;
     let terms = terms(&config)?;
     let Opened { node, committer } =
         Node::open(config, Telemetry(metrics.clone())).map_err(ServeError::Node)?;
@@ -97,11 +102,12 @@ pub fn terms(config: &Config) -> Result<Terms, ServeError> {
         suspended: m.suspended,
         bindings: m.bindings.clone(),
     });
-    let registry = Registry::new(members.collect(), trust.clone()).map_err(|e| ServeError::Registry(e.to_string()))?;
+    let registry =
+        Registry::new(members.collect(), trust.clone()).map_err(|e| ServeError::Registry(e.to_string()))?;
     let identify = move |chain: &[rustls_pki_types::CertificateDer<'_>]| {
-        registry.identify(chain, UnixTime::now()).map_err(|e| {
-            ProblemCode::parse(e.code()).unwrap_or(ProblemCode::MemberUnknown)
-        })
+        registry
+            .identify(chain, UnixTime::now())
+            .map_err(|e| ProblemCode::parse(e.code()).unwrap_or(ProblemCode::MemberUnknown))
     };
     Ok(Terms { tls: tls::server_config(&identity, &trust), identify: Arc::new(identify) })
 }
@@ -221,7 +227,9 @@ async fn forget_old_rates(rates: Arc<Limits>, mut stop: tokio::sync::watch::Rece
 
 async fn signalled() {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut interrupt)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) else {
+    let (Ok(mut term), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
         return std::future::pending().await;
     };
     tokio::select! {

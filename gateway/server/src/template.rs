@@ -53,7 +53,9 @@ pub fn workbook(schema: &Schema) -> Option<Vec<u8>> {
 fn describe(kind: &FieldType) -> (&'static str, String) {
     match kind {
         FieldType::Text(l) => ("文本", format!("最长 {}", l.max)),
-        FieldType::Number { precision, scale } => ("数字", format!("最多 {precision} 位，其中小数 {scale} 位")),
+        FieldType::Number { precision, scale } => {
+            ("数字", format!("最多 {precision} 位，其中小数 {scale} 位"))
+        }
         FieldType::Date => ("日期", "如 2026/07/20；长期填 2099/12/31".into()),
         FieldType::Code { set, separator, .. } => {
             let codes: Vec<&str> = set.values().iter().map(|v| v.code()).collect();
@@ -91,7 +93,8 @@ pub fn xml_schema(schema: &Schema) -> String {
         );
     }
     for name in reserved {
-        let _ = writeln!(out, "              <xs:element name=\"{name}\" minOccurs=\"0\" type=\"xs:string\"/>");
+        let _ =
+            writeln!(out, "              <xs:element name=\"{name}\" minOccurs=\"0\" type=\"xs:string\"/>");
     }
     out.push_str(concat!(
         "            </xs:all>\n          </xs:complexType>\n        </xs:element>\n",

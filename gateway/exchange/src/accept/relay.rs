@@ -164,14 +164,7 @@ impl Step<'_> {
         self.put(work, ordinal, line, audience, id);
     }
 
-    fn put(
-        &self,
-        work: &mut Work<'_>,
-        ordinal: u32,
-        line: &RelayLine<'_>,
-        audience: Audience,
-        id: RecordId,
-    ) {
+    fn put(&self, work: &mut Work<'_>, ordinal: u32, line: &RelayLine<'_>, audience: Audience, id: RecordId) {
         let mut via: Vec<&str> = line.via.iter().map(AsRef::as_ref).collect();
         via.push(self.upstream.as_str());
         let context = ValidateContext {

@@ -65,7 +65,8 @@ fn decode(value: &str) -> Option<std::borrow::Cow<'_, str>> {
             b'+' => out.push(b' '),
             b'%' => {
                 let (digits, tail) = rest.split_at_checked(2)?;
-                let digits = std::str::from_utf8(digits).ok().filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()))?;
+                let digits =
+                    std::str::from_utf8(digits).ok().filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()))?;
                 out.push(u8::from_str_radix(digits, 16).ok()?);
                 rest = tail;
             }

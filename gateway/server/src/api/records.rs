@@ -51,7 +51,8 @@ pub(super) async fn post(
     };
     node.may_submit(&request)?;
     let limits = &node.config.limits;
-    let caps = BodyCaps { wire: limits.body_bytes as usize, decoded: limits.decoded_bytes as usize, ratio: 200 };
+    let caps =
+        BodyCaps { wire: limits.body_bytes as usize, decoded: limits.decoded_bytes as usize, ratio: 200 };
     let body = body.read(caps).await?;
     if body.bytes.is_empty() {
         return Err(ProblemCode::BodyEmpty.into());
@@ -196,12 +197,19 @@ pub(super) fn file(
         "schema.json" => ("application/schema+json", schema.json_schema().to_string().into_bytes()),
         "schema.xsd" => ("application/xml", crate::template::xml_schema(schema).into_bytes()),
         "template.csv" => ("text/csv; charset=utf-8", schema.template_csv().into_bytes()),
-        _ => ("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", crate::template::workbook(schema).ok_or(ProblemCode::Internal)?),
+        _ => (
+            "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+            crate::template::workbook(schema).ok_or(ProblemCode::Internal)?,
+        ),
     };
     Ok(Reply::bytes(template, StatusCode::OK, media_type, bytes))
 }
 
-pub(super) async fn feedback(node: &Arc<Node>, exchange: &Exchange, template: &'static str) -> Result<Reply, Problem> {
+pub(super) async fn feedback(
+    node: &Arc<Node>,
+    exchange: &Exchange,
+    template: &'static str,
+) -> Result<Reply, Problem> {
     let query = Query::parse(exchange.parts.uri.query(), &["after", "wait"])?;
     let after = query.number("after", 0, u64::MAX)?;
     let wait = Duration::from_secs(query.number("wait", 0, WAIT_CAP)?);

@@ -64,7 +64,8 @@ pub(super) async fn payload(
     let headers = &exchange.parts.headers;
     let etag = HeaderValue::from_str(&format!("\"{}\"", found.digest)).map_err(|_| ProblemCode::Internal)?;
     let digest: xinqiao_evidence::Digest = found.digest.parse().map_err(|_| ProblemCode::Internal)?;
-    let repr = HeaderValue::from_str(&http_digest::repr_digest(&digest)).map_err(|_| ProblemCode::Internal)?;
+    let repr =
+        HeaderValue::from_str(&http_digest::repr_digest(&digest)).map_err(|_| ProblemCode::Internal)?;
     let unchanged = headers.get(IF_NONE_MATCH) == Some(&etag);
     let range_applies = headers.get(IF_RANGE).is_none_or(|tag| tag == etag);
     let range = if range_applies { range(headers, found.bytes)? } else { None };
@@ -156,7 +157,9 @@ pub(super) async fn acknowledge(
     let kind = kind.split(';').next().unwrap_or("").trim();
     let answer = match kind {
         "application/json" => Acknowledgement::from_json(&body.bytes),
-        "application/jose+json" => Acknowledgement::from_jws(&body.bytes, &node.acknowledgement_keys(member.name())),
+        "application/jose+json" => {
+            Acknowledgement::from_jws(&body.bytes, &node.acknowledgement_keys(member.name()))
+        }
         _ => return Err(ProblemCode::MediaTypeUnsupported.into()),
     };
     let answer = answer.map_err(|e| {

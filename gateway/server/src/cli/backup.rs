@@ -50,11 +50,16 @@ impl Backup {
         std::fs::create_dir_all(&self.into)?;
         let mut bytes = 0;
         for part in PARTS {
-            bytes += copy(&data.join(part), &self.into.join(part), &|name| part == "journal" && name.ends_with(".key"))?;
+            bytes += copy(&data.join(part), &self.into.join(part), &|name| {
+                part == "journal" && name.ends_with(".key")
+            })?;
         }
         std::fs::copy(data.join("format"), self.into.join("format"))?;
         self.copy_segment_keys(&data.join("journal"))?;
-        say(format!("{bytes} bytes copied to {}; the keys directory must be backed up too, apart from it", self.into.display()));
+        say(format!(
+            "{bytes} bytes copied to {}; the keys directory must be backed up too, apart from it",
+            self.into.display()
+        ));
         say(format!("已备份 {bytes} 字节；密钥目录须另行备份，不得与数据放在一起。"));
         Ok(())
     }

@@ -20,8 +20,9 @@ pub(crate) enum Calendar {
 impl Calendar {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let Calendar::Deadline { date, working_days } = self;
-        let (day, _) = Date::parse_accepted(&date)
-            .map_err(|_| Failure::Usage("the date is not of the form 2026-02-13 日期格式应如 2026-02-13".into()))?;
+        let (day, _) = Date::parse_accepted(&date).map_err(|_| {
+            Failure::Usage("the date is not of the form 2026-02-13 日期格式应如 2026-02-13".into())
+        })?;
         let calendar = xinqiao_schemas::calendar::Calendar::builtin();
         let end = calendar.deadline(day, working_days).map_err(|e| Failure::Failed(e.to_string()))?;
         let mut text = Vec::new();

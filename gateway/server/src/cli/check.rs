@@ -66,7 +66,12 @@ impl ConfigArgs {
                             for d in plan.datasets().filter(|d| !d.schemas.is_empty()) {
                                 let schemas: Vec<&str> = d.schemas.iter().map(|s| s.schema.id()).collect();
                                 let to: Vec<&str> = d.recipients.iter().map(|r| r.name.as_str()).collect();
-                                say(format!("{}: taken as {}; goes to {}", d.dataset.id(), schemas.join(", "), to.join(", ")));
+                                say(format!(
+                                    "{}: taken as {}; goes to {}",
+                                    d.dataset.id(),
+                                    schemas.join(", "),
+                                    to.join(", ")
+                                ));
                             }
                         }
                         Err(e) => wrong.push(e.to_string()),

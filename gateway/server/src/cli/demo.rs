@@ -27,7 +27,10 @@ impl Demo {
         let dir = match &self.keep {
             Some(dir) => {
                 if dir.exists() && std::fs::read_dir(dir)?.next().is_some() {
-                    return Err(Failure::Usage(format!("{} is not empty; name a new directory", dir.display())));
+                    return Err(Failure::Usage(format!(
+                        "{} is not empty; name a new directory",
+                        dir.display()
+                    )));
                 }
                 std::fs::create_dir_all(dir)?;
                 dir.canonicalize()?

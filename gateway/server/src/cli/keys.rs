@@ -46,7 +46,10 @@ impl Keys {
             Keys::Init { config, dir } => {
                 let dir = directory(config, dir)?;
                 Secrets::init(&dir).map_err(failed)?;
-                say(format!("keys were made in {}; back this directory up, apart from the data", dir.display()));
+                say(format!(
+                    "keys were made in {}; back this directory up, apart from the data",
+                    dir.display()
+                ));
                 say("密钥已生成，请立即将该目录与数据分开备份：记录密钥一旦丢失，已共享的记录将无法撤回。");
             }
             Keys::Public { config, dir } => {

@@ -47,7 +47,9 @@ impl Log {
                 let mut frontier = Frontier::new();
                 entries(&dir, 0, said.size, &mut |_, entry| frontier.append(leaf_hash(entry)))?;
                 if frontier.size() != said.size || frontier.root() != said.root {
-                    return Err(Failure::Unverified("the entries do not add up to the signed root 日志条目与签名的根不一致".into()));
+                    return Err(Failure::Unverified(
+                        "the entries do not add up to the signed root 日志条目与签名的根不一致".into(),
+                    ));
                 }
                 say(format!("{} entries, root verified  共 {} 条，根已验证", said.size, said.size));
                 Ok(())
@@ -75,8 +77,10 @@ fn entries(dir: &Path, from: u64, to: u64, each: &mut dyn FnMut(u64, &[u8])) -> 
     while bundle * 256 < to {
         let Some(tile) = Tile::at_size(TileKind::Entries, bundle, size) else { break };
         let path = dir.join(tile.to_string());
-        let bytes = std::fs::read(&path).map_err(|e| Failure::Failed(format!("{}: {}", path.display(), e.kind())))?;
-        let found = bundle_entries(&bytes).map_err(|e| Failure::Unverified(format!("{}: {e}", path.display())))?;
+        let bytes =
+            std::fs::read(&path).map_err(|e| Failure::Failed(format!("{}: {}", path.display(), e.kind())))?;
+        let found =
+            bundle_entries(&bytes).map_err(|e| Failure::Unverified(format!("{}: {e}", path.display())))?;
         for (n, entry) in (bundle * 256..).zip(found) {
             if n >= from && n < to {
                 each(n, entry);

@@ -103,9 +103,11 @@ impl Outbox {
                 let body = serde_json::json!({ "reason": d.reason, "release": release });
                 decide(d, &format!("/v1/streams/{}/withheld/{chunk}", d.stream), &body)
             }
-            Outbox::Retry(d) => {
-                decide(d, &format!("/v1/streams/{}/retry", d.stream), &serde_json::json!({ "reason": d.reason }))
-            }
+            Outbox::Retry(d) => decide(
+                d,
+                &format!("/v1/streams/{}/retry", d.stream),
+                &serde_json::json!({ "reason": d.reason }),
+            ),
         }
     }
 }
@@ -120,7 +122,11 @@ impl Trace {
             (None, None, Some(recipient), Some(key)) => {
                 path += &format!("&recipient={}&key={}", escape(recipient), escape(key));
             }
-            _ => return Err(Failure::Usage("give --member and --ref, or --recipient and --record-key".into())),
+            _ => {
+                return Err(Failure::Usage(
+                    "give --member and --ref, or --recipient and --record-key".into(),
+                ));
+            }
         }
         ask(&self.connection, path)
     }

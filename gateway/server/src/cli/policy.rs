@@ -71,7 +71,8 @@ impl Explain {
     fn run(self) -> Result<(), Failure> {
         let catalogue = catalogue(self.catalogue.as_deref())?;
         let usage = |e: String| Failure::Usage(e);
-        let schema = catalogue.schema(&self.schema).ok_or_else(|| usage(format!("no schema `{}`", self.schema)))?;
+        let schema =
+            catalogue.schema(&self.schema).ok_or_else(|| usage(format!("no schema `{}`", self.schema)))?;
         let to = match &self.to {
             Some(to) => to.clone(),
             None => catalogue
@@ -88,26 +89,36 @@ impl Explain {
         let format = format_of(self.format.as_deref(), &self.file)?;
         let body = read(&self.file)?;
         let context = ValidateContext { received: today(), source: SourceUnit::default(), relayed: None };
-        let outcome = decode(schema, format, charset_of(&self.charset)?, &body, &Caps::default(), &mut |n, record| {
-            let mut found = Vec::new();
-            let Some(record) = record.ok().and_then(|raw| schema.validate(raw, &context, &mut found)) else {
-                return say(format!("record {n}: would be refused, see `xinqiao validate`  第 {n} 条：不合格"));
-            };
-            let told = route.explain(&record);
-            if self.json {
-                return console::json(&told);
-            }
-            match told.withheld {
-                Some(why) => say(format!("record {n}: NOT released ({}) {}  第 {n} 条：不共享", why.code(), why.text_zh())),
-                None => say(format!("record {n}: released  第 {n} 条：共享")),
-            }
-            for row in &told.rows {
-                let left = row.sent.as_deref().unwrap_or("");
-                let right = row.released.as_deref().unwrap_or("—");
-                let name = row.target.as_deref().unwrap_or("");
-                say(format!("  {name:<16} {}  [{}]\n      {left}\n    → {right}", row.title, row.action));
-            }
-        });
-        outcome.map(|_| ()).map_err(|e| Failure::Refused(format!("{}: {}\n{}", e.code(), e.text_en(), e.text_zh())))
+        let outcome =
+            decode(schema, format, charset_of(&self.charset)?, &body, &Caps::default(), &mut |n, record| {
+                let mut found = Vec::new();
+                let Some(record) = record.ok().and_then(|raw| schema.validate(raw, &context, &mut found))
+                else {
+                    return say(format!(
+                        "record {n}: would be refused, see `xinqiao validate`  第 {n} 条：不合格"
+                    ));
+                };
+                let told = route.explain(&record);
+                if self.json {
+                    return console::json(&told);
+                }
+                match told.withheld {
+                    Some(why) => say(format!(
+                        "record {n}: NOT released ({}) {}  第 {n} 条：不共享",
+                        why.code(),
+                        why.text_zh()
+                    )),
+                    None => say(format!("record {n}: released  第 {n} 条：共享")),
+                }
+                for row in &told.rows {
+                    let left = row.sent.as_deref().unwrap_or("");
+                    let right = row.released.as_deref().unwrap_or("—");
+                    let name = row.target.as_deref().unwrap_or("");
+                    say(format!("  {name:<16} {}  [{}]\n      {left}\n    → {right}", row.title, row.action));
+                }
+            });
+        outcome
+            .map(|_| ())
+            .map_err(|e| Failure::Refused(format!("{}: {}\n{}", e.code(), e.text_en(), e.text_zh())))
     }
 }

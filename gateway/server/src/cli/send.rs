@@ -1,7 +1,7 @@
 //! `send` and `recall`: what a department does.
 
-use super::{Connection, Failure, block_on, console};
 use super::validate::{format_of, read};
+use super::{Connection, Failure, block_on, console};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 use xinqiao_client::{Client, Submission};
@@ -88,7 +88,9 @@ impl Send {
                 }));
             }
             if refused > 0 {
-                return Err(Failure::Refused(format!("{refused} record(s) were refused  {refused} 条记录被拒绝")));
+                return Err(Failure::Refused(format!(
+                    "{refused} record(s) were refused  {refused} 条记录被拒绝"
+                )));
             }
             Ok(())
         })
@@ -163,7 +165,9 @@ impl Recall {
                         ..Submission::new(&r.dataset, body.to_string())
                     };
                     let sent = client.send(&submission).await?;
-                    console::json(&serde_json::json!({ "recall": sent.answer.submission, "accepted": sent.answer.accepted }));
+                    console::json(
+                        &serde_json::json!({ "recall": sent.answer.submission, "accepted": sent.answer.accepted }),
+                    );
                     Ok(())
                 })
             }

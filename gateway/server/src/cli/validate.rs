@@ -76,7 +76,8 @@ pub(crate) fn read(file: &Path) -> Result<Vec<u8>, Failure> {
     if file.as_os_str() == "-" {
         std::io::stdin().lock().read_to_end(&mut bytes)?;
     } else {
-        bytes = std::fs::read(file).map_err(|e| Failure::Failed(format!("{}: {}", file.display(), e.kind())))?;
+        bytes =
+            std::fs::read(file).map_err(|e| Failure::Failed(format!("{}: {}", file.display(), e.kind())))?;
     }
     Ok(bytes)
 }
@@ -123,9 +124,19 @@ impl Validate {
         }
         console::complain(format!(
             "{} records: {} accepted ({} doubtful), {} refused  共 {} 条，通过 {} 条（其中疑问 {} 条），拒绝 {} 条",
-            summary.records, summary.accepted, summary.doubtful, summary.refused,
-            summary.records, summary.accepted, summary.doubtful, summary.refused,
+            summary.records,
+            summary.accepted,
+            summary.doubtful,
+            summary.refused,
+            summary.records,
+            summary.accepted,
+            summary.doubtful,
+            summary.refused,
         ));
-        if summary.refused > 0 { Err(Failure::Refused("some records would be refused 部分记录不合格".into())) } else { Ok(()) }
+        if summary.refused > 0 {
+            Err(Failure::Refused("some records would be refused 部分记录不合格".into()))
+        } else {
+            Ok(())
+        }
     }
 }

@@ -38,7 +38,10 @@ impl Verify {
             None => None,
             Some(path) => {
                 let bytes = std::fs::read(path)?;
-                Some(Jwks::from_json(&bytes).map_err(|e| Failure::Usage(format!("{}: {e}", path.display())))?)
+                Some(
+                    Jwks::from_json(&bytes)
+                        .map_err(|e| Failure::Usage(format!("{}: {e}", path.display())))?,
+                )
             }
         };
         let mut tally = Tally::default();
@@ -72,7 +75,9 @@ impl Verify {
             Some(keys) => {
                 let verified = receipt.verify_with_jwks(keys).map_err(|e| wrong(&e))?;
                 if self.json {
-                    console::json(&serde_json::json!({ "receipt": path.display().to_string(), "index": verified.index() }));
+                    console::json(
+                        &serde_json::json!({ "receipt": path.display().to_string(), "index": verified.index() }),
+                    );
                 }
             }
             None => {
@@ -91,7 +96,8 @@ impl Verify {
             let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("").to_owned();
             if path.is_dir() {
                 self.directory(&path, keys, tally)?;
-            } else if let Some(seq) = name.strip_suffix(".manifest.json").and_then(|s| s.parse::<u64>().ok()) {
+            } else if let Some(seq) = name.strip_suffix(".manifest.json").and_then(|s| s.parse::<u64>().ok())
+            {
                 seqs.push(seq);
             } else if name.ends_with(".receipt.json") {
                 self.receipt(&path, keys, tally)?;
@@ -107,7 +113,13 @@ impl Verify {
         Ok(())
     }
 
-    fn batch(&self, dir: &Path, seq: u64, keys: Option<&Jwks>, chain: &mut Option<Chain>) -> Result<u64, Failure> {
+    fn batch(
+        &self,
+        dir: &Path,
+        seq: u64,
+        keys: Option<&Jwks>,
+        chain: &mut Option<Chain>,
+    ) -> Result<u64, Failure> {
         let place = format!("{} batch {seq}", dir.display());
         let wrong = |e: &dyn std::fmt::Display| Failure::Unverified(format!("{place}: {e}"));
         let bytes = std::fs::read(dir.join(format!("{seq}.manifest.json")))?;

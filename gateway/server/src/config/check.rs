@@ -11,7 +11,10 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
     let mut names = BTreeSet::new();
     for m in &config.members {
         if !is_member_name(&m.name) {
-            all.push(format!("member `{}`: a name is 1 to 63 lower-case letters, digits and inner hyphens", m.name));
+            all.push(format!(
+                "member `{}`: a name is 1 to 63 lower-case letters, digits and inner hyphens",
+                m.name
+            ));
         }
         if !names.insert(&m.name) {
             all.push(format!("member `{}` stands twice; names are unique", m.name));
@@ -19,18 +22,32 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
         match (&m.source, m.role) {
             (Some(s), Role::Department | Role::Node) => {
                 if s.authorities.is_empty() {
-                    all.push(format!("member `{}`: `authorities` is empty; nothing it sends could be accepted", m.name));
+                    all.push(format!(
+                        "member `{}`: `authorities` is empty; nothing it sends could be accepted",
+                        m.name
+                    ));
                 }
-                all.extend(s.authorities.iter().filter_map(|a| a.problem()).map(|p| format!("member `{}`: {p}", m.name)));
+                all.extend(
+                    s.authorities
+                        .iter()
+                        .filter_map(|a| a.problem())
+                        .map(|p| format!("member `{}`: {p}", m.name)),
+                );
                 if m.role == Role::Department && s.authorities.iter().any(|a| a.code.ends_with('*')) {
-                    all.push(format!("member `{}`: a pattern in `code` is for nodes only; name the authority", m.name));
+                    all.push(format!(
+                        "member `{}`: a pattern in `code` is for nodes only; name the authority",
+                        m.name
+                    ));
                 }
             }
             (Some(_), role) => {
                 all.push(format!("member `{}`: a {role} sends no records; remove `source`", m.name));
             }
             (None, Role::Department) => {
-                all.push(format!("member `{}`: a department needs `source` (datasets, unit, authorities)", m.name));
+                all.push(format!(
+                    "member `{}`: a department needs `source` (datasets, unit, authorities)",
+                    m.name
+                ));
             }
             (None, _) => {}
         }
@@ -39,7 +56,10 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
         match config.members.iter().find(|m| m.name == r.member) {
             None => all.push(format!("recipient `{}` is no member; add it under [[members]]", r.member)),
             Some(m) if !matches!(m.role, Role::Recipient | Role::Relay) => {
-                all.push(format!("recipient `{}`: its role is {}; it must be recipient or relay", r.member, m.role));
+                all.push(format!(
+                    "recipient `{}`: its role is {}; it must be recipient or relay",
+                    r.member, m.role
+                ));
             }
             Some(_) => {}
         }
@@ -67,10 +87,15 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
         }
     }
     if config.node.keys.starts_with(&config.node.data) {
-        all.push("`node.keys` lies inside `node.data`; keep secrets apart so that a copy of the data has no keys".into());
+        all.push(
+            "`node.keys` lies inside `node.data`; keep secrets apart so that a copy of the data has no keys"
+                .into(),
+        );
     }
     if !config.local.listen.ip().is_loopback() {
-        all.push("`local.listen` must be a loopback address; health and metrics have no access control".into());
+        all.push(
+            "`local.listen` must be a loopback address; health and metrics have no access control".into(),
+        );
     }
     if !(1..=100).contains(&config.limits.member_memory_percent) {
         all.push("`limits.member_memory_percent` is 1 to 100".into());

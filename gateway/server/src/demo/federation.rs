@@ -26,7 +26,12 @@ impl std::error::Error for Unprepared {}
 macro_rules! from {
     ($($t:ty),+) => { $(impl From<$t> for Unprepared { fn from(e: $t) -> Self { Self(e.to_string()) } })+ };
 }
-from!(std::io::Error, xinqiao_certs::pki::PkiError, crate::engine::secrets::SecretsError, super::process::NotStarted);
+from!(
+    std::io::Error,
+    xinqiao_certs::pki::PkiError,
+    crate::engine::secrets::SecretsError,
+    super::process::NotStarted
+);
 
 /// A throw-away certification authority and the files it issued.
 pub struct Pki {
@@ -39,7 +44,11 @@ impl Pki {
     /// Makes a root and writes it to `ca.crt`.
     pub fn create(dir: &Path) -> Result<Self, Unprepared> {
         std::fs::create_dir_all(dir)?;
-        let authority = Authority::create_root("Xinqiao demonstration", &[DOMAIN], Validity::days(SystemTime::now(), 30))?;
+        let authority = Authority::create_root(
+            "Xinqiao demonstration",
+            &[DOMAIN],
+            Validity::days(SystemTime::now(), 30),
+        )?;
         write_public(&dir.join("ca.crt"), authority.root_pem().as_bytes())?;
         Ok(Self { authority, dir: dir.to_owned() })
     }
@@ -163,7 +172,12 @@ impl NodePlan<'_> {
         let file = |name: &str, end: &str| p(pki.dir.join(format!("{name}.{end}")));
         let mut t = String::new();
         let mut line = |text: String| writeln!(t, "{text}").expect("writing to a string does not fail");
-        line(format!("[node]\nname = {}\ndata = {}\nkeys = {}\n", s(self.name), p(dir.join("data")), p(dir.join("keys"))));
+        line(format!(
+            "[node]\nname = {}\ndata = {}\nkeys = {}\n",
+            s(self.name),
+            p(dir.join("data")),
+            p(dir.join("keys"))
+        ));
         line(format!(
             "[exchange]\nlisten = \"127.0.0.1:{}\"\ncertificate = {}\nkey = {}\n",
             self.port,
@@ -172,7 +186,12 @@ impl NodePlan<'_> {
         ));
         line(format!("[local]\nlisten = \"127.0.0.1:{}\"\n", self.local));
         let roles: Vec<String> = Role::ALL.iter().map(|r| s(r.as_str())).collect();
-        line(format!("[[trust]]\nfile = {}\ndomains = [{}]\nroles = [{}]\n", file("ca", "crt"), s(DOMAIN), roles.join(", ")));
+        line(format!(
+            "[[trust]]\nfile = {}\ndomains = [{}]\nroles = [{}]\n",
+            file("ca", "crt"),
+            s(DOMAIN),
+            roles.join(", ")
+        ));
         let datasets: Vec<String> = DATASETS.iter().map(|(d, _)| s(d)).collect();
         for d in &self.departments {
             line(format!("[[members]]\nname = {}\nrole = \"department\"\ntitle = {}", s(d.name), s(d.title)));
@@ -186,7 +205,12 @@ impl NodePlan<'_> {
         }
         for r in &self.recipients {
             line(format!("[[members]]\nname = {}\nrole = {}\n", s(r.name), s(r.role.as_str())));
-            line(format!("[[recipients]]\nmember = {}\npolicy = {}\nencoding = {}", s(r.name), s(r.policy), s(r.encoding)));
+            line(format!(
+                "[[recipients]]\nmember = {}\npolicy = {}\nencoding = {}",
+                s(r.name),
+                s(r.policy),
+                s(r.encoding)
+            ));
             line("[recipients.datasets]".into());
             for (dataset, schema) in DATASETS {
                 line(format!("{dataset} = {}", s(schema)));
@@ -195,14 +219,24 @@ impl NodePlan<'_> {
         }
         for u in &self.upstreams {
             line(format!("[[members]]\nname = {}\nrole = \"node\"", s(u.name)));
-            line(format!("[members.source]\ndatasets = [{}]\nunit = {{ code = \"\", name = \"\" }}", datasets.join(", ")));
+            line(format!(
+                "[members.source]\ndatasets = [{}]\nunit = {{ code = \"\", name = \"\" }}",
+                datasets.join(", ")
+            ));
             for code in &u.authorities {
                 line(format!("[[members.source.authorities]]\ncode = {}", s(code)));
             }
             let streams: Vec<String> = u.streams.iter().map(|x| s(x)).collect();
             line(format!(
                 "\n[[upstreams]]\nmember = {}\nnode = {}\nurl = \"https://127.0.0.1:{}\"\ncertificate = {}\nkey = {}\nauthorities = {}\nkeys = {}\nstreams = [{}]\n",
-                s(u.name), s(u.node), u.port, file(u.shown, "crt"), file(u.shown, "key"), file("ca", "crt"), p(u.keys.clone()), streams.join(", ")
+                s(u.name),
+                s(u.node),
+                u.port,
+                file(u.shown, "crt"),
+                file(u.shown, "key"),
+                file("ca", "crt"),
+                p(u.keys.clone()),
+                streams.join(", ")
             ));
         }
         line(self.extra.clone());

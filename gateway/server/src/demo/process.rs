@@ -36,7 +36,8 @@ impl NodeProcess {
     /// Starts `program serve --config …`; its log goes to `log`.
     pub fn start(program: &Path, config: &Path, log: &Path) -> Result<Self, NotStarted> {
         let failed = |e: &dyn std::fmt::Display| NotStarted(e.to_string());
-        let log_file = std::fs::OpenOptions::new().create(true).append(true).open(log).map_err(|e| failed(&e))?;
+        let log_file =
+            std::fs::OpenOptions::new().create(true).append(true).open(log).map_err(|e| failed(&e))?;
         let mut child = Command::new(program)
             .arg("serve")
             .arg("--config")

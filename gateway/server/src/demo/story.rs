@@ -145,7 +145,8 @@ impl<'o> Story<'o> {
             pki.issue(Role::Department, s.name)?;
         }
         let (city_port, province_port, nation_port) = (free_port()?, free_port()?, free_port()?);
-        let streams = |recipient: &str| DATASETS.iter().map(|(d, _)| format!("{recipient}.{d}")).collect::<Vec<_>>();
+        let streams =
+            |recipient: &str| DATASETS.iter().map(|(d, _)| format!("{recipient}.{d}")).collect::<Vec<_>>();
         let recipient = |name, role, policy, encoding| Recipient { name, role, policy, encoding };
         let city = NodePlan {
             name: CITY,
@@ -219,7 +220,9 @@ impl<'o> Story<'o> {
         let person = senders[0]
             .records
             .iter()
-            .find(|r| r.subject == SubjectKind::NaturalPerson && is_public(r) && r.table == Table::CityPenalty)
+            .find(|r| {
+                r.subject == SubjectKind::NaturalPerson && is_public(r) && r.table == Table::CityPenalty
+            })
             .cloned();
         let victim = senders[0]
             .records
@@ -271,7 +274,8 @@ impl<'o> Story<'o> {
             let mut tally = (0u64, 0u64, 0u64);
             let mut forms = BTreeSet::new();
             for (t, table) in Table::ALL.into_iter().enumerate() {
-                let records: Vec<Record> = self.senders[d].records.iter().filter(|r| r.table == table).cloned().collect();
+                let records: Vec<Record> =
+                    self.senders[d].records.iter().filter(|r| r.table == table).cloned().collect();
                 for (n, part) in records.chunks(250).enumerate() {
                     let (media, charset, body) = body(n + d + t, table, part, &catalogue);
                     forms.insert(match charset {
@@ -292,7 +296,9 @@ impl<'o> Story<'o> {
                     tally.0 += sent.answer.accepted;
                     tally.1 += sent.answer.refused;
                     tally.2 += sent.answer.warned;
-                    for e in sent.answer.errors.iter().filter(|e| e.severity == "refuse" && e.record.is_some()) {
+                    for e in
+                        sent.answer.errors.iter().filter(|e| e.severity == "refuse" && e.record.is_some())
+                    {
                         *self.why.entry(format!("{}  {}", e.code, e.zh)).or_insert(0) += 1;
                     }
                     let name = receipts.join(format!("{:04}.receipt.json", self.sent.len() + 1));
@@ -309,7 +315,10 @@ impl<'o> Story<'o> {
             self.refused += tally.1;
             self.warned += tally.2;
         }
-        hold(self.accepted > 0 && self.refused > 0 && self.warned > 0, "some records are accepted, some doubtful, some refused")?;
+        hold(
+            self.accepted > 0 && self.refused > 0 && self.warned > 0,
+            "some records are accepted, some doubtful, some refused",
+        )?;
         self.step("Why records were refused", "被拒绝的原因");
         for (why, n) in &self.why {
             self.tell(format!("{n:>4} × {why}"), json!({"step": "refused", "why": why, "records": n}));
@@ -317,7 +326,8 @@ impl<'o> Story<'o> {
         // The same request again: the same answer, byte for byte, and nothing counted twice.
         let (d, first) = &self.sent[0];
         let table = Table::ALL[0];
-        let records: Vec<Record> = self.senders[*d].records.iter().filter(|r| r.table == table).take(250).cloned().collect();
+        let records: Vec<Record> =
+            self.senders[*d].records.iter().filter(|r| r.table == table).take(250).cloned().collect();
         let (media, charset, body) = body(*d, table, &records, &catalogue);
         let again = Submission {
             schema: Some(table.schema()),
@@ -328,7 +338,10 @@ impl<'o> Story<'o> {
         };
         let repeated = self.client(self.senders[*d].name, self.city.exchange)?.send(&again).await?;
         hold(repeated.raw == first.raw, "a repeated request is answered byte for byte as the first")?;
-        self.tell("one request repeated with its key: the same answer, byte for byte", json!({"step": "repeated"}));
+        self.tell(
+            "one request repeated with its key: the same answer, byte for byte",
+            json!({"step": "repeated"}),
+        );
         Ok(())
     }
 
@@ -352,11 +365,17 @@ impl<'o> Story<'o> {
             let metrics = scrape(node.local).await?;
             let lines: Vec<String> = metrics
                 .lines()
-                .filter(|l| l.starts_with("xinqiao_delivery_batches_total") && (l.contains("acknowledged") || l.contains("partial")))
+                .filter(|l| {
+                    l.starts_with("xinqiao_delivery_batches_total")
+                        && (l.contains("acknowledged") || l.contains("partial"))
+                })
                 .map(str::to_owned)
                 .collect();
             let total: u64 = lines.iter().filter_map(|l| l.rsplit(' ').next()?.parse::<u64>().ok()).sum();
-            self.tell(format!("{name}: {total} batches acknowledged"), json!({"step": "relayed", "way": name, "batches": total}));
+            self.tell(
+                format!("{name}: {total} batches acknowledged"),
+                json!({"step": "relayed", "way": name, "batches": total}),
+            );
             hold(total > 0, "batches were acknowledged")?;
         }
         Ok(())
@@ -368,7 +387,8 @@ impl<'o> Story<'o> {
             let view = client.submission(&sent.answer.submission).await?;
             let mine = view["streams"].as_array().cloned().unwrap_or_default();
             let waiting = mine.iter().any(|s| {
-                s["recipient"] == "province" && !matches!(s["state"].as_str(), Some("acknowledged" | "partly-rejected"))
+                s["recipient"] == "province"
+                    && !matches!(s["state"].as_str(), Some("acknowledged" | "partly-rejected"))
             });
             if waiting {
                 return Ok(false);
@@ -394,7 +414,10 @@ impl<'o> Story<'o> {
                 after = page.next;
             }
             self.rejected += n;
-            self.tell(format!("{}: {n} records {codes:?}", s.name), json!({"step": "feedback", "department": s.name, "records": n}));
+            self.tell(
+                format!("{}: {n} records {codes:?}", s.name),
+                json!({"step": "feedback", "department": s.name, "records": n}),
+            );
         }
         hold(self.rejected > 0, "the province rejected the records of an authority it has not registered")
     }
@@ -451,7 +474,8 @@ impl<'o> Story<'o> {
             let Ok(bytes) = std::fs::read(&path) else { break };
             let mut text = Vec::new();
             let encoding = xinqiao_exchange::event::Encoding::Gzip;
-            xinqiao_exchange::payload::decompress(encoding, &bytes, &mut text).map_err(|e| Broken(e.to_string()))?;
+            xinqiao_exchange::payload::decompress(encoding, &bytes, &mut text)
+                .map_err(|e| Broken(e.to_string()))?;
             for line in text.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
                 all.push(serde_json::from_slice(line).map_err(|e| Broken(e.to_string()))?);
             }
@@ -460,7 +484,10 @@ impl<'o> Story<'o> {
     }
 
     async fn recall(&mut self) -> Result<(), Broken> {
-        self.step("One penalty is repaired (信用修复) and recalled everywhere", "一条处罚完成信用修复，在各级同步撤下");
+        self.step(
+            "One penalty is repaired (信用修复) and recalled everywhere",
+            "一条处罚完成信用修复，在各级同步撤下",
+        );
         let victim = self.victim.clone().ok_or_else(|| Broken("no penalty to recall".into()))?;
         let reference = victim.get("ref").unwrap_or_default().to_owned();
         let name = self.senders[0].name;
@@ -490,13 +517,17 @@ impl<'o> Story<'o> {
             }
             let tree = client.recall(&recall).await?;
             let everywhere = tree["complete"] == true
-                && ["portal", "agency", "province-archive", "nation-archive"]
-                    .iter()
-                    .all(|m| self.lines(m, PENALTY).is_ok_and(|lines| lines.iter().any(|l| l["op"] == "repair")));
+                && ["portal", "agency", "province-archive", "nation-archive"].iter().all(|m| {
+                    self.lines(m, PENALTY).is_ok_and(|lines| lines.iter().any(|l| l["op"] == "repair"))
+                });
             if everywhere {
                 for r in tree["recipients"].as_array().into_iter().flatten() {
                     self.tell(
-                        format!("{}: {}", r["stream"].as_str().unwrap_or(""), r["state"].as_str().unwrap_or("")),
+                        format!(
+                            "{}: {}",
+                            r["stream"].as_str().unwrap_or(""),
+                            r["state"].as_str().unwrap_or("")
+                        ),
                         json!({"step": "recall-state", "stream": r["stream"], "state": r["state"]}),
                     );
                 }
@@ -512,21 +543,38 @@ impl<'o> Story<'o> {
         match client.send(&again).await {
             Err(ClientError::Problem(p)) if p.errors.iter().any(|e| e.code == "record.recalled") => {
                 let zh = p.errors.iter().find(|e| e.code == "record.recalled").map_or("", |e| e.zh.as_str());
-                self.tell(format!("sent again: refused, record.recalled  {zh}"), json!({"step": "resend", "code": "record.recalled"}));
+                self.tell(
+                    format!("sent again: refused, record.recalled  {zh}"),
+                    json!({"step": "resend", "code": "record.recalled"}),
+                );
                 Ok(())
             }
-            other => Err(Broken(format!("a recalled record was not refused: {:?}", other.map(|s| s.answer.accepted)))),
+            other => Err(Broken(format!(
+                "a recalled record was not refused: {:?}",
+                other.map(|s| s.answer.accepted)
+            ))),
         }
     }
 
     /// One natural person's penalty, before and as each recipient saw it.
     fn one_person(&self) -> Result<(), Broken> {
-        self.step("One person's record, before and as each recipient saw it (made-up person)", "同一条自然人处罚：报送内容与各接收方所见（虚构人物）");
-        let person = self.person.clone().ok_or_else(|| Broken("no natural person among the records".into()))?;
+        self.step(
+            "One person's record, before and as each recipient saw it (made-up person)",
+            "同一条自然人处罚：报送内容与各接收方所见（虚构人物）",
+        );
+        let person =
+            self.person.clone().ok_or_else(|| Broken("no natural person among the records".into()))?;
         let shown = |r: &Record| {
-            r.fields.iter().filter(|(_, v)| !v.is_empty()).map(|(c, v)| (c.to_string(), Value::from(v.as_str()))).collect::<serde_json::Map<_, _>>()
+            r.fields
+                .iter()
+                .filter(|(_, v)| !v.is_empty())
+                .map(|(c, v)| (c.to_string(), Value::from(v.as_str())))
+                .collect::<serde_json::Map<_, _>>()
         };
-        self.tell(format!("sent: {}", Value::Object(shown(&person))), json!({"step": "person", "who": "sent", "record": shown(&person)}));
+        self.tell(
+            format!("sent: {}", Value::Object(shown(&person))),
+            json!({"step": "person", "who": "sent", "record": shown(&person)}),
+        );
         let document = person.get("JDSWH").unwrap_or_default();
         let identity = person.get("SFZH").or_else(|| person.get("ZJHM")).unwrap_or_default().to_owned();
         for member in ["province-archive", "nation-archive", "portal", "agency"] {
@@ -606,7 +654,10 @@ impl<'o> Story<'o> {
                 .arg(dir.join(name).join("keys.json"))
                 .args(["--node", node])
                 .output()?;
-            hold(out.status.success(), &format!("the log of `{name}` verifies: {}", String::from_utf8_lossy(&out.stderr)))?;
+            hold(
+                out.status.success(),
+                &format!("the log of `{name}` verifies: {}", String::from_utf8_lossy(&out.stderr)),
+            )?;
             if !self.options.json {
                 say(format!("   log of {node}: {}", String::from_utf8_lossy(&out.stdout).trim()));
             }
@@ -616,7 +667,8 @@ impl<'o> Story<'o> {
 }
 
 fn today() -> Date {
-    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
     Date::business_day(now)
 }
 
@@ -628,9 +680,24 @@ fn is_public(r: &Record) -> bool {
 fn departments(options: &Options, today: Date) -> Vec<Sender> {
     let mut generator = Generator::new(options.seed, today).with_references();
     let mut senders = vec![
-        Sender { name: "market-supervision", title: "市场监督管理局（样例）", authorities: Vec::new(), records: Vec::new() },
-        Sender { name: "housing-construction", title: "住房和建设局（样例）", authorities: Vec::new(), records: Vec::new() },
-        Sender { name: "culture-tourism", title: "文化和旅游局（样例）", authorities: Vec::new(), records: Vec::new() },
+        Sender {
+            name: "market-supervision",
+            title: "市场监督管理局（样例）",
+            authorities: Vec::new(),
+            records: Vec::new(),
+        },
+        Sender {
+            name: "housing-construction",
+            title: "住房和建设局（样例）",
+            authorities: Vec::new(),
+            records: Vec::new(),
+        },
+        Sender {
+            name: "culture-tourism",
+            title: "文化和旅游局（样例）",
+            authorities: Vec::new(),
+            records: Vec::new(),
+        },
     ];
     let each = options.records / Table::ALL.len();
     let mut known: BTreeMap<String, usize> = BTreeMap::new();
@@ -650,7 +717,10 @@ fn departments(options: &Options, today: Date) -> Vec<Sender> {
     }
     for table in Table::ALL {
         for r in generator.records(table, each) {
-            let name = ["JGMC", "CF_XZJG", "XK_XZJG", "CF_CFJG", "XK_XKJG"].iter().find_map(|c| r.get(c)).unwrap_or("");
+            let name = ["JGMC", "CF_XZJG", "XK_XZJG", "CF_CFJG", "XK_XKJG"]
+                .iter()
+                .find_map(|c| r.get(c))
+                .unwrap_or("");
             if let Some(d) = known.get(name) {
                 senders[*d].records.push(r);
             }
@@ -667,7 +737,16 @@ fn spoil(senders: &mut [Sender], seed: u64, today: Date) {
         let sender = n % senders.len();
         let Some(mut record) = generator.faulty(table, *fault) else { continue };
         let (code, name) = senders[sender].authorities[0].clone();
-        for (column, value) in [("JGMC", &name), ("JGDM", &code), ("CF_XZJG", &name), ("XK_XZJG", &name), ("CF_CFJG", &name), ("CF_CFJGDM", &code), ("XK_XKJG", &name), ("XK_XKJGDM", &code)] {
+        for (column, value) in [
+            ("JGMC", &name),
+            ("JGDM", &code),
+            ("CF_XZJG", &name),
+            ("XK_XZJG", &name),
+            ("CF_CFJG", &name),
+            ("CF_CFJGDM", &code),
+            ("XK_XKJG", &name),
+            ("XK_XKJGDM", &code),
+        ] {
             if record.get(column).is_some() {
                 record.set(column, value.clone());
             }
@@ -677,7 +756,12 @@ fn spoil(senders: &mut [Sender], seed: u64, today: Date) {
 }
 
 /// A body in one of the forms, in turn.
-fn body(turn: usize, table: Table, records: &[Record], catalogue: &Catalogue) -> (&'static str, Option<&'static str>, Vec<u8>) {
+fn body(
+    turn: usize,
+    table: Table,
+    records: &[Record],
+    catalogue: &Catalogue,
+) -> (&'static str, Option<&'static str>, Vec<u8>) {
     let mut out = Vec::new();
     match turn % 5 {
         0 => {

@@ -48,10 +48,17 @@ impl Node {
             }
             let outcome = outcome(answer.outcome);
             let digest = answer.digest().to_hex();
-            if let Some(first) = batch.answer.as_ref().filter(|a| a.outcome.is_final() || a.digest == digest) {
+            if let Some(first) = batch.answer.as_ref().filter(|a| a.outcome.is_final() || a.digest == digest)
+            {
                 if first.digest == digest || self.same_answer(stream, first, answer) {
                     let (seq, log_index) = (answer.seq, None);
-                    return Ok(AcknowledgedView { stream: stream.to_string(), seq, outcome, log_index, repeated: true });
+                    return Ok(AcknowledgedView {
+                        stream: stream.to_string(),
+                        seq,
+                        outcome,
+                        log_index,
+                        repeated: true,
+                    });
                 }
                 return Err(ProblemCode::AcknowledgementDiffers.into());
             }
@@ -97,7 +104,11 @@ impl Node {
             self.metrics.acknowledged(stream.as_str(), outcome);
             self.metrics.feedback(stream.dataset(), told);
             if outcome == Outcome::Rejected {
-                tracing::error!(stream = stream.as_str(), seq = answer.seq, "the recipient rejected a batch as a whole; it stays pending");
+                tracing::error!(
+                    stream = stream.as_str(),
+                    seq = answer.seq,
+                    "the recipient rejected a batch as a whole; it stays pending"
+                );
             }
             return Ok(AcknowledgedView {
                 stream: stream.to_string(),

@@ -1,8 +1,8 @@
 //! The committer: the one thread that writes. It gathers what is waiting into a group, signs one checkpoint over it,
 //! appends one frame to the journal, and only when that is synced applies it to the queue and answers.
 
-use super::rows::{self, QueueFault};
 use super::Node;
+use super::rows::{self, QueueFault};
 use crate::engine::places::place;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
@@ -212,10 +212,16 @@ impl Committer {
     /// Was a record of this submission recalled after it was judged?
     fn judged_too_early(&self, ready: &Ready) -> bool {
         let tombstones = self.node.tombstones.read();
-        ready.prepared.generation != tombstones.generation() && tombstones.any(&ready.dataset, &ready.prepared.put)
+        ready.prepared.generation != tombstones.generation()
+            && tombstones.any(&ready.dataset, &ready.prepared.put)
     }
 
-    fn write(&mut self, frame: xinqiao_exchange::group::Frame, idempotency: &[IdemEntry], waiting: Vec<Waiting>) {
+    fn write(
+        &mut self,
+        frame: xinqiao_exchange::group::Frame,
+        idempotency: &[IdemEntry],
+        waiting: Vec<Waiting>,
+    ) {
         let node = self.node.clone();
         let xinqiao_exchange::group::Frame { mut record, items, entries } = frame;
         record.rev_high = node.revs.load(std::sync::atomic::Ordering::SeqCst);
@@ -327,7 +333,9 @@ impl Committer {
             node.log_fault(&e);
             match node.reopen_log() {
                 Ok(()) => tracing::info!("the log files were opened again and filled from the journal"),
-                Err(e) => tracing::error!(error = %e, "the log files cannot be opened again yet; tried at the next checkpoint"),
+                Err(e) => {
+                    tracing::error!(error = %e, "the log files cannot be opened again yet; tried at the next checkpoint")
+                }
             }
             return;
         }

@@ -127,17 +127,19 @@ pub(super) fn epoch(node: &Node, epoch: u64, reason: &str, previous: Option<(u64
         previous_size: previous.as_ref().map(|p| p.1),
         previous_root: previous.map(|p| Digests::sha256(p.2)),
     };
-    let entry = Entry {
-        node: node.name.as_str().into(),
-        epoch,
-        time: timestamp(node.clock.now()).into(),
-        event,
-    };
+    let entry =
+        Entry { node: node.name.as_str().into(), epoch, time: timestamp(node.clock.now()).into(), event };
     entry.to_bytes().expect("entries of the node are short")
 }
 
 /// A setting took effect.
-pub(super) fn configuration(node: &Node, what: &str, name: &str, digest: Option<Digest>, by: &str) -> Vec<u8> {
+pub(super) fn configuration(
+    node: &Node,
+    what: &str,
+    name: &str,
+    digest: Option<Digest>,
+    by: &str,
+) -> Vec<u8> {
     let event = Event::Configuration {
         what: what.into(),
         name: name.into(),
@@ -167,7 +169,12 @@ pub(super) fn timestamp(unix: i64) -> String {
     let day = doy - (153 * mp + 2) / 5 + 1;
     let month = if mp < 10 { mp + 3 } else { mp - 9 };
     let year = yoe + era * 400 + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", of_day / 3_600, of_day % 3_600 / 60, of_day % 60)
+    format!(
+        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z",
+        of_day / 3_600,
+        of_day % 3_600 / 60,
+        of_day % 60
+    )
 }
 
 #[cfg(test)]

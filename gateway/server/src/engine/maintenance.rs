@@ -70,7 +70,10 @@ impl Node {
         let Ok(rows) = rows else { return };
         let mut due: BTreeMap<u32, Vec<(u32, RecordKey)>> = BTreeMap::new();
         for (key, _) in rows {
-            let (Some(day), Some(id), Some(record)) = (u32_at(&key, 0), u32_at(&key, 4), key.get(8..24)) else { continue };
+            let (Some(day), Some(id), Some(record)) = (u32_at(&key, 0), u32_at(&key, 4), key.get(8..24))
+            else {
+                continue;
+            };
             let Ok(record) = record.try_into() else { continue };
             due.entry(id).or_default().push((day, RecordKey(record)));
         }
@@ -87,7 +90,8 @@ impl Node {
         description: &xinqiao_exchange::event::Description,
         gone: &[(u32, RecordKey)],
     ) {
-        let told = RecallLine { reason: "publication-ended", basis: "", effective: self.clock.business_date() };
+        let told =
+            RecallLine { reason: "publication-ended", basis: "", effective: self.clock.business_date() };
         let mut raw = Vec::new();
         let mut lines = Vec::new();
         for (n, (_, key)) in gone.iter().enumerate() {
@@ -96,8 +100,14 @@ impl Node {
             let head = LineHead { op: "withdraw", key: text.as_str(), rev, via: &[], reference: None };
             recall_line(&head, Audience::Public, &told, &mut raw);
             raw.push(b'\n');
-            let entry =
-                Entry { op: Op::Withdraw, key: *key, rev, ordinal: n as u32, publication_end: None, reference: None };
+            let entry = Entry {
+                op: Op::Withdraw,
+                key: *key,
+                rev,
+                ordinal: n as u32,
+                publication_end: None,
+                reference: None,
+            };
             put_entry(&mut lines, &entry);
         }
         let index = self.log_size();
@@ -134,7 +144,11 @@ impl Node {
             entry: Some(entries::publication_ended(self, stream, gone.len() as u64)),
         };
         if let Err(e) = self.change_blocking(change, |_| true) {
-            tracing::error!(stream = stream.as_str(), ?e, "ends of publication could not be committed; tried again");
+            tracing::error!(
+                stream = stream.as_str(),
+                ?e,
+                "ends of publication could not be committed; tried again"
+            );
         } else {
             tracing::info!(stream = stream.as_str(), records = gone.len(), "publication ended");
         }
@@ -155,7 +169,9 @@ impl Node {
             let mut rows = Vec::new();
             for batches in head.past.iter().chain([&head.batches]) {
                 let (from, to) = (stream_key(*batches, 0), stream_key(*batches, u64::MAX));
-                let Ok(some) = self.queue().scan(Table::Batch as u8, &from, Some(&to), 1 << 20) else { return };
+                let Ok(some) = self.queue().scan(Table::Batch as u8, &from, Some(&to), 1 << 20) else {
+                    return;
+                };
                 rows.extend(some);
             }
             for (key, value) in rows {
@@ -170,14 +186,22 @@ impl Node {
                     continue;
                 }
                 if answered.is_none() {
-                    tracing::error!(stream = stream.as_str(), seq, "a batch reached its maximum age without an answer; its payload is erased");
+                    tracing::error!(
+                        stream = stream.as_str(),
+                        seq,
+                        "a batch reached its maximum age without an answer; its payload is erased"
+                    );
                     self.metrics.expired(stream.dataset(), batch.records);
                 }
                 let reason = if answered.is_some() { "retention" } else { "retention-unanswered" };
                 let change = Change {
                     events: vec![Event::Erased { stream: stream.clone(), batches: Some(batches), seq }],
                     items: Vec::new(),
-                    entry: batch.digest.parse().ok().map(|digest| entries::void(self, &stream, seq, &digest, reason)),
+                    entry: batch
+                        .digest
+                        .parse()
+                        .ok()
+                        .map(|digest| entries::void(self, &stream, seq, &digest, reason)),
                 };
                 if self.change_blocking(change, |_| true).is_err() {
                     return;
@@ -198,7 +222,10 @@ impl Node {
         let mut feedback = Vec::new();
         let mut records = 0u64;
         for (key, value) in rows {
-            let (Some(number), Ok(chunk)) = (u64_at(&key, 4), serde_json::from_slice::<ChunkRow>(&value)) else { break };
+            let (Some(number), Ok(chunk)) = (u64_at(&key, 4), serde_json::from_slice::<ChunkRow>(&value))
+            else {
+                break;
+            };
             // A segment's successor opened after its last frame: that bounds the chunk's age from below.
             let youngest = opened.range(chunk.payload.segment + 1..).next().map(|(_, t)| *t);
             if youngest.is_none_or(|t| t >= before) {
@@ -239,10 +266,7 @@ impl Node {
             time: self.clock.now(),
         };
         let change = Change {
-            events: vec![
-                Event::Dropped { stream: stream.clone(), through, feedback },
-                Event::Sealed(void),
-            ],
+            events: vec![Event::Dropped { stream: stream.clone(), through, feedback }, Event::Sealed(void)],
             items: vec![
                 Item { kind: Kind::Evidence, aad: aad.clone(), bytes: signed.jws.into_bytes() },
                 Item { kind: Kind::Evidence, aad, bytes: vec![table::VERSION] },
@@ -254,7 +278,11 @@ impl Node {
             s.streams.get(&name).is_some_and(|h| h.next_seq == seq && h.first_unsealed == first)
         };
         if self.change_blocking(change, still).is_ok() {
-            tracing::error!(stream = stream.as_str(), records, "records reached their maximum age uncollected and were erased");
+            tracing::error!(
+                stream = stream.as_str(),
+                records,
+                "records reached their maximum age uncollected and were erased"
+            );
             self.metrics.expired(stream.dataset(), records);
         }
     }
@@ -264,7 +292,8 @@ impl Node {
     pub fn release_segments(&self) {
         let segments = self.reader.segments();
         let now_ms = (self.clock.now() as u64).saturating_mul(1_000);
-        let old = |s: &&xinqiao_store::SegmentStats| !s.active && s.opened_at + IDEMPOTENCY_WINDOW_MS < now_ms;
+        let old =
+            |s: &&xinqiao_store::SegmentStats| !s.active && s.opened_at + IDEMPOTENCY_WINDOW_MS < now_ms;
         let candidates: Vec<_> = segments.iter().filter(old).collect();
         if let Some(last) = candidates.last() {
             // Every key in the segments before it was given before it was opened.
@@ -272,7 +301,8 @@ impl Node {
         }
         let Some(mut live) = self.live() else { return };
         for s in &candidates {
-            let bytes: u64 = live.get(&s.segment).map_or(0, |l| l.iter().map(|p| u64::from(p.place().len)).sum());
+            let bytes: u64 =
+                live.get(&s.segment).map_or(0, |l| l.iter().map(|p| u64::from(p.place().len)).sum());
             if bytes > 0 && bytes < s.bytes / 4 && self.carry_over(&live[&s.segment]).is_some() {
                 live.remove(&s.segment);
             }
@@ -282,7 +312,10 @@ impl Node {
             let synced = self.log().synced_size();
             for segment in dead {
                 match self.reader.retire(segment, synced) {
-                    Ok(()) => tracing::info!(segment, "a journal segment was archived and its payload key destroyed"),
+                    Ok(()) => tracing::info!(
+                        segment,
+                        "a journal segment was archived and its payload key destroyed"
+                    ),
                     Err(e) => tracing::warn!(segment, code = e.explain().code, "{}", e.explain().english),
                 }
             }
@@ -313,7 +346,9 @@ impl Node {
             let bytes = self.read_item(&stream, l.place()).ok()?;
             let event = match *l {
                 Living::Chunk { chunk, .. } => Event::Moved { stream, chunk, item: 0 },
-                Living::Part { seq, part, .. } => Event::PartMoved { stream, batches: Some(id), seq, part, item: 0 },
+                Living::Part { seq, part, .. } => {
+                    Event::PartMoved { stream, batches: Some(id), seq, part, item: 0 }
+                }
                 Living::Withheld { .. } => return None,
             };
             let items = vec![Item { kind: Kind::Payload, aad, bytes }];

@@ -1,7 +1,9 @@
 //! The manifest of a batch, filled in and signed.
 
 use super::{Node, entries};
-use xinqiao_evidence::manifest::{Control, ControlKind, Manifest, MediaType, Origin, Payload, SignedManifest, VERSION};
+use xinqiao_evidence::manifest::{
+    Control, ControlKind, Manifest, MediaType, Origin, Payload, SignedManifest, VERSION,
+};
 use xinqiao_evidence::timestamp::Timestamp;
 use xinqiao_evidence::{Digest, Digests};
 use xinqiao_exchange::event::{Description, Encoding};
@@ -81,7 +83,8 @@ pub(super) fn sign_announcement(
     now: &Description,
     coming: &Description,
 ) -> Signed {
-    let digests = |hex: &str| Digests::sha256(hex.parse::<Digest>().expect("descriptions hold SHA-256 in hexadecimal"));
+    let digests =
+        |hex: &str| Digests::sha256(hex.parse::<Digest>().expect("descriptions hold SHA-256 in hexadecimal"));
     let control = Control {
         kind: ControlKind::SchemaSwitch,
         mapping_digest: digests(&coming.mapping_digest),
@@ -108,10 +111,12 @@ fn sign_content(
     description: &Description,
     content: Content<'_>,
 ) -> Signed {
-    let digests = |hex: &str| Digests::sha256(hex.parse::<Digest>().expect("descriptions hold SHA-256 in hexadecimal"));
+    let digests =
+        |hex: &str| Digests::sha256(hex.parse::<Digest>().expect("descriptions hold SHA-256 in hexadecimal"));
     let manifest = Manifest {
         control: content.control,
-        created: Timestamp::parse(&entries::timestamp(node.clock.now())).expect("the clock gives four-digit years"),
+        created: Timestamp::parse(&entries::timestamp(node.clock.now()))
+            .expect("the clock gives four-digit years"),
         dataset: stream.dataset().to_owned(),
         epoch: node.epoch(),
         mapping_digest: digests(&description.mapping_digest),

@@ -43,13 +43,25 @@ impl Node {
         for (key, value) in rows.map_err(|_| ProblemCode::Internal)? {
             let row: WithheldRow = serde_json::from_slice(&value).map_err(|_| ProblemCode::Internal)?;
             let chunk = key.last_chunk::<8>().map_or(0, |b| u64::from_be_bytes(*b));
-            all.push(WithheldView { stream: stream.to_string(), chunk, records: row.chunk.records, reason: row.reason });
+            all.push(WithheldView {
+                stream: stream.to_string(),
+                chunk,
+                records: row.chunk.records,
+                reason: row.reason,
+            });
         }
         Ok(all)
     }
 
     /// Lets a withheld chunk out as it is, or throws it away.
-    pub async fn rule(&self, stream: &StreamId, chunk: u64, release: bool, by: &str, reason: &str) -> Result<(), Problem> {
+    pub async fn rule(
+        &self,
+        stream: &StreamId,
+        chunk: u64,
+        release: bool,
+        by: &str,
+        reason: &str,
+    ) -> Result<(), Problem> {
         let head = self.head(stream).ok_or(ProblemCode::StreamUnknown)?;
         let row = self.queue().get(Table::Withheld as u8, &stream_key(head.id, chunk));
         let row = row.map_err(|_| ProblemCode::Internal)?.ok_or(ProblemCode::NotFound)?;
@@ -112,7 +124,13 @@ impl Node {
                 let change = Change {
                     events: vec![Event::Described { stream: r.daily.clone(), description: d.clone() }],
                     items: Vec::new(),
-                    entry: Some(entries::configuration(self, "stream", r.daily.as_str(), digest, "configuration")),
+                    entry: Some(entries::configuration(
+                        self,
+                        "stream",
+                        r.daily.as_str(),
+                        digest,
+                        "configuration",
+                    )),
                 };
                 self.change_blocking(change, |_| true)?;
             }

@@ -5,10 +5,10 @@ use super::committer::{Committer, KIND_RECORD, KIND_SNAPSHOT};
 use super::places::place;
 use super::rows::{self, QueueFault};
 use super::secrets::{Secrets, SecretsError};
+use super::telemetry::Telemetry;
 use super::{Node, Trouble};
 use crate::config::Config;
 use crate::engine::clock::Clock;
-use super::telemetry::Telemetry;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -25,7 +25,9 @@ use xinqiao_exchange::source::Source;
 use xinqiao_exchange::state::{Applied, Place, State, Table};
 use xinqiao_exchange::tombstones::Tombstones;
 use xinqiao_schemas::{Caps, Catalogue};
-use xinqiao_store::{DataDir, Journal, LogFiles, OpenError, Options, Position, Queue, QueueState, ReadError, Reader};
+use xinqiao_store::{
+    DataDir, Journal, LogFiles, OpenError, Options, Position, Queue, QueueState, ReadError, Reader,
+};
 
 /// Found in a data directory that was put back by `xinqiao restore`.
 pub const RESTORED: &str = "RESTORED";
@@ -55,8 +57,12 @@ impl fmt::Display for OpenNodeError {
             Self::Catalogue(e) | Self::Queue(e) | Self::Log(e) => f.write_str(e),
             Self::Plan(e) => write!(f, "{e}"),
             Self::Secrets(e) => write!(f, "{e}"),
-            Self::Store(e) => write!(f, "{}: {} {}", e.explain().code, e.explain().english, e.explain().chinese),
-            Self::Read(e) => write!(f, "{}: {} {}", e.explain().code, e.explain().english, e.explain().chinese),
+            Self::Store(e) => {
+                write!(f, "{}: {} {}", e.explain().code, e.explain().english, e.explain().chinese)
+            }
+            Self::Read(e) => {
+                write!(f, "{}: {} {}", e.explain().code, e.explain().english, e.explain().chinese)
+            }
         }
     }
 }
@@ -101,7 +107,11 @@ fn answer_keys(config: &Config) -> Result<BTreeMap<String, Jwks>, OpenNodeError>
         let Some(path) = &r.acknowledgement_keys else { continue };
         let keys = std::fs::read(path).ok().and_then(|bytes| Jwks::from_json(&bytes).ok());
         let keys = keys.ok_or_else(|| {
-            OpenNodeError::Catalogue(format!("{}: not a JWKS file; correct `acknowledgement_keys` of recipient `{}`", path.display(), r.member))
+            OpenNodeError::Catalogue(format!(
+                "{}: not a JWKS file; correct `acknowledgement_keys` of recipient `{}`",
+                path.display(),
+                r.member
+            ))
         })?;
         all.insert(r.member.clone(), keys);
     }
@@ -159,17 +169,15 @@ impl Node {
         let adopted = recovery.rolled_back.is_some() || marker.exists();
         let mut rebuilt = None;
         let (queue, state) = match queue_state {
-            QueueState::Ready { applied } if !adopted => {
-                match catch_up(&reader, &queue, applied, &log) {
-                    Ok(state) => (queue, state),
-                    Err(OpenNodeError::Queue(why)) => {
-                        rebuilt = Some(why);
-                        drop(queue);
-                        build(&dir, &secrets, &config, &reader, &log)?
-                    }
-                    Err(e) => return Err(e),
+            QueueState::Ready { applied } if !adopted => match catch_up(&reader, &queue, applied, &log) {
+                Ok(state) => (queue, state),
+                Err(OpenNodeError::Queue(why)) => {
+                    rebuilt = Some(why);
+                    drop(queue);
+                    build(&dir, &secrets, &config, &reader, &log)?
                 }
-            }
+                Err(e) => return Err(e),
+            },
             QueueState::Ready { .. } => {
                 rebuilt = Some("an older journal was adopted".into());
                 drop(queue);
@@ -192,7 +200,8 @@ impl Node {
         }
         let answer_keys = answer_keys(&config)?;
         let origin = config.node.name.log_origin(state.meta.epoch.max(1));
-        let checkpoint = Checkpoint { origin, size: frontier.size(), root: frontier.root() }.sign(&secrets.log);
+        let checkpoint =
+            Checkpoint { origin, size: frontier.size(), root: frontier.root() }.sign(&secrets.log);
         let (jobs, receiver) = mpsc::unbounded_channel();
         let caps = Caps { records: config.limits.records, ..Caps::default() };
         let node = Arc::new(Node {
@@ -223,10 +232,11 @@ impl Node {
             config,
         });
         let committer = Committer { node: node.clone(), journal, frontier, jobs: receiver, latest: None };
-        let committer = std::thread::Builder::new()
-            .name("committer".into())
-            .spawn(move || committer.run())
-            .map_err(|e| OpenNodeError::Queue(format!("no thread for the committer ({})", e.kind())))?;
+        let committer =
+            std::thread::Builder::new()
+                .name("committer".into())
+                .spawn(move || committer.run())
+                .map_err(|e| OpenNodeError::Queue(format!("no thread for the committer ({})", e.kind())))?;
         node.begin(adopted);
         if adopted && node.trouble().failed.is_empty() {
             // The new epoch is durable; without the marker's removal another one would begin at the next start.
@@ -300,8 +310,8 @@ fn open_log(dir: &DataDir, name: &NodeName, secrets: &Secrets) -> Result<LogFile
 fn tombstones(queue: &Queue) -> Result<Tombstones, OpenNodeError> {
     let mut set = Tombstones::default();
     for (key, value) in rows::all(queue, Table::Tombstone)? {
-        let row: xinqiao_exchange::state::TombstoneRow =
-            serde_json::from_slice(&value).map_err(|_| OpenNodeError::Queue("a tombstone cannot be read".into()))?;
+        let row: xinqiao_exchange::state::TombstoneRow = serde_json::from_slice(&value)
+            .map_err(|_| OpenNodeError::Queue("a tombstone cannot be read".into()))?;
         let Some((dataset, id)) = key.split_last_chunk::<16>() else { continue };
         let dataset = dataset.strip_suffix(&[0]).unwrap_or(dataset);
         if let Ok(dataset) = std::str::from_utf8(dataset) {
@@ -312,7 +322,12 @@ fn tombstones(queue: &Queue) -> Result<Tombstones, OpenNodeError> {
 }
 
 /// Applies what the journal holds after the queue's position.
-fn catch_up(reader: &Reader, queue: &Queue, applied: Position, log: &LogFiles) -> Result<State, OpenNodeError> {
+fn catch_up(
+    reader: &Reader,
+    queue: &Queue,
+    applied: Position,
+    log: &LogFiles,
+) -> Result<State, OpenNodeError> {
     let mut state = rows::load(queue)?;
     // The log files may be behind the queue after a power cut: their entries are read from further back.
     let from = if log.size() < state.meta.log_size {
@@ -355,7 +370,8 @@ fn replay(
     reader.replay(from, |frame| {
         let mut step = || -> Result<(), OpenNodeError> {
             if !frame.log_entries.is_empty() {
-                log.append(frame.first_log_index, &frame.log_entries).map_err(|e| OpenNodeError::Log(e.to_string()))?;
+                log.append(frame.first_log_index, &frame.log_entries)
+                    .map_err(|e| OpenNodeError::Log(e.to_string()))?;
             }
             if applied.is_some_and(|a| frame.position <= a) {
                 return Ok(());
@@ -369,11 +385,13 @@ fn replay(
                     awaiting = false;
                 }
                 KIND_RECORD if !awaiting => {
-                    let (first, rest) = frame.items.split_first().ok_or_else(|| {
-                        OpenNodeError::Queue("a frame of the journal is empty".into())
+                    let (first, rest) = frame
+                        .items
+                        .split_first()
+                        .ok_or_else(|| OpenNodeError::Queue("a frame of the journal is empty".into()))?;
+                    let record: FrameRecord = serde_json::from_slice(&frame.read(first)?).map_err(|_| {
+                        OpenNodeError::Queue("a frame of the journal is of a newer version".into())
                     })?;
-                    let record: FrameRecord = serde_json::from_slice(&frame.read(first)?)
-                        .map_err(|_| OpenNodeError::Queue("a frame of the journal is of a newer version".into()))?;
                     let items: Vec<Place> = rest.iter().map(|i| place(i.reference)).collect();
                     let at = Applied { record: place(first.reference), items: &items };
                     rows::apply_to(state, queue, &record, &at, frame.position)?;
@@ -392,9 +410,9 @@ fn replay(
     })?;
     match fault {
         Some(e) => Err(e),
-        None if awaiting => {
-            Err(OpenNodeError::Queue("the journal holds no snapshot to build the queue from; restore a backup".into()))
-        }
+        None if awaiting => Err(OpenNodeError::Queue(
+            "the journal holds no snapshot to build the queue from; restore a backup".into(),
+        )),
         None => Ok(()),
     }
 }

@@ -28,7 +28,12 @@ pub fn spawn(tasks: &mut JoinSet<()>, node: &Arc<Node>, recipient: Recipient, st
     for dataset in node.plan.datasets() {
         for r in dataset.recipients.iter().filter(|r| r.name == recipient.member) {
             for stream in [r.daily.clone(), r.history.clone()] {
-                let pusher = Pusher { node: node.clone(), member: recipient.member.clone(), push: push.clone(), stream };
+                let pusher = Pusher {
+                    node: node.clone(),
+                    member: recipient.member.clone(),
+                    push: push.clone(),
+                    stream,
+                };
                 let mut stop = stop.clone();
                 tasks.spawn(async move {
                     tokio::select! {
@@ -84,7 +89,13 @@ impl Pusher {
                 Err(code) => {
                     failures += 1;
                     self.node.metrics.pushed(&self.member, "retry");
-                    tracing::warn!(stream = self.stream.as_str(), seq = next, code, failures, "a push failed");
+                    tracing::warn!(
+                        stream = self.stream.as_str(),
+                        seq = next,
+                        code,
+                        failures,
+                        "a push failed"
+                    );
                     if failures >= self.push.attempts {
                         self.give_up().await;
                         continue;
@@ -138,7 +149,9 @@ impl Pusher {
             202 => Ok(Pushed::Later),
             200 => {
                 let answer = Acknowledgement::from_json(&body)
-                    .or_else(|_| Acknowledgement::from_jws(&body, &self.node.acknowledgement_keys(&self.member)))
+                    .or_else(|_| {
+                        Acknowledgement::from_jws(&body, &self.node.acknowledgement_keys(&self.member))
+                    })
                     .map_err(|_| "acknowledgement.malformed".to_owned())?;
                 let taken = self.node.acknowledge(&self.member, &self.stream, &answer, body.to_vec()).await;
                 taken.map_err(problem)?;
@@ -149,7 +162,8 @@ impl Pusher {
     }
 
     async fn payload(&self, seq: u64) -> Result<Bytes, String> {
-        let found = self.node.payload(&self.member, &self.stream, seq).await.map_err(|p| p.code().to_string())?;
+        let found =
+            self.node.payload(&self.member, &self.stream, seq).await.map_err(|p| p.code().to_string())?;
         let (node, stream) = (self.node.clone(), self.stream.clone());
         let read = tokio::task::spawn_blocking(move || {
             let mut all = Vec::with_capacity(found.bytes as usize);

@@ -1,10 +1,10 @@
 //! Taking another node's batches: pulled, verified in memory, judged as a source's records are, committed together
 //! with the place reached, and only then acknowledged. Nothing of a payload touches the disk unencrypted.
 
+use super::Node;
 use super::committer::{CommitError, Job, SubmissionJob};
 use super::entries::{self, SubmissionEntry};
 use super::places::reference;
-use super::Node;
 use crate::config::Upstream;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
 use xinqiao_client::{BatchEntry, Client, ClientError, Profile};
+use xinqiao_evidence::Digests;
 use xinqiao_evidence::acknowledgement::{Acknowledgement, LineError, Outcome};
 use xinqiao_evidence::base64;
 use xinqiao_evidence::keys::Jwks;
@@ -19,7 +20,6 @@ use xinqiao_evidence::manifest::{Limits, PayloadVerifier, SignedManifest, Verifi
 use xinqiao_evidence::receipt::Salt;
 use xinqiao_evidence::timestamp::Timestamp;
 use xinqiao_evidence::tlog::LogProof;
-use xinqiao_evidence::Digests;
 use xinqiao_exchange::accept::{RelayBatch, Surroundings, accept_relayed};
 use xinqiao_exchange::event::Event;
 use xinqiao_exchange::group::{Item, Kind, Ready};
@@ -80,7 +80,8 @@ async fn follow(node: Arc<Node>, upstream: Upstream, stream: String) {
     let mut follower = None;
     loop {
         if follower.is_none() {
-            follower = Follower::open(&node, &upstream, &stream).map_err(|e| report(&upstream, &stream, &e)).ok();
+            follower =
+                Follower::open(&node, &upstream, &stream).map_err(|e| report(&upstream, &stream, &e)).ok();
         }
         let outcome = match &mut follower {
             Some(f) => f.round().await,
@@ -176,7 +177,9 @@ impl Follower {
 
     fn verify(&self, entry: &BatchEntry, last: &RelayRow) -> Result<VerifiedManifest, RelayError> {
         let signed = SignedManifest::parse(entry.manifest.get().as_bytes());
-        let manifest = signed.and_then(|s| s.verify(&self.keys)).map_err(|_| RelayError::Unverified("relay.manifest"))?;
+        let manifest = signed
+            .and_then(|s| s.verify(&self.keys))
+            .map_err(|_| RelayError::Unverified("relay.manifest"))?;
         let said = manifest.manifest();
         if said.node != self.upstream.node.as_str() || said.stream != self.stream.as_str() {
             return Err(RelayError::Unverified("relay.other-stream"));
@@ -189,13 +192,18 @@ impl Follower {
         if !follows {
             return Err(RelayError::Unverified("relay.chain-broken"));
         }
-        let logged = entry.entry.as_deref().and_then(base64::decode).ok_or(RelayError::Unverified("relay.log-entry"))?;
+        let logged = entry
+            .entry
+            .as_deref()
+            .and_then(base64::decode)
+            .ok_or(RelayError::Unverified("relay.log-entry"))?;
         let names_it = matches!(
             xinqiao_evidence::entry::Entry::from_bytes(&logged).map(|e| e.event),
             Ok(xinqiao_evidence::entry::Event::Batch { ref manifest_digest, seq, .. })
                 if manifest_digest.sha256 == manifest.digest() && seq == said.seq
         ) || said.void.is_some();
-        let proof = LogProof::from_text(&entry.proof).map_err(|_| RelayError::Unverified("relay.log-proof"))?;
+        let proof =
+            LogProof::from_text(&entry.proof).map_err(|_| RelayError::Unverified("relay.log-proof"))?;
         let proven = proof.verify_with_jwks(&logged, self.upstream.node.as_str(), &self.keys).is_ok();
         if names_it && proven { Ok(manifest) } else { Err(RelayError::Unverified("relay.log-proof")) }
     }
@@ -225,7 +233,10 @@ impl Follower {
             let (ready, answer, counts) = made.map_err(|_| RelayError::Unverified("relay.judge"))??;
             let (reply, done) = oneshot::channel();
             let job = SubmissionJob { ready, idempotency: None, reply };
-            self.node.jobs.send(Job::Submission(Box::new(job))).map_err(|_| RelayError::Commit(CommitError::Stopping))?;
+            self.node
+                .jobs
+                .send(Job::Submission(Box::new(job)))
+                .map_err(|_| RelayError::Commit(CommitError::Stopping))?;
             match done.await.unwrap_or(Err(CommitError::Stopping)) {
                 Ok(_) => {
                     self.node.metrics.relayed(&self.upstream.member, counts.0, counts.1);
@@ -349,8 +360,8 @@ impl Judge {
             node: said.node.clone(),
             seq: said.seq,
             stream: said.stream.clone(),
-            time: Timestamp::parse(&entries::timestamp(self.node.clock.now())).expect("the clock gives four-digit years"),
+            time: Timestamp::parse(&entries::timestamp(self.node.clock.now()))
+                .expect("the clock gives four-digit years"),
         }
     }
 }
-

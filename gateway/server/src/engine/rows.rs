@@ -52,7 +52,12 @@ pub(super) fn idem_parts(value: &[u8; 24]) -> ([u8; 16], u64) {
 }
 
 /// Applies a frame that is durable.
-pub(super) fn apply(node: &Node, record: &FrameRecord, at: &Applied<'_>, position: Position) -> Result<(), QueueFault> {
+pub(super) fn apply(
+    node: &Node,
+    record: &FrameRecord,
+    at: &Applied<'_>,
+    position: Position,
+) -> Result<(), QueueFault> {
     let queue = node.queue();
     let mut state = node.state.write();
     apply_to(&mut state, &queue, record, at, position)
@@ -162,8 +167,11 @@ pub(super) fn load(queue: &Queue) -> Result<State, QueueFault> {
         .ok_or(QueueFault::Contradiction(Contradiction("the heads of streams cannot be read")))
 }
 
+/// Key and value.
+pub(super) type Row = (Vec<u8>, Vec<u8>);
+
 /// Every row of a table.
-pub(super) fn all(queue: &Queue, table: Table) -> Result<Vec<(Vec<u8>, Vec<u8>)>, QueueFault> {
+pub(super) fn all(queue: &Queue, table: Table) -> Result<Vec<Row>, QueueFault> {
     let mut from = Vec::new();
     let mut rows = Vec::new();
     loop {

@@ -1,11 +1,11 @@
 //! Sealing: when a recipient asks, or before a push, pending chunks become a batch. One at a time per stream; what may
 //! no longer leave is withheld here and its sources are told.
 
+use super::Node;
 use super::committer::CommitError;
 use super::entries;
 use super::manifests;
 use super::places::reference;
-use super::Node;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use xinqiao_evidence::entry::WithheldState;
@@ -53,7 +53,8 @@ enum Switch {
 impl Node {
     /// Seals one batch if anything is pending. Blocks. True if a batch was sealed.
     pub(crate) fn seal(&self, stream: &StreamId) -> Result<bool, SealError> {
-        let turn = self.sealing.lock().entry(stream.clone()).or_insert_with(|| Arc::new(Mutex::new(()))).clone();
+        let turn =
+            self.sealing.lock().entry(stream.clone()).or_insert_with(|| Arc::new(Mutex::new(()))).clone();
         let _turn = turn.lock();
         loop {
             let Some(head) = self.head(stream) else { return Ok(false) };
@@ -81,7 +82,9 @@ impl Node {
         let to = stream_key(head.id, head.next_chunk);
         let rows = self.queue().scan(Table::Chunk as u8, &from, Some(&to), 4_096);
         let rows = rows.map_err(|_| SealError::Damaged)?;
-        let withheld = |n: u64| self.queue().get(Table::Withheld as u8, &stream_key(head.id, n)).ok().flatten().is_some();
+        let withheld = |n: u64| {
+            self.queue().get(Table::Withheld as u8, &stream_key(head.id, n)).ok().flatten().is_some()
+        };
         let mut run = Run { chunks: Vec::new(), description: 0 };
         let (mut records, mut raw, mut origins) = (0u64, 0u64, 0usize);
         for (key, value) in rows {
@@ -134,7 +137,14 @@ impl Node {
         let change = Change {
             events: vec![Event::Withheld { stream: stream.clone(), chunk, reason: reason.into(), feedback }],
             items: Vec::new(),
-            entry: Some(entries::withheld(self, stream, WithheldState::Withheld, u64::from(row.records), "node", reason)),
+            entry: Some(entries::withheld(
+                self,
+                stream,
+                WithheldState::Withheld,
+                u64::from(row.records),
+                "node",
+                reason,
+            )),
         };
         self.metrics.withheld(stream.as_str(), u64::from(row.records));
         self.change_blocking(change, |_| true)?;
@@ -168,16 +178,29 @@ impl Node {
         Ok(all)
     }
 
-    pub(super) fn read_item(&self, stream: &StreamId, place: xinqiao_exchange::state::Place) -> Result<Vec<u8>, SealError> {
+    pub(super) fn read_item(
+        &self,
+        stream: &StreamId,
+        place: xinqiao_exchange::state::Place,
+    ) -> Result<Vec<u8>, SealError> {
         self.reader.read(reference(place), stream.as_str().as_bytes()).map_err(|e| {
-            tracing::error!(code = e.explain().code, stream = stream.as_str(), segment = place.segment, frame = place.frame, "{}", e.explain().english);
+            tracing::error!(
+                code = e.explain().code,
+                stream = stream.as_str(),
+                segment = place.segment,
+                frame = place.frame,
+                "{}",
+                e.explain().english
+            );
             self.fail("journal.damaged");
             SealError::Damaged
         })
     }
 
     fn seal_run(&self, stream: &StreamId, head: &StreamRow, run: Run) -> Result<bool, SealError> {
-        let (Some((first, _)), Some((last, _))) = (run.chunks.first(), run.chunks.last()) else { return Ok(false) };
+        let (Some((first, _)), Some((last, _))) = (run.chunks.first(), run.chunks.last()) else {
+            return Ok(false);
+        };
         let (first, last) = (*first, *last);
         let mut chunks = Vec::with_capacity(run.chunks.len());
         for (number, row) in &run.chunks {
@@ -252,11 +275,7 @@ impl Node {
             void: false,
             time: self.clock.now(),
         };
-        let change = Change {
-            events: vec![Event::Sealed(sealed)],
-            items,
-            entry: Some(manifest.entry),
-        };
+        let change = Change { events: vec![Event::Sealed(sealed)], items, entry: Some(manifest.entry) };
         let name = stream.clone();
         self.change_blocking(change, move |state| {
             state.streams.get(&name).is_some_and(|h| h.next_seq == seq && !h.held)

@@ -40,11 +40,21 @@ pub enum SecretsError {
 impl fmt::Display for SecretsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing(p) => write!(f, "{} is missing; make the node's keys with `xinqiao keys init --config FILE`, or restore them from the key backup", p.display()),
-            Self::Io(p, kind) => write!(f, "{} cannot be used ({kind}); check that the service may read and write it", p.display()),
+            Self::Missing(p) => write!(
+                f,
+                "{} is missing; make the node's keys with `xinqiao keys init --config FILE`, or restore them from the key backup",
+                p.display()
+            ),
+            Self::Io(p, kind) => write!(
+                f,
+                "{} cannot be used ({kind}); check that the service may read and write it",
+                p.display()
+            ),
             Self::Damaged(p) => write!(f, "{} is damaged; restore it from the key backup", p.display()),
             Self::Open(p) => write!(f, "{} may be read by others; set its mode to 0600", p.display()),
-            Self::Exists(p) => write!(f, "{} exists; keys are made only once, and record keys never change", p.display()),
+            Self::Exists(p) => {
+                write!(f, "{} exists; keys are made only once, and record keys never change", p.display())
+            }
         }
     }
 }
@@ -110,7 +120,8 @@ pub fn random32() -> Zeroizing<[u8; 32]> {
 fn write(path: &Path, bytes: &[u8]) -> Result<(), SecretsError> {
     use std::os::unix::fs::OpenOptionsExt;
     let io = |e: std::io::Error| SecretsError::Io(path.into(), e.kind());
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(io)?;
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(io)?;
     file.write_all(bytes).and_then(|()| file.sync_all()).map_err(io)
 }
 

@@ -114,7 +114,10 @@ impl Node {
                 && after >= head.next_seq
             {
                 // The recipient has seen more than this node knows of: an older state was put back here.
-                tracing::error!(stream = stream.as_str(), "a recipient is ahead of this node: an older state was put back; restore the newest backup or open a new epoch");
+                tracing::error!(
+                    stream = stream.as_str(),
+                    "a recipient is ahead of this node: an older state was put back; restore the newest backup or open a new epoch"
+                );
                 self.fail("epoch.recipient-ahead");
                 return Err(ProblemCode::StreamAhead.into());
             }
@@ -140,8 +143,7 @@ impl Node {
         let mut batches = Vec::new();
         let mut seq = after;
         let mut more = false;
-        loop {
-            let Some(head) = self.head(stream) else { break };
+        while let Some(head) = self.head(stream) {
             if head.held {
                 return Err(ProblemCode::StreamHeld.into());
             }
@@ -173,7 +175,9 @@ impl Node {
         for batches in head.past.iter().chain([&head.batches]).rev() {
             let (from, to) = (stream_key(*batches, chunk), stream_key(*batches, u64::MAX));
             let next = queue.scan(Table::BatchOfChunk as u8, &from, Some(&to), 1).ok()?;
-            let Some(seq) = next.first().and_then(|(_, v)| serde_json::from_slice::<u64>(v).ok()) else { continue };
+            let Some(seq) = next.first().and_then(|(_, v)| serde_json::from_slice::<u64>(v).ok()) else {
+                continue;
+            };
             let row = queue.get(Table::Batch as u8, &stream_key(*batches, seq)).ok()??;
             let batch: BatchRow = serde_json::from_slice(&row).ok()?;
             if batch.first_chunk <= chunk {
@@ -214,12 +218,11 @@ impl Node {
             return Err(ProblemCode::BatchExpired.into());
         }
         if !batch.served {
-            let change = Change {
-                events: vec![Event::Served { stream: stream.clone(), seq }],
-                ..Change::default()
-            };
+            let change =
+                Change { events: vec![Event::Served { stream: stream.clone(), seq }], ..Change::default() };
             let name = stream.clone();
-            let still = move |s: &xinqiao_exchange::state::State| s.streams.get(&name).is_some_and(|h| !h.held);
+            let still =
+                move |s: &xinqiao_exchange::state::State| s.streams.get(&name).is_some_and(|h| !h.held);
             self.change(change, still).await.map_err(commit_problem)?;
             self.metrics.batch(stream.as_str(), "served");
         }
@@ -240,7 +243,13 @@ impl Node {
                 Some(bytes)
             }
             Err(e) => {
-                tracing::error!(code = e.explain().code, stream = stream.as_str(), segment = place.segment, frame = place.frame, "a payload does not read");
+                tracing::error!(
+                    code = e.explain().code,
+                    stream = stream.as_str(),
+                    segment = place.segment,
+                    frame = place.frame,
+                    "a payload does not read"
+                );
                 self.fail("journal.damaged");
                 None
             }

@@ -1,11 +1,11 @@
 //! A submission from its decoded body to its receipt: once per idempotency key, judged, committed, answered. The
 //! answer repeats byte for byte because it is built from what the journal and the log hold.
 
+use super::Node;
 use super::committer::{CommitError, Committed, Job, RECORD_AAD, SubmissionJob};
 use super::entries::{self, SubmissionEntry};
 use super::places::reference;
 use super::rows::idem_parts;
-use super::Node;
 use crate::problem::{Problem, ProblemCode};
 use bytes::Bytes;
 use ring::hmac;
@@ -155,18 +155,21 @@ impl Node {
         let dataset = self.plan.dataset(&request.dataset).expect("looked up before");
         let schema = dataset.schema(request.schema.as_deref()).expect("chosen before");
         let salt = Salt::generate().expect("the system has randomness");
-        let entry = entries::submission(self, &SubmissionEntry {
-            member: &source.member,
-            dataset: &request.dataset,
-            schema: schema.schema.id(),
-            op: request.op,
-            load: request.load,
-            strict: request.strict,
-            time: received,
-            prepared: &prepared,
-            salt: &salt,
-            body: &request.body,
-        });
+        let entry = entries::submission(
+            self,
+            &SubmissionEntry {
+                member: &source.member,
+                dataset: &request.dataset,
+                schema: schema.schema.id(),
+                op: request.op,
+                load: request.load,
+                strict: request.strict,
+                time: received,
+                prepared: &prepared,
+                salt: &salt,
+                body: &request.body,
+            },
+        );
         let salt = base64::encode(salt.as_bytes());
         let answer = AnswerParts {
             member: source.member.clone(),
@@ -307,7 +310,8 @@ impl Node {
 
     /// The frame record a log entry was committed in.
     pub(crate) fn record_of(&self, index: u64) -> Option<(FrameRecord, GroupRow)> {
-        let (_, row) = self.queue().last_before(Table::Group as u8, Some(&(index + 1).to_be_bytes())).ok()??;
+        let (_, row) =
+            self.queue().last_before(Table::Group as u8, Some(&(index + 1).to_be_bytes())).ok()??;
         let row: GroupRow = serde_json::from_slice(&row).ok()?;
         let bytes = self.reader.read(reference(row.record), RECORD_AAD).ok()?;
         let record: FrameRecord = serde_json::from_slice(&bytes).ok()?;

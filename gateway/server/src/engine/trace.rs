@@ -97,7 +97,12 @@ impl Node {
         Ok(found)
     }
 
-    fn trace_chunk(&self, chunk: &GroupChunkRow, wanted: &[RecordKey], found: &mut Vec<Traced>) -> Result<(), Problem> {
+    fn trace_chunk(
+        &self,
+        chunk: &GroupChunkRow,
+        wanted: &[RecordKey],
+        found: &mut Vec<Traced>,
+    ) -> Result<(), Problem> {
         let bytes = self.read_item(&chunk.stream, chunk.table).map_err(|_| ProblemCode::DiskFailed)?;
         for group in table::groups(&bytes).map_err(|_| ProblemCode::Internal)? {
             for e in group.entries().map_err(|_| ProblemCode::Internal)? {

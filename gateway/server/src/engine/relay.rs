@@ -167,7 +167,7 @@ impl Follower {
     async fn take(&mut self, entry: &BatchEntry, last: &RelayRow) -> Result<RelayRow, RelayError> {
         let manifest = self.verify(entry, last)?;
         let said = manifest.manifest();
-        let lines = if said.void.is_some() { Bytes::new() } else { self.lines(&manifest).await? };
+        let lines = if said.records == 0 { Bytes::new() } else { self.lines(&manifest).await? };
         let answer = self.commit(&manifest, lines).await?;
         self.answered = false;
         self.client.acknowledge(self.stream.as_str(), answer.to_json().into()).await?;
@@ -269,6 +269,10 @@ impl Judge {
         let node = &self.node;
         let dataset = node.plan.dataset(&said.dataset).ok_or(RelayError::Setting("relay.dataset-unknown"))?;
         let schema = dataset.schema(Some(&said.schema)).ok_or(RelayError::Setting("relay.schema-unknown"))?;
+        if let Some(coming) = &said.control {
+            // Answering says that lines under the announced schema can be taken.
+            dataset.schema(Some(&coming.schema)).ok_or(RelayError::Setting("relay.schema-unknown"))?;
+        }
         let source = node.sources.get(&self.upstream.member).ok_or(RelayError::Setting("relay.no-source"))?;
         let tombstones = node.tombstones.read();
         let around = Surroundings {

@@ -1,0 +1,473 @@
+//! The domain run without I/O: lists of operations on one made-up node, checked against what must always hold.
+//!
+//! Every accepted record is in exactly one batch of its stream unless it was recalled first; nothing recalled is sealed
+//! again; replaying the frames gives the same state and rows; a bug once found stays here as a literal list.
+
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+use xinqiao_exchange::accept::{Submission, Surroundings, accept};
+use xinqiao_exchange::event::{Acknowledged, Encoding, Event, FrameRecord, Outcome, Part, Sealed};
+use xinqiao_exchange::group::{Change, Group, Item, Kind, Ready};
+use xinqiao_exchange::names::{Lane, StreamId};
+use xinqiao_exchange::op::{Load, Op};
+use xinqiao_exchange::payload::decompress;
+use xinqiao_exchange::plan::{Plan, Recipient};
+use xinqiao_exchange::seal::{Pending, PendingRecall, payload};
+use xinqiao_exchange::secrets::{RecordId, RecordKey, RecordSecret};
+use xinqiao_exchange::source::{Authority, Source, Unit};
+use xinqiao_exchange::state::{Applied, BatchRow, ChunkRow, Place, Rows, State, Table, stream_key};
+use xinqiao_exchange::tombstones::Tombstones;
+use xinqiao_schemas::synthetic::{Generator, Record, write_ndjson};
+use xinqiao_schemas::{Caps, Catalogue, Charset, Date, Format, SubjectKind, synthetic};
+
+const DATASET: &str = "administrative-penalty";
+const SCHEMA: &str = "administrative-penalty-2020";
+
+/// A frame as the journal would keep it.
+struct Kept {
+    record: Vec<u8>,
+    items: Vec<Item>,
+}
+
+struct Node {
+    plan: Plan,
+    source: Source,
+    today: Date,
+    state: State,
+    rows: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
+    frames: Vec<Kept>,
+    tombstones: Tombstones,
+    rev: std::cell::Cell<u64>,
+    records: Vec<Record>,
+}
+
+fn day() -> Date {
+    Date::parse_accepted("2026-11-20").unwrap().0
+}
+
+impl Node {
+    fn new(records: usize) -> Self {
+        let catalogue = Catalogue::builtin().unwrap();
+        let recipient = |name: &str, policy: &str, encoding| Recipient {
+            name: name.into(),
+            policy: policy.into(),
+            datasets: BTreeMap::from([(DATASET.to_owned(), SCHEMA.to_owned())]),
+            encoding,
+        };
+        let recipients = [
+            recipient("province", "province-government", Encoding::Zstd),
+            recipient("portal", "portal-public", Encoding::Gzip),
+        ];
+        let plan = Plan::compile(&catalogue, &recipients, &RecordSecret::new([9; 32])).unwrap();
+        let mut generator = Generator::new(7, day()).with_references();
+        let records: Vec<Record> = (0..records)
+            .map(|_| generator.record_about(synthetic::Table::Penalty2020, Some(SubjectKind::LegalPerson)))
+            .collect();
+        let codes: BTreeSet<&str> = records.iter().filter_map(|r| r.get("CF_CFJGDM")).collect();
+        let authority = |code: &&str| Authority {
+            code: (*code).to_owned(),
+            name: String::new(),
+            from: None,
+            until: None,
+            successor: None,
+            lineage: None,
+        };
+        let source = Source {
+            member: "market".into(),
+            unit: Unit::default(),
+            datasets: vec![DATASET.into()],
+            authorities: codes.iter().map(authority).collect(),
+            lineage: "market".into(),
+            relay: false,
+        };
+        Self {
+            plan,
+            source,
+            today: day(),
+            state: State::default(),
+            rows: BTreeMap::new(),
+            frames: Vec::new(),
+            tombstones: Tombstones::default(),
+            rev: std::cell::Cell::new(0),
+            records,
+        }
+    }
+
+    /// Sends one body; accepted and refused come back.
+    fn send(&mut self, op: Op, load: Load, body: &[u8]) -> (u32, u32) {
+        let dataset = self.plan.dataset(DATASET).unwrap();
+        let submission = Submission {
+            dataset,
+            schema: dataset.schema(Some(SCHEMA)).unwrap(),
+            source: &self.source,
+            op,
+            load,
+            format: Format::Ndjson,
+            charset: Charset::Utf8,
+            body,
+            received: self.today,
+            caps: &Caps::default(),
+        };
+        let next_rev = || {
+            self.rev.set(self.rev.get() + 1);
+            self.rev.get()
+        };
+        let around = Surroundings {
+            next_rev: &next_rev,
+            tombstones: &self.tombstones,
+            stream_in_use: &|s| self.state.streams.contains_key(s),
+        };
+        let prepared = accept(&submission, &around).unwrap();
+        let counts = (prepared.accepted, prepared.refused);
+        if counts.0 > 0 {
+            let ready = Ready {
+                descriptions: dataset.recipients.iter().map(|r| r.description.clone()).collect(),
+                member: "market".into(),
+                dataset: DATASET.into(),
+                op,
+                salt: String::new(),
+                entry: b"{}".to_vec(),
+                also: Vec::new(),
+                items: Vec::new(),
+                prepared,
+            };
+            self.commit(|group| {
+                group.submission(ready);
+            });
+        }
+        counts
+    }
+
+    fn put(&mut self, which: &[usize], load: Load) -> (u32, u32) {
+        let records: Vec<Record> =
+            which.iter().map(|n| self.records[n % self.records.len()].clone()).collect();
+        let mut body = Vec::new();
+        write_ndjson(&records, &mut body);
+        self.send(Op::Put, load, &body)
+    }
+
+    fn about(&mut self, op: Op, which: usize) {
+        let reference = self.records[which % self.records.len()].get("ref").unwrap().to_owned();
+        let body = format!(
+            r#"{{"ref":"{reference}","reason":"repair","basis":"样信修〔2026〕1号","effective":"2026/11/20"}}"#
+        );
+        let (accepted, refused) = self.send(op, Load::Daily, body.as_bytes());
+        assert_eq!((accepted, refused), (1, 0));
+    }
+
+    fn commit(&mut self, fill: impl FnOnce(&mut Group<'_>)) {
+        let state = self.state.clone();
+        let current = |s: &StreamId| state.streams.get(s).and_then(|h| h.descriptions.last().cloned());
+        let mut group = Group::new(state.meta.epoch, state.meta.log_size, &current);
+        fill(&mut group);
+        let mut frame = group.finish();
+        frame.record.rev_high = self.rev.get();
+        let kept = Kept { record: serde_json::to_vec(&frame.record).unwrap(), items: frame.items };
+        let number = self.frames.len() as u64;
+        apply(&mut self.state, &mut self.rows, &kept, number);
+        for event in &frame.record.events {
+            let id = |hex: &str| RecordId(RecordKey::parse(hex).unwrap().0);
+            match event {
+                Event::Recalled(r) => self.tombstones.add(&r.dataset, id(&r.id), r.rev),
+                Event::Reinstated { dataset, id: hex } => self.tombstones.remove(dataset, &id(hex)),
+                _ => {}
+            }
+        }
+        self.frames.push(kept);
+    }
+
+    fn bytes(&self, p: Place) -> &[u8] {
+        &self.frames[p.frame as usize].items[usize::from(p.item)].bytes
+    }
+
+    fn row<T: serde::de::DeserializeOwned>(&self, table: Table, key: &[u8]) -> Option<T> {
+        self.rows.get(&(table, key.to_vec())).map(|v| serde_json::from_slice(v).unwrap())
+    }
+
+    /// Seals everything that waits in a stream, as one batch.
+    fn seal(&mut self, stream: &StreamId) {
+        let Some(head) = self.state.streams.get(stream).cloned() else { return };
+        if head.first_unsealed >= head.next_chunk {
+            return;
+        }
+        let chunks: Vec<Pending> = (head.first_unsealed..head.next_chunk)
+            .map(|n| {
+                let row: ChunkRow = self.row(Table::Chunk, &stream_key(head.id, n)).unwrap();
+                let mut bytes = self.bytes(row.payload).to_vec();
+                row.rest.iter().for_each(|p| bytes.extend_from_slice(self.bytes(*p)));
+                let table = self.bytes(row.table).to_vec();
+                Pending { number: n, payload: bytes, pieces: 1 + row.rest.len(), table, origins: row.origins }
+            })
+            .collect();
+        let recalls: Vec<PendingRecall> = self
+            .rows
+            .iter()
+            .filter(|((t, k), _)| *t == Table::PendingRecall && k.starts_with(&head.id.to_be_bytes()))
+            .map(|((_, k), v)| PendingRecall {
+                before_chunk: u64::from_be_bytes(k[4..12].try_into().unwrap()),
+                key: RecordKey(k[12..28].try_into().unwrap()),
+                rev: serde_json::from_slice(v).unwrap(),
+            })
+            .collect();
+        let encoding = head.descriptions.last().unwrap().encoding;
+        let made = payload(encoding, &chunks, &recalls, self.today.to_days() as u32).unwrap();
+        let last = head.next_chunk - 1;
+        if made.records == 0 {
+            let event = Event::Dropped { stream: stream.clone(), through: last, feedback: Vec::new() };
+            return self.commit(|g| {
+                g.change(Change { events: vec![event], ..Change::default() });
+            });
+        }
+        let item = |kind, bytes| Item { kind, aad: Vec::new(), bytes };
+        let mut items = vec![item(Kind::Evidence, Vec::new()), item(Kind::Evidence, made.table)];
+        let parts = match made.packed {
+            Some(bytes) => {
+                items.push(item(Kind::Payload, bytes));
+                vec![Part::Item(2)]
+            }
+            None => chunks.iter().map(|c| Part::Chunk(c.number)).collect(),
+        };
+        let sealed = Sealed {
+            stream: stream.clone(),
+            seq: head.next_seq,
+            digest: made.digest.to_hex(),
+            manifest: 0,
+            table: 1,
+            parts,
+            records: made.records,
+            bytes: made.bytes,
+            payload_digest: made.digest.to_hex(),
+            first_chunk: head.first_unsealed,
+            last_chunk: last,
+            index: 0,
+            cleared: recalls.iter().map(|r| (r.before_chunk, r.key.hex().as_str().to_owned())).collect(),
+            announces: None,
+            void: false,
+            time: 0,
+        };
+        let change = Change { events: vec![Event::Sealed(sealed)], items, entry: Some(b"{}".to_vec()) };
+        self.commit(|g| {
+            g.change(change);
+        });
+    }
+
+    fn acknowledge(&mut self, stream: &StreamId) {
+        let Some(head) = self.state.streams.get(stream).cloned() else { return };
+        let open = (1..head.next_seq).find(|seq| {
+            let b: BatchRow = self.row(Table::Batch, &stream_key(head.batches, *seq)).unwrap();
+            b.answer.is_none()
+        });
+        let Some(seq) = open else { return };
+        let event = Event::Acknowledged(Acknowledged {
+            stream: stream.clone(),
+            seq,
+            outcome: Outcome::Accepted,
+            digest: String::new(),
+            answer: 0,
+            errors: 0,
+            feedback: Vec::new(),
+            time: 0,
+        });
+        let items = vec![Item { kind: Kind::Evidence, aad: Vec::new(), bytes: b"{}".to_vec() }];
+        self.commit(|g| {
+            g.change(Change { events: vec![event], items, entry: Some(b"{}".to_vec()) });
+        });
+    }
+
+    /// Every line of a stream's sealed batches, in order, without those that were queued again.
+    fn lines(&self, stream: &StreamId) -> Vec<serde_json::Value> {
+        let Some(head) = self.state.streams.get(stream) else { return Vec::new() };
+        let encoding = head.descriptions.last().map_or(Encoding::Identity, |d| d.encoding);
+        let mut all = Vec::new();
+        for batches in head.past.iter().chain([&head.batches]) {
+            for seq in 1.. {
+                let Some(b) = self.row::<BatchRow>(Table::Batch, &stream_key(*batches, seq)) else { break };
+                let packed: Vec<u8> = b.parts.iter().flat_map(|p| self.bytes(*p).to_vec()).collect();
+                if packed.is_empty() {
+                    continue;
+                }
+                let mut raw = Vec::new();
+                decompress(encoding, &packed, &mut raw).unwrap();
+                let lines = raw.split(|c| *c == b'\n').filter(|l| !l.is_empty());
+                all.extend(lines.map(|l| serde_json::from_slice::<serde_json::Value>(l).unwrap()));
+            }
+        }
+        all
+    }
+}
+
+fn apply(state: &mut State, rows: &mut BTreeMap<(Table, Vec<u8>), Vec<u8>>, kept: &Kept, number: u64) {
+    let record: FrameRecord = serde_json::from_slice(&kept.record).unwrap();
+    let place = |item: usize| Place { segment: 1, frame: number, item: item as u16, offset: 0, len: 0 };
+    let items: Vec<Place> = (0..kept.items.len()).map(place).collect();
+    let mut changes = Rows::default();
+    let at = Applied { record: place(9_999), items: &items };
+    state.apply(&record, &at, &mut changes, &mut |t, k| rows.get(&(t, k.to_vec())).cloned()).unwrap();
+    for (key, value) in changes.changes {
+        match value {
+            Some(v) => rows.insert(key, v),
+            None => rows.remove(&key),
+        };
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Put(Vec<usize>),
+    History(Vec<usize>),
+    Repair(usize),
+    Reinstate(usize),
+    Seal(u8),
+    Acknowledge(u8),
+    Epoch,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let some = proptest::collection::vec(0usize..12, 1..4);
+    prop_oneof![
+        5 => some.clone().prop_map(Step::Put),
+        1 => some.prop_map(Step::History),
+        2 => (0usize..12).prop_map(Step::Repair),
+        1 => (0usize..12).prop_map(Step::Reinstate),
+        3 => (0u8..4).prop_map(Step::Seal),
+        2 => (0u8..4).prop_map(Step::Acknowledge),
+        1 => Just(Step::Epoch),
+    ]
+}
+
+fn streams() -> [StreamId; 4] {
+    let of = |r, lane| StreamId::new(r, DATASET, lane).unwrap();
+    [
+        of("province", Lane::Daily),
+        of("portal", Lane::Daily),
+        of("province", Lane::History),
+        of("portal", Lane::History),
+    ]
+}
+
+fn live(steps: &[Step]) {
+    let mut node = Node::new(12);
+    let streams = streams();
+    // How often each record was accepted, and which are recalled at the end.
+    let mut accepted = 0u64;
+    let mut recalled = BTreeSet::new();
+    let mut ever_recalled = false;
+    for step in steps {
+        match step {
+            Step::Put(which) | Step::History(which) => {
+                let load = if matches!(step, Step::Put(_)) { Load::Daily } else { Load::History };
+                let fine = which.iter().filter(|n| !recalled.contains(*n)).count() as u32;
+                let (a, r) = node.put(which, load);
+                assert_eq!(
+                    (a, r),
+                    (fine, which.len() as u32 - fine),
+                    "a recalled record, and nothing else, is refused"
+                );
+                accepted += u64::from(a);
+            }
+            Step::Repair(n) => {
+                node.about(Op::Repair, *n);
+                recalled.insert(*n);
+                ever_recalled = true;
+            }
+            Step::Reinstate(n) => {
+                node.about(Op::Reinstate, *n);
+                recalled.remove(n);
+            }
+            Step::Seal(s) => node.seal(&streams[usize::from(*s)]),
+            Step::Acknowledge(s) => node.acknowledge(&streams[usize::from(*s)]),
+            Step::Epoch => {
+                let epoch = node.state.meta.epoch + 1;
+                node.commit(|g| {
+                    g.change(Change { events: vec![Event::Epoch { epoch }], ..Change::default() });
+                });
+            }
+        }
+    }
+    streams.iter().for_each(|s| node.seal(s));
+    for recipient in ["province", "portal"] {
+        let lines: Vec<_> =
+            streams.iter().filter(|s| s.recipient() == recipient).flat_map(|s| node.lines(s)).collect();
+        let mut revs = BTreeSet::new();
+        for l in lines.iter().filter(|l| l["op"] == "put") {
+            assert!(revs.insert(l["rev"].as_u64().unwrap()), "a record is in two batches of {recipient}");
+        }
+        if !ever_recalled {
+            // The portal gets a withdrawal where it may not have the record.
+            let all = lines.iter().filter(|l| l["op"] == "put" || l["op"] == "withdraw").count() as u64;
+            assert_eq!(all, accepted, "every accepted record is in exactly one batch of {recipient}");
+        }
+        check_recalls(&lines, &node, recipient, &recalled);
+    }
+    let (mut state, mut rows) = (State::default(), BTreeMap::new());
+    for (n, kept) in node.frames.iter().enumerate() {
+        apply(&mut state, &mut rows, kept, n as u64);
+    }
+    assert_eq!(state, node.state, "replaying the frames gives the same heads");
+    assert_eq!(rows, node.rows, "replaying the frames gives the same rows");
+}
+
+/// What stands for a recipient in the end: the highest rev of each key wins, in whatever order lines arrive.
+fn check_recalls(lines: &[serde_json::Value], node: &Node, recipient: &str, recalled: &BTreeSet<usize>) {
+    let mut last: BTreeMap<&str, (u64, &str)> = BTreeMap::new();
+    for l in lines {
+        let (key, rev, op) =
+            (l["key"].as_str().unwrap(), l["rev"].as_u64().unwrap(), l["op"].as_str().unwrap());
+        let entry = last.entry(key).or_insert((rev, op));
+        if rev >= entry.0 {
+            *entry = (rev, op);
+        }
+    }
+    let dataset = node.plan.dataset(DATASET).unwrap();
+    let keyer = &dataset.recipients.iter().find(|r| r.name == recipient).unwrap().keyer;
+    for n in recalled {
+        let reference = node.records[*n].get("ref").unwrap();
+        let id = dataset.identifier.id("market", xinqiao_exchange::secrets::Naming::Reference(reference));
+        let key = keyer.key(&id);
+        let (_, op) = last[key.hex().as_str()];
+        assert_eq!(op, "repair", "a repaired record does not stand at {recipient}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #[test]
+    fn whatever_happens_in_whatever_order(steps in proptest::collection::vec(step(), 1..24)) {
+        live(&steps);
+    }
+}
+
+#[test]
+fn a_recall_takes_the_place_of_what_waits() {
+    let mut node = Node::new(12);
+    node.put(&[0, 1], Load::Daily);
+    node.put(&[0], Load::Daily);
+    node.about(Op::Repair, 0);
+    let province = &streams()[0];
+    node.seal(province);
+    let ops: Vec<_> = node.lines(province).iter().map(|l| l["op"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(ops, ["put", "repair"], "both waiting versions of the repaired record lost their place");
+}
+
+#[test]
+fn a_recall_reaches_the_history_lane_once_it_is_in_use() {
+    let mut node = Node::new(12);
+    node.put(&[3], Load::History);
+    node.about(Op::Repair, 3);
+    let history = &streams()[2];
+    node.seal(history);
+    assert_eq!(node.lines(history).iter().filter(|l| l["op"] == "repair").count(), 1);
+    assert_eq!(node.lines(history).iter().filter(|l| l["op"] == "put").count(), 0);
+}
+
+#[test]
+fn unanswered_batches_are_queued_again_in_a_new_epoch() {
+    live(&[
+        Step::Put(vec![0, 1]),
+        Step::Seal(0),
+        Step::Put(vec![2]),
+        Step::Seal(0),
+        Step::Acknowledge(0),
+        Step::Epoch,
+    ]);
+}

@@ -3,6 +3,8 @@
 //! Every accepted record is in exactly one batch of its stream unless it was recalled first; nothing recalled is sealed
 //! again; replaying the frames gives the same state and rows; a bug once found stays here as a literal list.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use xinqiao_exchange::accept::{Submission, Surroundings, accept};

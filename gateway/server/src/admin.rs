@@ -74,7 +74,7 @@ async fn answer(
         }
         (true, ["streams", stream, "retry"]) => {
             let template = "/v1/streams/{stream}/retry";
-            (template, retry(&node, stream, role == Role::SystemOfficer, template).await)
+            (template, retry(&node, &exchange, stream, role == Role::SystemOfficer, template).await)
         }
         (false, ["trace"]) => {
             let template = "/v1/trace";
@@ -163,10 +163,16 @@ async fn rule(
     )
 }
 
-async fn retry(node: &Node, stream: &str, may: bool, template: &'static str) -> Result<Reply, Problem> {
+async fn retry(
+    node: &Node,
+    exchange: &Exchange,
+    stream: &str,
+    may: bool,
+    template: &'static str,
+) -> Result<Reply, Problem> {
     allow(may)?;
     let stream = stream_of(stream)?;
-    node.retry_push(&stream).await?;
+    node.retry_push(&stream, exchange.member.name()).await?;
     json(template, &serde_json::json!({ "stream": stream.as_str(), "dead": false }))
 }
 

@@ -133,6 +133,20 @@ async fn answer(
     if !path.open_to(exchange.member.role()) {
         return Err(ProblemCode::RoleWrong.into());
     }
+    let takes_none = matches!(
+        path,
+        Path::Datasets
+            | Path::Streams
+            | Path::Submission(_)
+            | Path::Recall(_)
+            | Path::Keys
+            | Path::Checkpoint
+            | Path::Tile(_)
+            | Path::OpenApi
+    );
+    if takes_none {
+        query::Query::parse(exchange.parts.uri.query(), &[])?;
+    }
     match *path {
         Path::Records(dataset) => records::post(node, exchange, template, dataset).await,
         Path::Datasets => records::datasets(&node, &exchange, template),
@@ -205,6 +219,7 @@ mod tests {
         for path in [
             Path::Datasets,
             Path::Records("x"),
+            Path::DatasetFile("x", "schema.json"),
             Path::Submission("x"),
             Path::Feedback,
             Path::Streams,

@@ -70,6 +70,8 @@ pub struct Node {
     queue: RwLock<Queue>,
     log: RwLock<LogFiles>,
     state: RwLock<State>,
+    /// The state's epoch: every submission asks for it, and the state is locked while the queue is written.
+    epoch: AtomicU64,
     tombstones: RwLock<Tombstones>,
     revs: AtomicU64,
     jobs: mpsc::UnboundedSender<Job>,
@@ -92,6 +94,8 @@ pub struct Trouble {
     pub failed: Vec<&'static str>,
     /// The latest failure to append, cleared by the next success.
     pub(crate) append: Option<CommitError>,
+    /// Streams whose recipient has seen more than this node knows of.
+    pub ahead: std::collections::BTreeSet<String>,
     /// The queue was rebuilt at this start, for this reason.
     pub rebuilt: Option<String>,
 }
@@ -109,7 +113,7 @@ impl Node {
 
     /// The current epoch.
     pub fn epoch(&self) -> u64 {
-        self.state.read().meta.epoch
+        self.epoch.load(Ordering::Acquire)
     }
 
     /// Entries in the log.

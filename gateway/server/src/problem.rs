@@ -55,8 +55,10 @@ pub struct Finding {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub field: Option<Cow<'static, str>>,
     /// What and what to do, in English.
+    #[serde(rename = "en")]
     pub detail: Cow<'static, str>,
     /// The same in Chinese.
+    #[serde(rename = "zh")]
     pub detail_zh: Cow<'static, str>,
 }
 

@@ -49,10 +49,15 @@ impl fmt::Display for ServeError {
 impl std::error::Error for ServeError {}
 
 /// What `serve` prints once it listens, one JSON object, for people and supervisors.
-fn announce(exchange: std::net::SocketAddr, local: std::net::SocketAddr, node: &Node) {
+fn announce(
+    exchange: std::net::SocketAddr,
+    admin: Option<std::net::SocketAddr>,
+    local: std::net::SocketAddr,
+    node: &Node,
+) {
     let line = serde_json::json!({
         "event": "serving", "node": node.name.as_str(), "epoch": node.epoch(),
-        "exchange": exchange.to_string(), "local": local.to_string(),
+        "exchange": exchange.to_string(), "local": local.to_string(), "admin": admin.map(|a| a.to_string()),
     });
     #[allow(clippy::print_stdout, reason = "the one line a supervisor waits for")]
     {
@@ -163,6 +168,7 @@ async fn serve(node: Arc<Node>, terms: Terms, metrics: Arc<Metrics>) -> Result<(
         let _ = local_stop.changed().await;
     }));
 
+    let admin_address = admin.as_ref().and_then(|a| a.local_addr().ok());
     if let Some(admin) = admin {
         let (node, mut stop) = (node.clone(), stopping.clone());
         let handler = move |exchange| crate::admin::route(node.clone(), exchange);
@@ -174,7 +180,7 @@ async fn serve(node: Arc<Node>, terms: Terms, metrics: Arc<Metrics>) -> Result<(
                 .await;
         });
     }
-    announce(exchange_address, local_address, &node);
+    announce(exchange_address, admin_address, local_address, &node);
     let handler = {
         let node = node.clone();
         move |exchange| crate::api::route(node.clone(), exchange)
@@ -270,6 +276,14 @@ fn readiness(node: &Node) -> Vec<Check> {
     if let Some(reason) = &trouble.rebuilt {
         let en = format!("The queue was rebuilt from the journal at this start ({reason}). Nothing is lost.");
         failing("queue", State::Degraded, &en, "本次启动时队列已由日志重建，数据未丢失。");
+    }
+    if !trouble.ahead.is_empty() {
+        failing(
+            "epoch",
+            State::Degraded,
+            "A recipient asks for batches this node does not know: was an older copy put back? Restore the newest backup with `xinqiao restore`, so that a new epoch begins.",
+            "有接收方请求了本节点未知的批次：是否恢复了旧数据？请用 xinqiao restore 恢复最新备份，以开启新的纪元。",
+        );
     }
     if node.clock.behind() > 0 {
         failing(

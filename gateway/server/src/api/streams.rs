@@ -59,8 +59,10 @@ pub(super) async fn payload(
     seq: &str,
 ) -> Result<Reply, Problem> {
     let stream = stream_of(stream)?;
-    let seq: u64 = seq.parse().map_err(|_| ProblemCode::BatchUnknown)?;
-    let found = node.payload(exchange.member.name(), &stream, seq).await?;
+    Query::parse(exchange.parts.uri.query(), &[])?;
+    let digits = !seq.is_empty() && seq.bytes().all(|b| b.is_ascii_digit());
+    let seq: u64 = seq.parse().ok().filter(|_| digits).ok_or(ProblemCode::BatchUnknown)?;
+    let found = node.payload(exchange.member.name(), &stream, seq)?;
     let headers = &exchange.parts.headers;
     let etag = HeaderValue::from_str(&format!("\"{}\"", found.digest)).map_err(|_| ProblemCode::Internal)?;
     let digest: xinqiao_evidence::Digest = found.digest.parse().map_err(|_| ProblemCode::Internal)?;
@@ -73,7 +75,10 @@ pub(super) async fn payload(
     let body = if unchanged || exchange.parts.method == Method::HEAD {
         ReplyBody::empty()
     } else {
-        stream_parts(node, &stream, found.parts, from, to)
+        node.note_served(&stream, seq, found.served).await?;
+        let largest = found.parts.iter().map(|p| p.len as usize).max().unwrap_or(0);
+        let permit = exchange.account.take(largest)?;
+        stream_parts(node, &stream, found.parts, from, to).holding(permit)
     };
     let mut response = Response::new(body);
     *response.status_mut() = match (unchanged, range.is_some()) {
@@ -154,8 +159,8 @@ pub(super) async fn acknowledge(
     node.my_stream(member.name(), &stream)?;
     let body = body.read(BodyCaps::of(16 << 20)).await?;
     let kind = parts.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
-    let kind = kind.split(';').next().unwrap_or("").trim();
-    let answer = match kind {
+    let kind = kind.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
+    let answer = match kind.as_str() {
         "application/json" => Acknowledgement::from_json(&body.bytes),
         "application/jose+json" => {
             Acknowledgement::from_jws(&body.bytes, &node.acknowledgement_keys(member.name()))

@@ -34,8 +34,9 @@ pub(crate) struct Restore {
     segment_keys: PathBuf,
 }
 
-/// The log first: it must not be ahead of the journal copied after it. The queue is left out: it is rebuilt.
-const PARTS: [&str; 3] = ["log", "evidence", "journal"];
+/// The log first: it must not be ahead of the journal copied after it. Archives last: a segment that is retired
+/// meanwhile is in one of the two or in both, and opening the store sorts that out. The queue is rebuilt.
+const PARTS: [&str; 3] = ["log", "journal", "evidence"];
 
 fn load(path: &Path) -> Result<Config, Failure> {
     Config::load(path).map_err(|e| Failure::Failed(e.to_string()))

@@ -72,7 +72,13 @@ impl Send {
                     strict: self.strict,
                     ..Submission::new(&self.dataset, body)
                 };
-                let sent = client.send(&submission).await?;
+                let sent = match client.send(&submission).await {
+                    Err(xinqiao_client::ClientError::Problem(problem)) => {
+                        problem.errors.iter().for_each(console::json);
+                        return Err(xinqiao_client::ClientError::Problem(problem).into());
+                    }
+                    other => other?,
+                };
                 refused += sent.answer.refused;
                 if let Some(dir) = &self.receipts {
                     std::fs::create_dir_all(dir)?;

@@ -17,6 +17,8 @@ pub struct NodeProcess {
     pub exchange: SocketAddr,
     /// Its local listener.
     pub local: SocketAddr,
+    /// Its officers' listener, if it has one.
+    pub admin: Option<SocketAddr>,
     /// Its epoch.
     pub epoch: u64,
 }
@@ -58,9 +60,11 @@ impl NodeProcess {
         match receiver.recv_timeout(START) {
             Ok(line) => {
                 let said: serde_json::Value = serde_json::from_str(&line).map_err(|e| failed(&e))?;
-                let address = |name: &str| said[name].as_str().and_then(|a| a.parse().ok());
+                let address = |name: &str| said[name].as_str().and_then(|a| a.parse::<SocketAddr>().ok());
                 match (address("exchange"), address("local"), said["epoch"].as_u64()) {
-                    (Some(exchange), Some(local), Some(epoch)) => Ok(Self { child, exchange, local, epoch }),
+                    (Some(exchange), Some(local), Some(epoch)) => {
+                        Ok(Self { child, exchange, local, admin: address("admin"), epoch })
+                    }
                     _ => Err(failed(&"it said something unexpected")),
                 }
             }

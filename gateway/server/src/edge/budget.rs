@@ -95,6 +95,12 @@ impl Account {
         self.0.share.used.load(Relaxed)
     }
 
+    /// The most this account may ever hold: what needs more is too large, not too early.
+    #[must_use]
+    pub fn most(&self) -> usize {
+        self.0.share.node.share
+    }
+
     /// Whether `bytes` more would fit now: lets a refusal come before the body is read.
     ///
     /// # Errors

@@ -104,7 +104,10 @@ impl Decoding {
         if bytes.is_empty() {
             return Err(ProblemCode::EncodingCorrupt.into());
         }
-        let limit = caps.decoded.min(bytes.len().saturating_mul(caps.ratio).max(RATIO_FLOOR));
+        // What a member's whole share does not hold beside the bytes as sent will not fit later either: it is too large,
+        // and "busy, come again" would never come true.
+        let share = account.most().saturating_sub(bytes.len());
+        let limit = caps.decoded.min(bytes.len().saturating_mul(caps.ratio).max(RATIO_FLOOR)).min(share);
         let reader = open(encoding, bytes)?;
         Ok(Self { reader, plain: Vec::new(), filled: 0, limit, permit: account.take(0)?, _wire: permit })
     }

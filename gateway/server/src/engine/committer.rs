@@ -225,6 +225,13 @@ impl Committer {
         let node = self.node.clone();
         let xinqiao_exchange::group::Frame { mut record, items, entries } = frame;
         record.rev_high = node.revs.load(std::sync::atomic::Ordering::SeqCst);
+        // The frame that opens an epoch belongs to it: its checkpoint is the first under the new origin.
+        if let Some(opened) = record.events.iter().find_map(|e| match e {
+            Event::Epoch { epoch } => Some(*epoch),
+            _ => None,
+        }) {
+            record.epoch = opened;
+        }
         let proofs = (!entries.is_empty()).then(|| {
             let leaves: Vec<_> = entries.iter().map(|e| leaf_hash(e)).collect();
             GroupProofs::new(&self.frontier, &leaves)

@@ -1,6 +1,7 @@
 //! What the node does by itself, on a timer: checkpoints, ends of publication, retention, and letting old segments go.
 
 use super::committer::Job;
+use super::seal::SealError;
 use super::{Node, entries, manifests};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,8 +12,11 @@ use xinqiao_exchange::group::{Change, Item, Kind};
 use xinqiao_exchange::names::{Lane, StreamId};
 use xinqiao_exchange::op::Op;
 use xinqiao_exchange::payload::compress;
+use xinqiao_exchange::publication::Ending;
 use xinqiao_exchange::secrets::RecordKey;
-use xinqiao_exchange::state::{BatchRow, ChunkRow, Place, Table, stream_key};
+use xinqiao_exchange::state::{
+    BatchRow, ChunkRow, GroupChunkRow, Place, PublicationRow, Table, group_chunk_key, stream_key,
+};
 use xinqiao_exchange::table::{self, Entry, put_entry, put_group};
 use xinqiao_schemas::{Audience, LineHead, RecallLine, recall_line};
 
@@ -20,6 +24,10 @@ use xinqiao_schemas::{Audience, LineHead, RecallLine, recall_line};
 pub const OWN: &str = "node";
 
 const DAY: i64 = 86_400;
+/// Chunks whose publication ends that one round looks at.
+const DUE_CHUNKS: usize = 1_000;
+/// Withdrawals that go into one chunk.
+const WITHDRAWN_AT_ONCE: usize = 4_000;
 /// The window of idempotency keys, and with it the least age of a segment that goes.
 const IDEMPOTENCY_WINDOW_MS: u64 = 24 * 3_600 * 1_000;
 
@@ -66,35 +74,106 @@ impl Node {
     /// Withdraws from public recipients what may no longer be published.
     pub fn end_publications(&self) {
         let today = u32::try_from(self.clock.business_date().to_days()).unwrap_or(0);
-        let rows = self.queue().scan(Table::Publication as u8, &[], Some(&today.to_be_bytes()), 10_000);
+        let rows = self.queue().scan(Table::Publication as u8, &[], Some(&today.to_be_bytes()), DUE_CHUNKS);
         let Ok(rows) = rows else { return };
-        let mut due: BTreeMap<u32, Vec<(u32, RecordKey)>> = BTreeMap::new();
-        for (key, _) in rows {
-            let (Some(day), Some(id), Some(record)) = (u32_at(&key, 0), u32_at(&key, 4), key.get(8..24))
+        let mut due: BTreeMap<u32, Vec<(u32, u64, PublicationRow)>> = BTreeMap::new();
+        for (key, value) in rows {
+            let (Some(day), Some(id), Some(chunk)) = (u32_at(&key, 0), u32_at(&key, 4), u64_at(&key, 8))
             else {
                 continue;
             };
-            let Ok(record) = record.try_into() else { continue };
-            due.entry(id).or_default().push((day, RecordKey(record)));
+            let Ok(row) = serde_json::from_slice(&value) else { continue };
+            due.entry(id).or_default().push((day, chunk, row));
         }
         for (stream, head) in self.heads() {
-            let Some(gone) = due.remove(&head.id) else { continue };
+            let Some(chunks) = due.remove(&head.id) else { continue };
             let Some(recipient) = self.plan.recipient_of(&stream) else { continue };
-            self.withdraw_own(&stream, &recipient.description.clone(), &gone);
+            // A table that does not read has been named in the log; the next round tries again.
+            let Ok((keys, gone)) = self.still_published(&stream, &chunks, today) else { continue };
+            self.withdraw_own(&stream, &recipient.description.clone(), &keys, gone);
         }
     }
 
+    /// The records of these chunks that end now, and the schedule's change.
+    #[allow(clippy::type_complexity)]
+    fn still_published(
+        &self,
+        stream: &StreamId,
+        chunks: &[(u32, u64, PublicationRow)],
+        today: u32,
+    ) -> Result<(Vec<RecordKey>, Vec<(u32, u64, Option<u32>)>), SealError> {
+        let mut ending = Ending::default();
+        let mut gone = Vec::with_capacity(chunks.len());
+        for (day, chunk, row) in chunks {
+            let lines = self.read_item(stream, row.table)?;
+            let next = ending.due(&lines, *day, today).map_err(|_| SealError::Damaged)?;
+            gone.push((*day, *chunk, next));
+        }
+        let first = chunks.iter().map(|(_, _, row)| row.group).min().unwrap_or(0);
+        let mut from = group_chunk_key(first, 0);
+        while !ending.is_empty() {
+            let rows = self.queue().scan(Table::GroupChunk as u8, &from, None, 1_024);
+            let rows = rows.map_err(|_| SealError::Damaged)?;
+            let Some((last, _)) = rows.last() else { break };
+            from = last.clone();
+            from.push(0);
+            for (_, value) in rows {
+                let row: GroupChunkRow = serde_json::from_slice(&value).map_err(|_| SealError::Damaged)?;
+                if row.stream == *stream {
+                    let lines = self.read_item(stream, row.table)?;
+                    ending.look_through(&lines).map_err(|_| SealError::Damaged)?;
+                }
+            }
+        }
+        Ok((ending.into_keys(), gone))
+    }
+
+    /// Withdraws records in the node's own name; with the last of them the schedule moves on.
     fn withdraw_own(
         &self,
         stream: &StreamId,
         description: &xinqiao_exchange::event::Description,
-        gone: &[(u32, RecordKey)],
+        keys: &[RecordKey],
+        gone: Vec<(u32, u64, Option<u32>)>,
     ) {
+        let mut moved = vec![Event::PublicationEnded { stream: stream.clone(), gone }];
+        let mut parts: Vec<&[RecordKey]> = keys.chunks(WITHDRAWN_AT_ONCE).collect();
+        if parts.is_empty() {
+            parts.push(&[]);
+        }
+        let count = parts.len();
+        for (n, part) in parts.into_iter().enumerate() {
+            let mut change = self.withdrawal(stream, description, part);
+            if n + 1 == count {
+                change.events.append(&mut moved);
+            }
+            if let Err(e) = self.change_blocking(change, |_| true) {
+                return tracing::error!(
+                    stream = stream.as_str(),
+                    ?e,
+                    "ends of publication could not be committed; tried again"
+                );
+            }
+        }
+        if !keys.is_empty() {
+            tracing::info!(stream = stream.as_str(), records = keys.len(), "publication ended");
+        }
+    }
+
+    fn withdrawal(
+        &self,
+        stream: &StreamId,
+        description: &xinqiao_exchange::event::Description,
+        keys: &[RecordKey],
+    ) -> Change {
+        if keys.is_empty() {
+            return Change::default();
+        }
         let told =
             RecallLine { reason: "publication-ended", basis: "", effective: self.clock.business_date() };
         let mut raw = Vec::new();
         let mut lines = Vec::new();
-        for (n, (_, key)) in gone.iter().enumerate() {
+        for (n, key) in keys.iter().enumerate() {
             let rev = self.next_rev();
             let text = key.hex();
             let head = LineHead { op: "withdraw", key: text.as_str(), rev, via: &[], reference: None };
@@ -112,7 +191,7 @@ impl Node {
         }
         let index = self.log_size();
         let mut lines_table = vec![table::VERSION];
-        put_group(&mut lines_table, index, OWN, gone.len() as u32, &lines);
+        put_group(&mut lines_table, index, OWN, keys.len() as u32, &lines);
         let aad = stream.as_str().as_bytes().to_vec();
         let payload = compress(description.encoding, &raw);
         let mut events = Vec::new();
@@ -123,34 +202,20 @@ impl Node {
             stream: stream.clone(),
             payload: 0,
             table: 1,
-            records: gone.len() as u32,
-            recalls: gone.len() as u32,
+            records: keys.len() as u32,
+            recalls: keys.len() as u32,
             raw: raw.len() as u64,
             bytes: payload.len() as u64,
             earliest_end: None,
-            ends: Vec::new(),
             origins: Vec::new(),
         }));
-        events.push(Event::PublicationEnded {
-            stream: stream.clone(),
-            gone: gone.iter().map(|(day, key)| (*day, key.hex().as_str().to_owned())).collect(),
-        });
-        let change = Change {
+        Change {
             events,
             items: vec![
                 Item { kind: Kind::Payload, aad: aad.clone(), bytes: payload },
                 Item { kind: Kind::Evidence, aad, bytes: lines_table },
             ],
-            entry: Some(entries::publication_ended(self, stream, gone.len() as u64)),
-        };
-        if let Err(e) = self.change_blocking(change, |_| true) {
-            tracing::error!(
-                stream = stream.as_str(),
-                ?e,
-                "ends of publication could not be committed; tried again"
-            );
-        } else {
-            tracing::info!(stream = stream.as_str(), records = gone.len(), "publication ended");
+            entry: Some(entries::publication_ended(self, stream, keys.len() as u64)),
         }
     }
 

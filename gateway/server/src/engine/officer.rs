@@ -76,13 +76,14 @@ impl Node {
     }
 
     /// Takes a stream up again whose pushing was given up.
-    pub async fn retry_push(&self, stream: &StreamId) -> Result<(), Problem> {
+    pub async fn retry_push(&self, stream: &StreamId, by: &str) -> Result<(), Problem> {
         if self.head(stream).is_none() {
             return Err(ProblemCode::StreamUnknown.into());
         }
         let change = Change {
             events: vec![Event::DeadLetter { stream: stream.clone(), dead: false }],
-            ..Change::default()
+            items: Vec::new(),
+            entry: Some(entries::configuration(self, "push", stream.as_str(), None, by)),
         };
         self.change(change, |_| true).await.map(|_| ()).map_err(super::submit::commit_problem)
     }

@@ -189,6 +189,9 @@ impl Node {
                 build(&dir, &secrets, &config, &reader, &log)?
             }
         };
+        if state.meta.log_size == 0 {
+            rebuilt = None;
+        }
         if let Some(reason) = &rebuilt {
             tracing::warn!(reason, "the queue was built again from the journal");
         }
@@ -219,6 +222,7 @@ impl Node {
             tombstones: RwLock::new(tombstones(&queue)?),
             queue: RwLock::new(queue),
             revs: AtomicU64::new(state.meta.rev_high),
+            epoch: AtomicU64::new(state.meta.epoch),
             state: RwLock::new(state),
             jobs,
             inflight: Mutex::new(HashMap::new()),
@@ -291,6 +295,7 @@ impl Node {
     pub(super) fn rebuild(&self) -> Result<(), OpenNodeError> {
         let (queue, state) = build(&self.data_dir, &self.secrets, &self.config, &self.reader, &self.log())?;
         *self.tombstones.write() = tombstones(&queue)?;
+        self.epoch.store(state.meta.epoch, Ordering::Release);
         *self.state.write() = state;
         *self.queue.write() = queue;
         self.metrics.queue_rebuilt();

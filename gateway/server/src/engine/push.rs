@@ -162,8 +162,9 @@ impl Pusher {
     }
 
     async fn payload(&self, seq: u64) -> Result<Bytes, String> {
-        let found =
-            self.node.payload(&self.member, &self.stream, seq).await.map_err(|p| p.code().to_string())?;
+        let problem = |p: crate::problem::Problem| p.code().to_string();
+        let found = self.node.payload(&self.member, &self.stream, seq).map_err(problem)?;
+        self.node.note_served(&self.stream, seq, found.served).await.map_err(problem)?;
         let (node, stream) = (self.node.clone(), self.stream.clone());
         let read = tokio::task::spawn_blocking(move || {
             let mut all = Vec::with_capacity(found.bytes as usize);

@@ -60,7 +60,9 @@ pub(super) fn apply(
 ) -> Result<(), QueueFault> {
     let queue = node.queue();
     let mut state = node.state.write();
-    apply_to(&mut state, &queue, record, at, position)
+    apply_to(&mut state, &queue, record, at, position)?;
+    node.epoch.store(state.meta.epoch, std::sync::atomic::Ordering::Release);
+    Ok(())
 }
 
 /// Applies a frame to a state and a queue that may not be the node's yet.

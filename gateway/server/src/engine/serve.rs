@@ -65,6 +65,8 @@ pub struct PayloadParts {
     pub digest: String,
     /// Its media type.
     pub media_type: &'static str,
+    /// It was handed out before.
+    pub served: bool,
 }
 
 impl Node {
@@ -112,15 +114,17 @@ impl Node {
             news.mark_unchanged();
             if let Some(head) = self.head(stream)
                 && after >= head.next_seq
+                && head.past.is_empty()
             {
                 // The recipient has seen more than this node knows of: an older state was put back here.
                 tracing::error!(
                     stream = stream.as_str(),
                     "a recipient is ahead of this node: an older state was put back; restore the newest backup or open a new epoch"
                 );
-                self.fail("epoch.recipient-ahead");
+                self.trouble.lock().ahead.insert(stream.to_string());
                 return Err(ProblemCode::StreamAhead.into());
             }
+            self.trouble.lock().ahead.remove(stream.as_str());
             let (node, name) = (self.clone(), stream.clone());
             let list = tokio::task::spawn_blocking(move || node.list(&name, after, limit)).await;
             let list = list.map_err(|_| ProblemCode::Internal)??;
@@ -203,8 +207,8 @@ impl Node {
         Ok(BatchView { manifest, proof, entry: xinqiao_evidence::base64::encode(&entry) })
     }
 
-    /// Finds a payload and notes that it was handed out.
-    pub async fn payload(&self, member: &str, stream: &StreamId, seq: u64) -> Result<PayloadParts, Problem> {
+    /// Finds a payload.
+    pub fn payload(&self, member: &str, stream: &StreamId, seq: u64) -> Result<PayloadParts, Problem> {
         self.my_stream(member, stream)?;
         let head = self.head(stream).ok_or(ProblemCode::BatchUnknown)?;
         if head.held {
@@ -217,22 +221,32 @@ impl Node {
         if batch.erased {
             return Err(ProblemCode::BatchExpired.into());
         }
-        if !batch.served {
-            let change =
-                Change { events: vec![Event::Served { stream: stream.clone(), seq }], ..Change::default() };
-            let name = stream.clone();
-            let still =
-                move |s: &xinqiao_exchange::state::State| s.streams.get(&name).is_some_and(|h| !h.held);
-            self.change(change, still).await.map_err(commit_problem)?;
-            self.metrics.batch(stream.as_str(), "served");
-        }
         let description = head.descriptions.get(batch.description as usize);
         Ok(PayloadParts {
             parts: batch.parts,
             bytes: batch.bytes,
             digest: batch.payload_digest,
             media_type: description.map_or("application/octet-stream", |d| d.encoding.media_type()),
+            served: batch.served,
         })
+    }
+
+    /// Notes that a payload is handed out, before its first byte leaves.
+    pub async fn note_served(&self, stream: &StreamId, seq: u64, already: bool) -> Result<(), Problem> {
+        if already {
+            return Ok(());
+        }
+        let change =
+            Change { events: vec![Event::Served { stream: stream.clone(), seq }], ..Change::default() };
+        let name = stream.clone();
+        let still = move |s: &xinqiao_exchange::state::State| s.streams.get(&name).is_some_and(|h| !h.held);
+        match self.change(change, still).await {
+            Ok(_) => {}
+            Err(super::CommitError::Overtaken) => return Err(ProblemCode::StreamHeld.into()),
+            Err(e) => return Err(commit_problem(e)),
+        }
+        self.metrics.batch(stream.as_str(), "served");
+        Ok(())
     }
 
     /// The bytes of one part of a payload. Blocks.

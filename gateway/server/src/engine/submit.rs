@@ -55,6 +55,10 @@ impl Node {
     pub fn may_submit(&self, request: &Request) -> Result<(), Problem> {
         let source = self.sources.get(&request.member).ok_or(ProblemCode::RoleWrong)?;
         let dataset = self.plan.dataset(&request.dataset).ok_or(ProblemCode::DatasetUnknown)?;
+        if dataset.recipients.is_empty() {
+            // What nobody receives is not taken: a receipt would promise a delivery that cannot come.
+            return Err(ProblemCode::DatasetUnknown.into());
+        }
         if !source.may_send(&request.dataset) {
             return Err(ProblemCode::DatasetNotYours.into());
         }

@@ -46,8 +46,6 @@ problem_codes! {
         ["Send at least one record.", "请至少提交一条记录。"];
     BodyMalformed = "body.malformed", 400, ["Body cannot be parsed", "请求体无法解析"],
         ["The body is not what its Content-Type says. `errors` names the place; correct it and send again.", "请求体与 Content-Type 不符。errors 指明了位置，请更正后重发。"];
-    BodyDuplicateKey = "body.duplicate-key", 400, ["A field appears twice in one record", "同一记录中字段重复"],
-        ["Give each field once, by its code, its alias or its Chinese title.", "每个字段只能出现一次，可用代码、别名或中文名称之一。"];
     BodyTooDeep = "body.too-deep", 400, ["Body nested too deeply", "请求体嵌套过深"],
         ["A record is flat: an object of fields. Remove the nesting.", "记录为扁平结构，由字段组成。请去除嵌套。"];
     BodyTooManyFields = "body.too-many-fields", 400, ["Too many fields in one record", "单条记录字段过多"],
@@ -56,6 +54,22 @@ problem_codes! {
         ["Split the records over several requests.", "请将记录拆分为多次请求提交。"];
     BodyDtd = "body.dtd", 400, ["XML with a document type or entities", "XML 含有 DTD 或实体"],
         ["Remove the DOCTYPE; only the five predefined entities are read.", "请删除 DOCTYPE；仅支持五个预定义实体。"];
+    BodyEncoding = "body.encoding", 400, ["Text is not in its character set", "文本与字符集不符"],
+        ["The bytes are not valid in the declared character set; convert them, or declare the set they are in.", "字节与声明的字符集不符，请转换编码或声明实际的字符集。"];
+    BodyLooksGb = "body.encoding-looks-gb18030", 400, ["Text looks like GB18030", "文本看来是 GB18030 编码"],
+        ["Declare charset=gb18030 in Content-Type, or convert the file to UTF-8.", "请在 Content-Type 中声明 charset=gb18030，或将文件转换为 UTF-8。"];
+    BodyTrailing = "body.trailing", 400, ["Something follows the document", "文档之后还有内容"],
+        ["Send one document only.", "每次请求只发送一个文档。"];
+    BodyRecordTooLarge = "body.record-too-large", 413, ["A record is too large", "单条记录过大"],
+        ["Shorten the record; long attachments do not belong into it.", "请缩短该记录，附件内容不应写入记录。"];
+    BodyXmlForbidden = "body.xml-forbidden", 400, ["XML with attributes or processing instructions", "XML 含有属性或处理指令"],
+        ["Use elements and text only.", "仅可使用元素和文本。"];
+    BodyXmlStructure = "body.xml-structure", 400, ["XML of another structure", "XML 结构不符"],
+        ["The structure is records/record/field.", "结构应为 records/record/字段。"];
+    BodyCsvHeader = "body.csv-header", 400, ["A CSV column is no field", "CSV 表头列不是字段"],
+        ["The first row names the fields by code, alias or Chinese title; see template.csv of the dataset.", "首行应为字段代码、别名或中文名称，可参照该数据集的 template.csv。"];
+    BodyCsvHeaderTwice = "body.csv-header-twice", 400, ["Two CSV columns name one field", "CSV 两列表示同一字段"],
+        ["Keep one of the columns.", "请只保留一列。"];
     BodyQuoteUnclosed = "body.quote-unclosed", 400, ["A CSV quote never closes", "CSV 引号未闭合"],
         ["Close the quote, or double a quote inside a field, and send again.", "请闭合引号；字段内的引号应写两次。更正后重发。"];
     // How the body is encoded.
@@ -67,12 +81,8 @@ problem_codes! {
         ["Compress with a window of 8 MiB or less (no --long, no --ultra).", "请使用不超过 8 MiB 的窗口压缩（不要使用 --long 或 --ultra）。"];
     CharsetUnsupported = "charset.unsupported", 415, ["Character set not supported", "不支持的字符集"],
         ["Use charset=utf-8 or charset=gb18030.", "请使用 charset=utf-8 或 charset=gb18030。"];
-    CharsetInvalid = "charset.invalid", 400, ["Text is not in its character set", "文本与字符集不符"],
-        ["The bytes are not valid in the declared character set; a GBK file needs charset=gb18030.", "字节与声明的字符集不符；GBK 文件请声明 charset=gb18030。"];
     MediaTypeUnsupported = "media-type.unsupported", 415, ["Content-Type not supported", "不支持的 Content-Type"],
         ["Use application/json, application/x-ndjson, application/xml or text/csv as this path allows.", "请按接口要求使用 application/json、application/x-ndjson、application/xml 或 text/csv。"];
-    NotAcceptable = "media-type.not-acceptable", 406, ["No acceptable representation", "无可接受的表示形式"],
-        ["Widen or leave out the Accept header.", "请放宽或去掉 Accept 请求头。"];
     // The request line and headers.
     NotFound = "not-found", 404, ["No such resource", "资源不存在"],
         ["Check the path against the OpenAPI document of this node.", "请对照本节点的 OpenAPI 文档检查路径。"];
@@ -88,8 +98,6 @@ problem_codes! {
         ["Give each parameter once.", "每个参数只能出现一次。"];
     RangeUnsatisfiable = "range.unsatisfiable", 416, ["Range not satisfiable", "Range 无法满足"],
         ["Ask for a range inside the payload; its length is in the manifest.", "请求范围应在数据长度之内；长度见批次清单。"];
-    PreconditionFailed = "precondition.failed", 412, ["Precondition failed", "前提条件不满足"],
-        ["What you hold is no longer current; fetch it again.", "所持版本已过期，请重新获取。"];
     // Who asks.
     MemberUnknown = "member.unknown", 403, ["Certificate belongs to no member", "证书不属于任何成员"],
         ["Ask the security officer of this node to register your organisation with this certificate.", "请联系本节点安全管理员登记贵单位及此证书。"];
@@ -130,24 +138,14 @@ problem_codes! {
         ["Several versions are open: add ?schema= with one of those listed by GET /v1/datasets.", "存在多个开放版本：请用 ?schema= 指明，可选值见 GET /v1/datasets。"];
     SchemaUnknown = "schema.unknown", 422, ["No such schema version", "数据规范版本不存在"],
         ["Use one of the versions listed by GET /v1/datasets.", "请使用 GET /v1/datasets 列出的版本。"];
-    SchemaClosed = "schema.closed", 422, ["Schema version closed", "数据规范版本已关闭"],
-        ["Change to an open version; GET /v1/datasets lists them.", "请改用开放的版本，见 GET /v1/datasets。"];
     OperationUnknown = "operation.unknown", 400, ["Unknown operation", "未知的操作类型"],
         ["Use op=put, withdraw, repair, dispute, resolve or reinstate.", "请使用 op=put、withdraw、repair、dispute、resolve 或 reinstate。"];
-    OperationNotAllowed = "operation.not-allowed", 403, ["Operation not allowed for you", "无权执行该操作"],
-        ["Only the owner of a record, or a registered authority, may do this.", "只有记录的归属单位或已登记的有权机关可以执行。"];
     LoadUnknown = "load.unknown", 400, ["Unknown load", "未知的报送类型"],
         ["Use load=daily, history, supplement or correction.", "请使用 load=daily、history、supplement 或 correction。"];
-    AuthorityNotYours = "authority.not-yours", 403, ["Authority code not yours", "机关代码不属于贵单位"],
-        ["Send only records of your own units; ask the system administrator to register a delegation.", "只能提交本单位所辖机关的记录；委托关系请联系系统管理员登记。"];
-    AuthorityExpired = "authority.expired", 403, ["Authority code no longer valid", "机关代码已失效"],
-        ["The unit was closed or moved; use the successor's code.", "该机关已撤销或划转，请使用承继机关的代码。"];
     RecordsRefused = "records.refused", 422, ["No record accepted", "记录全部被拒绝"],
         ["`errors` names each record and field. Nothing was stored; correct and send again.", "errors 列出每条记录和字段的问题。未保存任何内容，请更正后重发。"];
     RecordsStrict = "records.strict-refused", 422, ["Refused as a whole: strict handling", "严格模式下整体拒绝"],
         ["At least one record is wrong and Prefer: handling=strict was asked for. Nothing was stored.", "至少一条记录有误，且要求严格处理（handling=strict）。未保存任何内容。"];
-    RecalledResend = "recalled.resend", 409, ["Record was recalled", "记录已被撤回"],
-        ["A recalled record returns only by op=reinstate with its basis.", "已撤回的记录只能凭依据通过 op=reinstate 恢复。"];
     // Sending once.
     IdempotencyMissing = "idempotency.missing", 400, ["Idempotency-Key missing", "缺少 Idempotency-Key"],
         ["Send a fresh random Idempotency-Key with each new submission, and the same one when repeating it.", "每次新提交请携带新的随机 Idempotency-Key，重发时使用同一个。"];
@@ -155,8 +153,6 @@ problem_codes! {
         ["Use 16 to 128 visible ASCII characters, for example a UUID.", "请使用 16 至 128 个可见 ASCII 字符，例如 UUID。"];
     IdempotencyReused = "idempotency.reused", 422, ["Idempotency-Key used for another request", "Idempotency-Key 已用于其他请求"],
         ["The same key came with a different body or parameters. Use a new key for a new submission.", "同一 Idempotency-Key 对应不同内容或参数。新提交请使用新的值。"];
-    IdempotencyInProgress = "idempotency.in-progress", 409, ["The first request is still running", "首个请求仍在处理"],
-        ["Wait and repeat with the same Idempotency-Key.", "请稍候并使用同一 Idempotency-Key 重发。"];
     SubmissionUnknown = "submission.unknown", 404, ["No such submission", "提交编号不存在"],
         ["Use the id from your receipt; you see only your own.", "请使用回执中的编号；只能查询本单位的提交。"];
     // Pulling and answering.
@@ -213,14 +209,6 @@ problem_codes! {
         ["Nothing was stored. Batches can still be pulled; the administrator must free space.", "未保存任何内容。批次仍可拉取；需管理员释放空间。"];
     DiskFailed = "disk.failed", 503, ["Node cannot write its disk", "节点无法写入磁盘"],
         ["Nothing was stored. The administrator must look at the node's health page.", "未保存任何内容。请管理员查看节点健康状态。"];
-    JournalRollback = "journal.rollback", 503, ["Node found its journal rolled back", "节点日志出现回退"],
-        ["No writes are taken until the administrator decides; see the runbook.", "在管理员处置之前不接受写入，见运维手册。"];
-    JournalDamaged = "journal.damaged", 503, ["Stored data is damaged", "存储数据已损坏"],
-        ["The damaged part is named in the node's log and is not served. Ask the administrator.", "损坏部分已在节点日志中指明，不再提供。请联系管理员。"];
-    EpochFenced = "epoch.fenced", 503, ["Another instance has taken over", "其他实例已接管"],
-        ["Connect to the active node.", "请连接当前活动节点。"];
-    ClockUnsynchronised = "clock.unsynchronised", 503, ["Node's clock cannot be trusted", "节点时钟不可信"],
-        ["The administrator must restore time synchronisation.", "请管理员恢复时间同步。"];
     Internal = "internal", 500, ["Internal error", "内部错误"],
         ["Repeat with the same Idempotency-Key; if it persists, give the administrator the trace number.", "请使用同一 Idempotency-Key 重试；如仍失败，请将 trace 编号告知管理员。"];
 }

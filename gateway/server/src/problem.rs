@@ -250,7 +250,7 @@ mod tests {
             assert!(
                 text.split('.').all(|part| {
                     part.starts_with(|c: char| c.is_ascii_lowercase())
-                        && part.chars().all(|c| c.is_ascii_lowercase() || c == '-')
+                        && part.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
                 }),
                 "{text} is not kebab-case with dots"
             );

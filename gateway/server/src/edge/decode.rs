@@ -222,11 +222,16 @@ mod tests {
 
     #[test]
     fn output_beyond_the_budget_is_busy_not_memory() {
-        let budget = Budget::new(100_000, 100_000);
-        let refused =
-            decoded(Encoding::Zstd, encoded(Encoding::Zstd, &vec![7; 1 << 20]), &budget.account("a"));
+        let budget = Budget::new(2 << 20, 2 << 20);
+        let others = budget.account("b").take((2 << 20) - 100_000).unwrap();
+        let body = || encoded(Encoding::Zstd, &vec![7; 1 << 20]);
+        let refused = decoded(Encoding::Zstd, body(), &budget.account("a"));
         assert_eq!(refused.unwrap_err().code(), ProblemCode::BusyMemory);
+        drop(others);
         assert_eq!(budget.used(), 0);
+        let small = Budget::new(2 << 20, 100_000);
+        let refused = decoded(Encoding::Zstd, body(), &small.account("a"));
+        assert_eq!(refused.unwrap_err().code(), ProblemCode::BodyDecompressedTooLarge, "it can never fit");
     }
 
     fn compressed() -> impl Strategy<Value = Encoding> {

@@ -36,7 +36,7 @@ impl Default for Caps {
             per_member: 256,
             requests_per_member: 512,
             header_bytes: 32 * 1024,
-            header_count: 100,
+            header_count: 64,
             h2_streams: 128,
             h2_resets: 32,
             h2_window: 512 * 1024,

@@ -1,3 +1,8 @@
-//! What the tests of the whole system share.
+//! What the tests of the whole system share: the program, nodes, peers.
 
+pub mod crash;
+pub mod disk;
 pub mod openapi;
+pub mod program;
+pub mod site;
+pub mod traffic;

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{mpsc, watch};
 use xinqiao_evidence::keys::Jwks;
-use xinqiao_evidence::tlog::{Checkpoint, VerifiedCheckpoint};
+use xinqiao_evidence::tlog::{Checkpoint, VerifiedCheckpoint, split_origin};
 use xinqiao_exchange::event::FrameRecord;
 use xinqiao_exchange::names::NodeName;
 use xinqiao_exchange::plan::{Plan, PlanError, Recipient};
@@ -26,7 +26,7 @@ use xinqiao_exchange::state::{Applied, Place, State, Table};
 use xinqiao_exchange::tombstones::Tombstones;
 use xinqiao_schemas::{Caps, Catalogue};
 use xinqiao_store::{
-    DataDir, Journal, LogFiles, OpenError, Options, Position, Queue, QueueState, ReadError, Reader,
+    DataDir, Journal, LogError, LogFiles, OpenError, Options, Position, Queue, QueueState, ReadError, Reader,
 };
 
 /// Found in a data directory that was put back by `xinqiao restore`.
@@ -168,7 +168,7 @@ impl Node {
         let marker = dir.path().join(RESTORED);
         let adopted = recovery.rolled_back.is_some() || marker.exists();
         let mut rebuilt = None;
-        let (queue, state) = match queue_state {
+        let (queue, mut state) = match queue_state {
             QueueState::Ready { applied } if !adopted => match catch_up(&reader, &queue, applied, &log) {
                 Ok(state) => (queue, state),
                 Err(OpenNodeError::Queue(why)) => {
@@ -189,6 +189,10 @@ impl Node {
                 build(&dir, &secrets, &config, &reader, &log)?
             }
         };
+        if adopted {
+            // What the journal has lost stays in the log: it was signed and shown. The new epoch goes on after it.
+            state.meta.log_size = state.meta.log_size.max(log.size());
+        }
         if state.meta.log_size == 0 {
             rebuilt = None;
         }
@@ -196,6 +200,7 @@ impl Node {
             tracing::warn!(reason, "the queue was built again from the journal");
         }
         let frontier = log.frontier();
+        let shown = log.checkpoint().and_then(|note| epoch_of(&note)).unwrap_or(0);
         if log.size() < state.meta.log_size {
             return Err(OpenNodeError::Log(
                 "the log files hold fewer entries than the journal accounts for; restore `log/` from a backup".into(),
@@ -241,7 +246,7 @@ impl Node {
                 .name("committer".into())
                 .spawn(move || committer.run())
                 .map_err(|e| OpenNodeError::Queue(format!("no thread for the committer ({})", e.kind())))?;
-        node.begin(adopted);
+        node.begin(adopted.then_some(shown));
         if adopted && node.trouble().failed.is_empty() {
             // The new epoch is durable; without the marker's removal another one would begin at the next start.
             let _ = std::fs::remove_file(&marker);
@@ -249,16 +254,17 @@ impl Node {
         Ok(Opened { node, committer })
     }
 
-    /// Opens an epoch if there is none, or if an older state was adopted; notes what is in force.
-    fn begin(&self, adopted: bool) {
+    /// Opens an epoch if there is none, or if an older state was adopted, one that no checkpoint was ever `shown` of;
+    /// notes what is in force.
+    fn begin(&self, adopted: Option<u64>) {
         let epoch = self.epoch();
-        if adopted {
+        if adopted.is_some() {
             // A restored node may have handed out revisions nobody remembers: leave a wide gap.
             self.revs.fetch_add(1 << 32, Ordering::SeqCst);
         }
-        let opened = match epoch {
-            0 => self.open_epoch(1, "first start"),
-            n if adopted => self.open_epoch(n + 1, "an older state was put back"),
+        let opened = match (epoch, adopted) {
+            (0, None) => self.open_epoch(1, "first start"),
+            (n, Some(shown)) => self.open_epoch(n.max(shown) + 1, "an older state was put back"),
             _ => Ok(()),
         };
         if opened.and_then(|()| self.note_configuration()).is_err() {
@@ -278,7 +284,7 @@ impl Node {
             match log.append(frame.first_log_index, &frame.log_entries) {
                 Ok(()) => ControlFlow::Continue(()),
                 Err(e) => {
-                    fault = Some(OpenNodeError::Log(e.to_string()));
+                    fault = Some(log_error(&e));
                     ControlFlow::Break(())
                 }
             }
@@ -309,7 +315,18 @@ fn open_log(dir: &DataDir, name: &NodeName, secrets: &Secrets) -> Result<LogFile
         let open = VerifiedCheckpoint::open_with_jwks(note, name.as_str(), &jwks).ok()?;
         Some((open.checkpoint().size, open.checkpoint().root))
     };
-    LogFiles::open(dir, verify).map_err(|e| OpenNodeError::Log(e.to_string()))
+    LogFiles::open(dir, verify).map_err(|e| log_error(&e))
+}
+
+fn log_error(e: &LogError) -> OpenNodeError {
+    let said = e.explain();
+    OpenNodeError::Log(format!("{}: {} {}", said.code, said.english, said.chinese))
+}
+
+/// The epoch a checkpoint is of.
+fn epoch_of(note: &str) -> Option<u64> {
+    let checkpoint = Checkpoint::unauthenticated(note).ok()?;
+    split_origin(&checkpoint.origin).map(|(_, epoch)| epoch)
 }
 
 fn tombstones(queue: &Queue) -> Result<Tombstones, OpenNodeError> {
@@ -376,7 +393,7 @@ fn replay(
         let mut step = || -> Result<(), OpenNodeError> {
             if !frame.log_entries.is_empty() {
                 log.append(frame.first_log_index, &frame.log_entries)
-                    .map_err(|e| OpenNodeError::Log(e.to_string()))?;
+                    .map_err(|e| log_error(&e))?;
             }
             if applied.is_some_and(|a| frame.position <= a) {
                 return Ok(());

@@ -52,16 +52,18 @@ problem_codes! {
         ["Send only the fields of the schema.", "请只提交数据规范中的字段。"];
     BodyTooManyRecords = "body.too-many-records", 413, ["Too many records in one request", "单次请求记录过多"],
         ["Split the records over several requests.", "请将记录拆分为多次请求提交。"];
+    BodyRecordTooLarge = "body.record-too-large", 413, ["A record is too large", "单条记录过大"],
+        ["Shorten the record; long attachments do not belong into it.", "请缩短该记录，附件内容不应写入记录。"];
     BodyDtd = "body.dtd", 400, ["XML with a document type or entities", "XML 含有 DTD 或实体"],
         ["Remove the DOCTYPE; only the five predefined entities are read.", "请删除 DOCTYPE；仅支持五个预定义实体。"];
+    BodyQuoteUnclosed = "body.quote-unclosed", 400, ["A CSV quote never closes", "CSV 引号未闭合"],
+        ["Close the quote, or double a quote inside a field, and send again.", "请闭合引号；字段内的引号应写两次。更正后重发。"];
     BodyEncoding = "body.encoding", 400, ["Text is not in its character set", "文本与字符集不符"],
         ["The bytes are not valid in the declared character set; convert them, or declare the set they are in.", "字节与声明的字符集不符，请转换编码或声明实际的字符集。"];
     BodyLooksGb = "body.encoding-looks-gb18030", 400, ["Text looks like GB18030", "文本看来是 GB18030 编码"],
         ["Declare charset=gb18030 in Content-Type, or convert the file to UTF-8.", "请在 Content-Type 中声明 charset=gb18030，或将文件转换为 UTF-8。"];
     BodyTrailing = "body.trailing", 400, ["Something follows the document", "文档之后还有内容"],
         ["Send one document only.", "每次请求只发送一个文档。"];
-    BodyRecordTooLarge = "body.record-too-large", 413, ["A record is too large", "单条记录过大"],
-        ["Shorten the record; long attachments do not belong into it.", "请缩短该记录，附件内容不应写入记录。"];
     BodyXmlForbidden = "body.xml-forbidden", 400, ["XML with attributes or processing instructions", "XML 含有属性或处理指令"],
         ["Use elements and text only.", "仅可使用元素和文本。"];
     BodyXmlStructure = "body.xml-structure", 400, ["XML of another structure", "XML 结构不符"],
@@ -70,8 +72,6 @@ problem_codes! {
         ["The first row names the fields by code, alias or Chinese title; see template.csv of the dataset.", "首行应为字段代码、别名或中文名称，可参照该数据集的 template.csv。"];
     BodyCsvHeaderTwice = "body.csv-header-twice", 400, ["Two CSV columns name one field", "CSV 两列表示同一字段"],
         ["Keep one of the columns.", "请只保留一列。"];
-    BodyQuoteUnclosed = "body.quote-unclosed", 400, ["A CSV quote never closes", "CSV 引号未闭合"],
-        ["Close the quote, or double a quote inside a field, and send again.", "请闭合引号；字段内的引号应写两次。更正后重发。"];
     // How the body is encoded.
     EncodingUnsupported = "encoding.unsupported", 415, ["Content-Encoding not supported", "不支持的 Content-Encoding"],
         ["Use gzip, zstd or none, and only one of them.", "请使用 gzip、zstd 之一，或不压缩。"];

@@ -178,6 +178,14 @@ fn not_utf8<'a>(
 ) -> Result<u32, BodyError> {
     let at = encoding_rs::Encoding::utf8_valid_up_to(body);
     let bad_from = body.get(at..).unwrap_or_default();
+    // Only the last character is incomplete: the transfer ended in the middle of it, the character set is right.
+    let cut = std::str::from_utf8(bad_from).is_err_and(|error| error.error_len().is_none());
+    if cut {
+        return match format {
+            Format::Ndjson => json::lines_of_bytes(schema, body, caps, each),
+            _ => Err(BodyError::new(&problem::BODY_TRUNCATED).with(format.name())),
+        };
+    }
     let sample = &bad_from[..bad_from.len().min(1 << 20)];
     // A cut sample may end inside a character: a decoder that is not told of the end only rejects what cannot be.
     let mut text = String::with_capacity(sample.len() * 2);

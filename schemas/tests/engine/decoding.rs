@@ -129,6 +129,24 @@ fn an_unknown_name_is_hinted_at_but_never_repeated() {
 }
 
 #[test]
+fn a_body_cut_inside_a_character_is_truncated_not_in_another_character_set() {
+    let whole = "[{\"CF_XDR_MC\":\"样例有限公司";
+    for (format, whole) in [
+        (Format::Json, whole),
+        (Format::Xml, "<records><record><CF_XDR_MC>样例有限公司"),
+        (Format::Csv, "CF_XDR_MC\n样例有限公司"),
+    ] {
+        for short in 1..3 {
+            let (_, result) = decode_all(penalty(), format, &whole.as_bytes()[..whole.len() - short]);
+            assert_eq!(result.unwrap_err().code(), "body.truncated", "{format:?} {short}");
+        }
+    }
+    let lines = "{\"CF_WSH\":\"1\"}\n{\"CF_WSH\":\"样";
+    let (records, _) = decode_all(penalty(), Format::Ndjson, &lines.as_bytes()[..lines.len() - 1]);
+    assert!(records[0].is_ok() && records[1].is_err() && records.len() == 2);
+}
+
+#[test]
 fn hints_end_before_they_cost_much() {
     let body = "{\"CF_WSHX\":\"a\"}\n".repeat(1_000);
     let (records, _) = decode_all(penalty(), Format::Ndjson, body.as_bytes());

@@ -52,6 +52,13 @@ pub struct ValidRecord<'a> {
 }
 
 impl Schema {
+    /// Does the record itself name the authority by its code? Said before validation: what cleaning may blank does
+    /// not count.
+    pub fn names_authority(&self, raw: &RawRecord<'_>) -> bool {
+        let code = self.roles.authority_code.and_then(|field| raw.field(usize::from(field)).filled());
+        code.is_some_and(|code| code.bytes().any(|b| b.is_ascii_alphanumeric()))
+    }
+
     /// Cleans and checks a record. All findings are added; the record is given if none of them refuses it.
     pub fn validate<'a>(
         &'a self,

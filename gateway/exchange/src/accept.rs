@@ -11,6 +11,7 @@ use crate::plan::{DatasetPlan, SchemaPlan};
 use crate::secrets::{Naming, RecordId, RecordKey};
 use crate::source::Source;
 use crate::tombstones::Tombstones;
+use std::cell::OnceCell;
 use xinqiao_schemas::{
     Audience, BodyError, Caps, Charset, Date, Finding, Format, LineHead, RawRecord, RecallLine,
     RecipientKind, Release, SourceUnit, Standing, ValidRecord, ValidateContext, decode, recall_line,
@@ -113,28 +114,39 @@ pub fn accept(submission: &Submission<'_>, around: &Surroundings<'_>) -> Result<
 }
 
 /// What validation is told of the source: for the member as such, and for each authority it acts for.
-struct Contexts {
+struct Contexts<'s> {
+    source: &'s Source,
     plain: ValidateContext,
-    authorities: Vec<ValidateContext>,
+    /// Made when first needed: most records name the authority by its code.
+    authorities: Vec<OnceCell<ValidateContext>>,
 }
 
-impl Contexts {
-    fn new(source: &Source, received: Date) -> Self {
-        let of = |authority: Option<&crate::source::Authority>| ValidateContext {
-            received,
-            source: SourceUnit {
-                authority_code: authority.and_then(|a| some(&a.code)),
-                authority_name: authority.and_then(|a| some(&a.name)),
-                unit_code: some(&source.unit.code),
-                unit_name: some(&source.unit.name),
-            },
-            relayed: None,
-        };
+impl<'s> Contexts<'s> {
+    fn new(source: &'s Source, received: Date) -> Self {
         let only = match source.authorities.as_slice() {
             [one] => Some(one),
             _ => None,
         };
-        Self { plain: of(only), authorities: source.authorities.iter().map(|a| of(Some(a))).collect() }
+        let authorities = source.authorities.iter().map(|_| OnceCell::new()).collect();
+        Self { source, plain: context(source, only, received), authorities }
+    }
+
+    fn authority(&self, at: usize) -> &ValidateContext {
+        let make = || context(self.source, self.source.authorities.get(at), self.plain.received);
+        self.authorities[at].get_or_init(make)
+    }
+}
+
+fn context(source: &Source, authority: Option<&crate::source::Authority>, received: Date) -> ValidateContext {
+    ValidateContext {
+        received,
+        source: SourceUnit {
+            authority_code: authority.and_then(|a| some(&a.code)),
+            authority_name: authority.and_then(|a| some(&a.name)),
+            unit_code: some(&source.unit.code),
+            unit_name: some(&source.unit.name),
+        },
+        relayed: None,
     }
 }
 
@@ -184,9 +196,10 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn put<'r>(&mut self, s: &Submission<'r>, contexts: &'r Contexts, ordinal: u32, raw: RawRecord<'r>) {
+    fn put<'r>(&mut self, s: &Submission<'r>, contexts: &'r Contexts<'_>, ordinal: u32, raw: RawRecord<'r>) {
         self.found.clear();
-        let again = (s.source.authorities.len() > 1).then(|| raw.clone());
+        let several = s.source.authorities.len() > 1;
+        let again = (several && !s.schema.schema.names_authority(&raw)).then(|| raw.clone());
         let Some(mut record) = s.schema.schema.validate(raw, &contexts.plain, &mut self.found) else {
             return self.findings.refuse(ordinal, &self.found);
         };
@@ -196,7 +209,7 @@ impl<'a> Work<'a> {
             && let Some(at) = s.source.authorities.iter().position(|a| a.name == name)
         {
             self.found.clear();
-            match s.schema.schema.validate(raw, &contexts.authorities[at], &mut self.found) {
+            match s.schema.schema.validate(raw, contexts.authority(at), &mut self.found) {
                 Some(with_code) => record = with_code,
                 None => return self.findings.refuse(ordinal, &self.found),
             }
@@ -277,7 +290,7 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn recall(&mut self, s: &Submission<'_>, contexts: &Contexts, ordinal: u32, raw: RawRecord<'_>) {
+    fn recall(&mut self, s: &Submission<'_>, contexts: &Contexts<'_>, ordinal: u32, raw: RawRecord<'_>) {
         self.found.clear();
         let Some(request) = s.schema.schema.validate_recall(raw, &contexts.plain, &mut self.found) else {
             return self.findings.refuse(ordinal, &self.found);

@@ -137,12 +137,12 @@ pub enum Event {
         /// The description.
         description: Description,
     },
-    /// The publication of these records ended; the withdrawals are in this frame's chunks.
+    /// The publication of records ended; their withdrawals are in the chunks of this frame and of those just before.
     PublicationEnded {
         /// The stream.
         stream: StreamId,
-        /// The days that passed and the keys, as they stood in the schedule.
-        gone: Vec<(u32, String)>,
+        /// The chunks: the day each stood under in the schedule, its number, the next day it has to be looked at.
+        gone: Vec<(u32, u64, Option<u32>)>,
     },
     /// A batch of an upstream node was taken in full.
     Relayed {
@@ -223,9 +223,6 @@ pub struct NewChunk {
     /// The earliest publication end in it, in days since 1970-01-01.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub earliest_end: Option<u32>,
-    /// When the publication of lines of a public stream ends: day and key.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ends: Vec<(u32, String)>,
     /// Nodes whose batches the lines came from.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub origins: Vec<Origin>,

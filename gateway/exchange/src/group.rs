@@ -92,7 +92,6 @@ struct OpenChunk {
     recalls: u32,
     raw: u64,
     earliest_end: Option<u32>,
-    ends: Vec<(u32, String)>,
     origins: Vec<Origin>,
 }
 
@@ -145,9 +144,6 @@ impl<'a> Group<'a> {
                 chunk.records += piece.records;
                 chunk.recalls += piece.recalls;
                 chunk.earliest_end = [chunk.earliest_end, piece.earliest_end].into_iter().flatten().min();
-                chunk
-                    .ends
-                    .extend(piece.ends.into_iter().map(|(day, key)| (day, key.hex().as_str().to_owned())));
             }
         }
         self.record.events.push(Event::Submitted(Submitted {
@@ -227,7 +223,6 @@ impl<'a> Group<'a> {
             recalls: 0,
             raw: 0,
             earliest_end: None,
-            ends: Vec::new(),
             origins: Vec::new(),
         });
         chunk.raw += more;
@@ -261,7 +256,6 @@ impl<'a> Group<'a> {
             raw: chunk.raw,
             bytes,
             earliest_end: chunk.earliest_end,
-            ends: chunk.ends,
             origins: chunk.origins,
         }));
     }

@@ -13,6 +13,7 @@ pub mod op;
 pub mod output;
 pub mod payload;
 pub mod plan;
+pub mod publication;
 pub mod seal;
 pub mod secrets;
 pub mod source;

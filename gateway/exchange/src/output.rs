@@ -25,8 +25,6 @@ pub struct Piece {
     pub entries: Vec<u8>,
     /// The earliest publication end.
     pub earliest_end: Option<u32>,
-    /// Publication ends of public recipients: day and key.
-    pub ends: Vec<(u32, RecordKey)>,
 }
 
 /// Lines, compressed or not.
@@ -61,7 +59,6 @@ pub struct Output {
     recalls: u32,
     entries: Vec<u8>,
     earliest_end: Option<u32>,
-    ends: Vec<(u32, RecordKey)>,
     done: Vec<Piece>,
 }
 
@@ -76,7 +73,6 @@ impl Output {
             recalls: 0,
             entries: Vec::new(),
             earliest_end: None,
-            ends: Vec::new(),
             done: Vec::new(),
         }
     }
@@ -106,7 +102,6 @@ impl Output {
         self.recalls += u32::from(op.is_recall());
         let publication_end = end.filter(|_| self.public && op == Op::Put);
         if let Some(day) = publication_end {
-            self.ends.push((day, key));
             self.earliest_end = Some(self.earliest_end.map_or(day, |e| e.min(day)));
         }
         put_entry(&mut self.entries, &Entry { op, key, rev, ordinal, publication_end, reference });
@@ -131,7 +126,6 @@ impl Output {
             recalls: std::mem::take(&mut self.recalls),
             entries: std::mem::take(&mut self.entries),
             earliest_end: self.earliest_end.take(),
-            ends: std::mem::take(&mut self.ends),
         });
     }
 

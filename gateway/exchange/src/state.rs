@@ -50,7 +50,7 @@ pub enum Table {
     PendingRecall = 9,
     /// Member → next feedback number.
     FeedbackNext = 10,
-    /// Day, stream, key → rev: when publication ends.
+    /// Day, stream, chunk → [`PublicationRow`]: when the publication of the first of its lines ends.
     Publication = 11,
     /// Stream, chunk → [`WithheldRow`].
     Withheld = 12,
@@ -60,13 +60,11 @@ pub enum Table {
     Document = 16,
     /// First log index, number in the frame → [`GroupChunkRow`].
     GroupChunk = 15,
-    /// Stream, key → day: where the record stands in the publication schedule.
-    PublicationOf = 14,
 }
 
 impl Table {
     /// All tables, in order of number.
-    pub const ALL: [Table; 16] = [
+    pub const ALL: [Table; 15] = [
         Table::Meta,
         Table::Group,
         Table::Chunk,
@@ -80,7 +78,6 @@ impl Table {
         Table::Publication,
         Table::Withheld,
         Table::Relay,
-        Table::PublicationOf,
         Table::GroupChunk,
         Table::Document,
     ];
@@ -132,6 +129,15 @@ pub struct GroupChunkRow {
     pub chunk: u64,
     /// The line table.
     pub table: Place,
+}
+
+/// A chunk some of whose lines may be published until a certain day only.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PublicationRow {
+    /// The line table, which says which lines.
+    pub table: Place,
+    /// First log index of its commit group: newer lines of a record are found from there on.
+    pub group: u64,
 }
 
 /// A chunk not sealed yet.
@@ -347,18 +353,11 @@ pub fn pending_recall_key(id: u32, chunk: u64, key: &[u8]) -> Vec<u8> {
 }
 
 /// The key of a publication end.
-pub fn publication_key(day: u32, id: u32, key: &[u8]) -> Vec<u8> {
-    let mut k = Vec::with_capacity(24);
+pub fn publication_key(day: u32, id: u32, chunk: u64) -> Vec<u8> {
+    let mut k = Vec::with_capacity(16);
     k.extend_from_slice(&day.to_be_bytes());
     k.extend_from_slice(&id.to_be_bytes());
-    k.extend_from_slice(key);
-    k
-}
-
-/// The key of a record's place in the publication schedule.
-pub fn publication_of_key(id: u32, key: &[u8]) -> Vec<u8> {
-    let mut k = id.to_be_bytes().to_vec();
-    k.extend_from_slice(key);
+    k.extend_from_slice(&chunk.to_be_bytes());
     k
 }
 
@@ -431,7 +430,7 @@ impl State {
                 rows.put(Table::GroupChunk, group_chunk_key(frame.first_index, chunks), &row);
                 chunks += 1;
             }
-            self.event(event, at, rows, lookup)?;
+            self.event(event, frame.first_index, at, rows, lookup)?;
         }
         self.meta.rev_high = self.meta.rev_high.max(frame.rev_high);
         self.meta.log_size = frame.first_index + u64::from(frame.entries);
@@ -442,13 +441,14 @@ impl State {
     fn event(
         &mut self,
         event: &Event,
+        first_index: u64,
         at: &Applied<'_>,
         rows: &mut Rows,
         lookup: &mut Lookup<'_>,
     ) -> Result<(), Contradiction> {
         match event {
             Event::Submitted(_) => Ok(()),
-            Event::Chunk(c) => self.chunk(c, at, rows, lookup),
+            Event::Chunk(c) => self.chunk(c, first_index, at, rows),
             Event::Recalled(r) => self.recalled(r, rows),
             Event::Reinstated { dataset, id } => {
                 rows.delete(Table::Tombstone, tombstone_key(dataset, &unhex(id)?));
@@ -520,10 +520,13 @@ impl State {
             }
             Event::PublicationEnded { stream, gone } => {
                 let id = self.head(stream).id;
-                for (day, key) in gone {
-                    let key = unhex(key)?;
-                    rows.delete(Table::Publication, publication_key(*day, id, &key));
-                    rows.delete(Table::PublicationOf, publication_of_key(id, &key));
+                for (day, chunk, next) in gone {
+                    let key = publication_key(*day, id, *chunk);
+                    if let Some(next) = next {
+                        let row: PublicationRow = read(rows, lookup, Table::Publication, &key)?;
+                        rows.put(Table::Publication, publication_key(*next, id, *chunk), &row);
+                    }
+                    rows.delete(Table::Publication, key);
                 }
                 Ok(())
             }
@@ -626,9 +629,9 @@ impl State {
     fn chunk(
         &mut self,
         c: &NewChunk,
+        first_index: u64,
         at: &Applied<'_>,
         rows: &mut Rows,
-        lookup: &mut Lookup<'_>,
     ) -> Result<(), Contradiction> {
         let (payload, table) = (item_of(at, c.payload)?, item_of(at, c.table)?);
         let head = self.head(&c.stream);
@@ -637,7 +640,8 @@ impl State {
         head.pending_records += u64::from(c.records);
         let description =
             head.descriptions.len().checked_sub(1).ok_or(Contradiction("a chunk without description"))?;
-        let key = stream_key(head.id, number);
+        let id = head.id;
+        let key = stream_key(id, number);
         let row = ChunkRow {
             payload,
             rest: Vec::new(),
@@ -651,30 +655,11 @@ impl State {
             released: false,
         };
         rows.put(Table::Chunk, key, &row);
-        self.schedule(c, rows, lookup)?;
-        self.save(&c.stream, rows);
-        Ok(())
-    }
-
-    /// A later put of a record moves the end of its publication.
-    fn schedule(
-        &mut self,
-        c: &NewChunk,
-        rows: &mut Rows,
-        lookup: &mut Lookup<'_>,
-    ) -> Result<(), Contradiction> {
-        let id = self.head(&c.stream).id;
-        for (day, key) in &c.ends {
-            let key = unhex(key)?;
-            let of = publication_of_key(id, &key);
-            if let Some(old) = fetch(rows, lookup, Table::PublicationOf, &of) {
-                let old: u32 =
-                    serde_json::from_slice(&old).map_err(|_| Contradiction("a publication end"))?;
-                rows.delete(Table::Publication, publication_key(old, id, &key));
-            }
-            rows.put(Table::PublicationOf, of, day);
-            rows.put(Table::Publication, publication_key(*day, id, &key), &true);
+        if let Some(day) = c.earliest_end {
+            let row = PublicationRow { table, group: first_index };
+            rows.put(Table::Publication, publication_key(day, id, number), &row);
         }
+        self.save(&c.stream, rows);
         Ok(())
     }
 

@@ -1,5 +1,6 @@
 //! What the tests of the whole system share: the program, nodes, peers.
 
+pub mod bench;
 pub mod crash;
 pub mod disk;
 pub mod openapi;

@@ -1,0 +1,9 @@
+//! Speed and memory of the real program over real mutual TLS, beside baselines of the same run.
+//!
+//! `cargo run --release -p xinqiao-tests --example bench -- [ingest|bulk|pull|connect|memory|restart|all] [options]`
+//!
+//! What is measured and what it means stands in `docs/performance.md`.
+
+fn main() -> std::process::ExitCode {
+    xinqiao_tests::bench::main()
+}

@@ -1,0 +1,104 @@
+//! Measures the node as its users meet it: the release program as a process of its own, loaded over mutual TLS, beside
+//! baselines measured in turns within the same run. The load generator runs on the same cores and is part of the cost.
+
+mod baseline;
+mod bodies;
+mod bulk;
+mod connect;
+mod ingest;
+mod load;
+mod machine;
+mod memory;
+mod pull;
+mod site;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// What may go wrong while measuring; all of it ends the run.
+type Fault = Box<dyn std::error::Error + Send + Sync>;
+
+/// How the run was asked for.
+struct Settings {
+    /// How long each measurement lasts.
+    window: Duration,
+    /// How often measurements and baselines take turns.
+    rounds: usize,
+    /// Records of the backlog in `memory` and `restart`.
+    backlog: u64,
+    /// Where data goes: the disk counts.
+    dir: PathBuf,
+}
+
+const USAGE: &str = "bench [ingest|bulk|pull|connect|memory|restart|all] [--seconds N] [--rounds N] [--backlog N] [--dir DIR]";
+
+/// Runs what the command line asks for.
+pub fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let outcome = match arguments.first().map(String::as_str) {
+        Some(baseline::BARE) => baseline::serve_bare(&arguments[1..]),
+        _ => run(&arguments),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            say(format!("bench: {fault}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &[String]) -> Result<(), Fault> {
+    let mut settings =
+        Settings { window: Duration::from_secs(5), rounds: 3, backlog: 1_000_000, dir: std::env::temp_dir() };
+    let mut what = Vec::new();
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        let mut value = || rest.next().ok_or(USAGE);
+        match argument.as_str() {
+            "--seconds" => settings.window = Duration::from_secs(value()?.parse()?),
+            "--rounds" => settings.rounds = value()?.parse()?,
+            "--backlog" => settings.backlog = value()?.parse()?,
+            "--dir" => settings.dir = PathBuf::from(value()?),
+            "ingest" | "bulk" | "pull" | "connect" | "memory" | "restart" | "all" => {
+                what.push(argument.as_str())
+            }
+            _ => return Err(USAGE.into()),
+        }
+    }
+    if what.is_empty() {
+        what.push("all");
+    }
+    let wanted = |name: &str| what.contains(&name) || what.contains(&"all");
+    say(machine::describe()?);
+    say(format!("program: {}", site::program().display()));
+    if wanted("ingest") {
+        ingest::run(&settings)?;
+    }
+    if wanted("bulk") {
+        bulk::run(&settings)?;
+    }
+    if wanted("pull") {
+        pull::run(&settings)?;
+    }
+    if wanted("connect") {
+        connect::run(&settings)?;
+    }
+    if wanted("memory") || wanted("restart") {
+        memory::run(&settings, wanted("restart"))?;
+    }
+    Ok(())
+}
+
+/// One line of the result.
+#[allow(clippy::print_stdout, reason = "a measuring tool reports to the terminal")]
+fn say(line: impl AsRef<str>) {
+    println!("{}", line.as_ref());
+}
+
+/// The middle of an odd number of values, the upper middle of an even one.
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap_or(f64::NAN)
+}

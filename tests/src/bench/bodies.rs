@@ -1,0 +1,132 @@
+//! Requests, rendered before the clock starts. Every request and every record is made unique by writing a number over
+//! digits that are there already, so that nothing is answered from what is known.
+
+use super::Fault;
+use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
+use xinqiao_schemas::Date;
+use xinqiao_schemas::synthetic::{Generator, Table, write_csv, write_ndjson, write_xml};
+
+/// The table all bodies are of.
+pub(super) const TABLE: Table = Table::Penalty2020;
+
+/// The form of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Ndjson,
+    Xml,
+    Csv,
+}
+
+impl Form {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Form::Ndjson => "NDJSON",
+            Form::Xml => "XML",
+            Form::Csv => "CSV",
+        }
+    }
+
+    fn media_type(self) -> &'static str {
+        match self {
+            Form::Ndjson => "application/x-ndjson",
+            Form::Xml => "application/xml",
+            Form::Csv => "text/csv",
+        }
+    }
+}
+
+/// A request of HTTP/1.1, whole.
+#[derive(Clone)]
+pub(super) struct Rendered {
+    /// Head and body.
+    pub(super) bytes: Vec<u8>,
+    /// Records in it.
+    pub(super) records: u64,
+    /// Where the digits of the idempotency key begin.
+    key: Option<usize>,
+    /// Where the digits of each record's `ref` begin.
+    references: Vec<usize>,
+}
+
+const KEY: &[u8] = b"bench-0000000000-000000000";
+const REFERENCE: &[u8] = b"case-";
+const DIGITS: usize = 9;
+
+impl Rendered {
+    /// Makes key and references those of the number `first` and following.
+    pub(super) fn number(&mut self, first: u64) {
+        let places = self.key.into_iter().map(|at| (at, first));
+        let references = self.references.iter().copied().zip(first..);
+        for (at, mut n) in places.chain(references) {
+            for digit in self.bytes[at..at + DIGITS].iter_mut().rev() {
+                *digit = b'0' + (n % 10) as u8;
+                n /= 10;
+            }
+        }
+    }
+}
+
+/// So many different requests of so many records.
+pub(super) fn submissions(form: Form, requests: usize, records: usize) -> Result<Vec<Rendered>, Fault> {
+    let mut generator = generator()?;
+    Ok((0..requests).map(|_| submission(form, &generator.records(TABLE, records))).collect())
+}
+
+/// The authorities that made-up records name: code and name. The department acts for all of them.
+pub(super) fn authorities() -> Result<Vec<(String, String)>, Fault> {
+    let mut known = BTreeMap::new();
+    for record in generator()?.records(Table::CityPenalty, 400) {
+        if let (Some(code), Some(name)) = (record.get("JGDM"), record.get("JGMC")) {
+            known.insert(code.to_owned(), name.to_owned());
+        }
+    }
+    Ok(known.into_iter().collect())
+}
+
+fn generator() -> Result<Generator, Fault> {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
+    let today = Date::from_days(i32::try_from(seconds / 86_400)?).ok_or("the clock is off")?;
+    Ok(Generator::new(7, today).with_references())
+}
+
+fn submission(form: Form, records: &[xinqiao_schemas::synthetic::Record]) -> Rendered {
+    let mut body = Vec::new();
+    match form {
+        Form::Ndjson => write_ndjson(records, &mut body),
+        Form::Xml => write_xml(records, &mut body),
+        Form::Csv => write_csv(records, &mut body),
+    }
+    let head = format!(
+        "POST /v1/datasets/{}/records?op=put&schema={} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {}\r\n\
+         idempotency-key: {}\r\ncontent-length: {}\r\n\r\n",
+        TABLE.dataset(),
+        TABLE.schema(),
+        form.media_type(),
+        std::str::from_utf8(KEY).expect("ASCII"),
+        body.len()
+    );
+    let start = head.len();
+    let bytes = [head.as_bytes(), &body].concat();
+    let key = find(&bytes[..start], KEY).map(|at| at + KEY.len() - DIGITS);
+    let mut references = Vec::with_capacity(records.len());
+    let mut from = start;
+    while let Some(at) = find(&bytes[from..], REFERENCE) {
+        from += at + REFERENCE.len();
+        references.push(from);
+    }
+    assert_eq!(references.len(), records.len(), "each record has one ref");
+    Rendered { bytes, records: records.len() as u64, key, references }
+}
+
+/// A request that only asks.
+pub(super) fn get(path: &str, keep: bool) -> Rendered {
+    let connection = if keep { "" } else { "connection: close\r\n" };
+    let bytes = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{connection}\r\n").into_bytes();
+    Rendered { bytes, records: 0, key: None, references: Vec::new() }
+}
+
+/// Where `needle` begins in `haystack`.
+pub(super) fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
+    haystack.windows(needle.len()).position(|w| w == needle)
+}

@@ -133,7 +133,9 @@ async fn what_was_made_under_another_policy_waits_for_a_ruling() {
     }
     assert_eq!(next(&mut puller).await, Some(2), "what an officer lets out is delivered");
     let view = site.client(DEPARTMENTS[0], &node).submission(&after).await.unwrap();
-    assert!(view["streams"].as_array().unwrap().iter().any(|s| s["stream"] == STREAM && s["state"] == "sealed"));
+    assert!(
+        view["streams"].as_array().unwrap().iter().any(|s| s["stream"] == STREAM && s["state"] == "sealed")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -159,7 +161,8 @@ async fn a_record_is_traced_by_reference_and_by_a_recipients_key() {
     assert_eq!(portal["batch"], Value::Null, "the portal has not asked yet");
     assert_ne!(province["key"], portal["key"], "each recipient knows the record by a key of its own");
 
-    let path = format!("/v1/trace?dataset={PENALTY}&recipient={PROVINCE}&key={}", province["key"].as_str().unwrap());
+    let path =
+        format!("/v1/trace?dataset={PENALTY}&recipient={PROVINCE}&key={}", province["key"].as_str().unwrap());
     let again: Value = auditor.ask(&path).await.unwrap();
     assert_eq!(again["items"][0], *province);
     let refused = officer(&site, &node, "system").ask::<Value>(&path).await.unwrap_err();
@@ -167,7 +170,11 @@ async fn a_record_is_traced_by_reference_and_by_a_recipients_key() {
 
     let digest = province["policy_digest"].as_str().unwrap();
     let refused = auditor.ask::<Value>(&format!("/v1/documents/{digest}")).await.unwrap_err();
-    assert_eq!(code(&refused), "client.protocol", "the policy is there, as TOML and not as JSON: {refused:?}");
+    assert_eq!(
+        code(&refused),
+        "client.protocol",
+        "the policy is there, as TOML and not as JSON: {refused:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -188,8 +195,14 @@ async fn a_backup_put_back_begins_a_new_epoch_and_loses_nothing_unanswered() {
     let config = site.config();
     let arg = OsStr::new;
     let place = [arg("--config"), config.as_os_str()];
-    let (exit, said) =
-        site.run(&[&[arg("backup")], &place[..], &[arg("--into"), copy.as_os_str(), arg("--segment-keys"), keys.as_os_str()]].concat());
+    let (exit, said) = site.run(
+        &[
+            &[arg("backup")],
+            &place[..],
+            &[arg("--into"), copy.as_os_str(), arg("--segment-keys"), keys.as_os_str()],
+        ]
+        .concat(),
+    );
     assert_eq!(exit, 0, "{said}");
     let with_keys: Vec<_> = std::fs::read_dir(copy.join("journal"))
         .unwrap()
@@ -198,8 +211,14 @@ async fn a_backup_put_back_begins_a_new_epoch_and_loses_nothing_unanswered() {
     assert!(with_keys.is_empty(), "the copy alone opens no payload");
     node.kill();
     std::fs::remove_dir_all(site.data()).unwrap();
-    let (exit, said) =
-        site.run(&[&[arg("restore")], &place[..], &[arg("--from"), copy.as_os_str(), arg("--segment-keys"), keys.as_os_str()]].concat());
+    let (exit, said) = site.run(
+        &[
+            &[arg("restore")],
+            &place[..],
+            &[arg("--from"), copy.as_os_str(), arg("--segment-keys"), keys.as_os_str()],
+        ]
+        .concat(),
+    );
     assert_eq!(exit, 0, "{said}");
 
     let node = site.start();
@@ -243,7 +262,10 @@ async fn another_schema_is_announced_and_waits_for_the_answer() {
     let control = puller.next(Duration::ZERO).await.unwrap().unwrap();
     assert_eq!(control.announces.as_deref(), Some("administrative-penalty-2020"));
     assert_eq!(control.records, 0);
-    assert!(puller.next(Duration::ZERO).await.unwrap().is_none(), "nothing under the new schema before the answer");
+    assert!(
+        puller.next(Duration::ZERO).await.unwrap().is_none(),
+        "nothing under the new schema before the answer"
+    );
     puller.acknowledge(|_, _| None).await.unwrap();
     assert_eq!(next(&mut puller).await, Some(1));
     let text = std::fs::read_to_string(site.pulled().join(STREAM).join("3.manifest.json")).unwrap();

@@ -36,3 +36,18 @@ impl Clock {
 fn wall() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_set_back_makes_stamps_stand_still_and_says_so() {
+        let clock = Clock::default();
+        assert_eq!(clock.behind(), 0);
+        let ahead = clock.now() + 3_600;
+        clock.observe(ahead);
+        assert_eq!(clock.now(), ahead, "stamps never go back");
+        assert!((3_590..=3_600).contains(&clock.behind()));
+    }
+}

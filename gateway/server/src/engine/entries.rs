@@ -177,6 +177,14 @@ pub(super) fn timestamp(unix: i64) -> String {
     )
 }
 
+/// Unix seconds, from RFC 3339 in UTC as [`timestamp`] writes it.
+pub(super) fn unix(text: &str) -> Option<i64> {
+    let number = |from: usize, to: usize| text.get(from..to)?.parse::<i64>().ok();
+    let day = text.get(..10).and_then(|d| xinqiao_schemas::Date::parse_accepted(d).ok())?.0;
+    let seconds = number(11, 13)? * 3_600 + number(14, 16)? * 60 + number(17, 19)?;
+    Some(i64::from(day.to_days()) * 86_400 + seconds)
+}
+
 #[cfg(test)]
 mod tests {
     #[test]
@@ -184,5 +192,9 @@ mod tests {
         assert_eq!(super::timestamp(0), "1970-01-01T00:00:00Z");
         assert_eq!(super::timestamp(951_782_400), "2000-02-29T00:00:00Z");
         assert_eq!(super::timestamp(1_795_248_000), "2026-11-21T08:00:00Z");
+        for moment in [0, 951_782_400, 1_795_248_001, 4_102_444_799] {
+            assert_eq!(super::unix(&super::timestamp(moment)), Some(moment));
+        }
+        assert_eq!(super::unix("yesterday"), None);
     }
 }

@@ -210,6 +210,11 @@ impl Node {
         let origin = config.node.name.log_origin(state.meta.epoch.max(1));
         let checkpoint =
             Checkpoint { origin, size: frontier.size(), root: frontier.root() }.sign(&secrets.log);
+        let clock = Clock::default();
+        // A clock that was set back while the node was down is noticed by what the log says last.
+        if let Some(moment) = log.size().checked_sub(1).and_then(|last| last_moment(&log, last)) {
+            clock.observe(moment);
+        }
         let (jobs, receiver) = mpsc::unbounded_channel();
         let caps = Caps { records: config.limits.records, ..Caps::default() };
         let node = Arc::new(Node {
@@ -219,7 +224,7 @@ impl Node {
             catalogue,
             plan,
             secrets,
-            clock: Clock::default(),
+            clock,
             metrics,
             caps,
             reader,
@@ -329,6 +334,13 @@ fn epoch_of(note: &str) -> Option<u64> {
     split_origin(&checkpoint.origin).map(|(_, epoch)| epoch)
 }
 
+/// The time of a log entry, unix seconds.
+fn last_moment(log: &LogFiles, index: u64) -> Option<i64> {
+    let entry = log.entry(index).ok()??;
+    let entry = xinqiao_evidence::entry::Entry::from_bytes(&entry).ok()?;
+    super::entries::unix(&entry.time)
+}
+
 fn tombstones(queue: &Queue) -> Result<Tombstones, OpenNodeError> {
     let mut set = Tombstones::default();
     for (key, value) in rows::all(queue, Table::Tombstone)? {
@@ -392,8 +404,7 @@ fn replay(
     reader.replay(from, |frame| {
         let mut step = || -> Result<(), OpenNodeError> {
             if !frame.log_entries.is_empty() {
-                log.append(frame.first_log_index, &frame.log_entries)
-                    .map_err(|e| log_error(&e))?;
+                log.append(frame.first_log_index, &frame.log_entries).map_err(|e| log_error(&e))?;
             }
             if applied.is_some_and(|a| frame.position <= a) {
                 return Ok(());

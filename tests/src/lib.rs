@@ -1,9 +1,12 @@
 //! What the tests of the whole system share: the program, nodes, peers.
 
 pub mod bench;
+pub mod city;
 pub mod crash;
 pub mod disk;
 pub mod openapi;
+pub mod oracle;
+pub mod peer;
 pub mod program;
 pub mod site;
 pub mod traffic;

@@ -95,14 +95,24 @@ async fn an_answered_payload_is_erased_and_its_evidence_stays() {
     assert_eq!(exit, 0, "{said}");
 }
 
-/// Starts the node with its clock moved, or says that this machine cannot.
+/// Starts the node with its clock moved, or says that this machine cannot. The library is loaded into the node itself:
+/// the `faketime` command would stand between us and the process.
 fn start_at(site: &Site, offset: &str) -> Option<NodeProcess> {
     if !xinqiao_tests::oracle::has("faketime", &["--version"]) {
         return None;
     }
+    let library = std::fs::read_dir("/usr/lib")
+        .unwrap()
+        .filter_map(|e| Some(e.ok()?.path().join("faketime/libfaketimeMT.so.1")))
+        .find(|path| path.exists())
+        .expect("faketime's library is installed with it");
     let script = site.dir.join("moved.sh");
     let program = xinqiao_tests::program::node_program().display().to_string();
-    std::fs::write(&script, format!("#!/bin/sh\nexec faketime -f '{offset}' '{program}' \"$@\"\n")).unwrap();
+    let text = format!(
+        "#!/bin/sh\nLD_PRELOAD='{}' FAKETIME='{offset}' DONT_FAKE_MONOTONIC=1 exec '{program}' \"$@\"\n",
+        library.display()
+    );
+    std::fs::write(&script, text).unwrap();
     std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     Some(NodeProcess::start(&script, &site.config(), &site.log()).unwrap())
 }

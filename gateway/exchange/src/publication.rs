@@ -21,7 +21,9 @@ impl Ending {
         let mut next: Option<u32> = None;
         for group in table::groups(lines)? {
             for e in group.entries()? {
-                let Some(end) = e.publication_end.filter(|end| e.op == Op::Put && *end >= from) else { continue };
+                let Some(end) = e.publication_end.filter(|end| e.op == Op::Put && *end >= from) else {
+                    continue;
+                };
                 if end < today {
                     let rev = self.due.entry(e.key).or_insert(e.rev);
                     *rev = e.rev.max(*rev);
@@ -95,7 +97,8 @@ mod tests {
             (4, 4, Op::Put, Some(7)),
             (5, 5, Op::Put, Some(8)),
         ]);
-        let later = lines(&[(2, 12, Op::Put, Some(90)), (3, 13, Op::Withdraw, None), (4, 14, Op::Dispute, None)]);
+        let later =
+            lines(&[(2, 12, Op::Put, Some(90)), (3, 13, Op::Withdraw, None), (4, 14, Op::Dispute, None)]);
         let mut ending = Ending::default();
         assert_eq!(ending.due(&chunk, 7, 8).unwrap(), Some(8));
         for table in [&chunk, &later] {

@@ -209,6 +209,8 @@ problem_codes! {
         ["Nothing was stored. Batches can still be pulled; the administrator must free space.", "未保存任何内容。批次仍可拉取；需管理员释放空间。"];
     DiskFailed = "disk.failed", 503, ["Node cannot write its disk", "节点无法写入磁盘"],
         ["Nothing was stored. The administrator must look at the node's health page.", "未保存任何内容。请管理员查看节点健康状态。"];
+    JournalDamaged = "journal.damaged", 503, ["Stored data is damaged", "存储数据已损坏"],
+        ["The damaged part is named in the node's log and is not served. Ask the administrator.", "损坏部分已在节点日志中指明，不再提供。请联系管理员。"];
     Internal = "internal", 500, ["Internal error", "内部错误"],
         ["Repeat with the same Idempotency-Key; if it persists, give the administrator the trace number.", "请使用同一 Idempotency-Key 重试；如仍失败，请将 trace 编号告知管理员。"];
 }

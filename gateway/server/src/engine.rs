@@ -5,6 +5,7 @@ pub mod acknowledge;
 pub mod clock;
 mod committer;
 mod entries;
+mod logged;
 pub mod maintenance;
 mod manifests;
 pub mod officer;
@@ -202,11 +203,14 @@ impl Node {
         }
     }
 
-    fn fail(&self, code: &'static str) {
+    /// Notes trouble; false if it was known.
+    fn fail(&self, code: &'static str) -> bool {
         let mut trouble = self.trouble.lock();
-        if !trouble.failed.contains(&code) {
+        let new = !trouble.failed.contains(&code);
+        if new {
             trouble.failed.push(code);
         }
+        new
     }
 
     /// The log files.

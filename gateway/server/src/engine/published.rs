@@ -29,8 +29,8 @@ impl Node {
             Ok(Some(bytes)) => Ok(bytes.into()),
             Ok(None) => Err(ProblemCode::NotFound.into()),
             Err(e) => {
-                tracing::error!(error = %e, "a tile of the log does not read");
-                Err(ProblemCode::DiskFailed.into())
+                self.log_unreadable(&e);
+                Err(ProblemCode::JournalDamaged.into())
             }
         }
     }

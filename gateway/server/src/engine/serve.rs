@@ -165,7 +165,9 @@ impl Node {
                 Ok(true) => {}
                 Ok(false) => break,
                 Err(SealError::Held) => return Err(ProblemCode::StreamHeld.into()),
-                Err(SealError::Damaged) if batches.is_empty() => return Err(ProblemCode::DiskFailed.into()),
+                Err(SealError::Damaged) if batches.is_empty() => {
+                    return Err(ProblemCode::JournalDamaged.into());
+                }
                 Err(SealError::Commit(e)) if batches.is_empty() => return Err(commit_problem(e)),
                 Err(_) => break,
             }
@@ -198,12 +200,11 @@ impl Node {
     }
 
     fn view(&self, stream: &StreamId, batch: &BatchRow) -> Result<BatchView, Problem> {
-        let jws = self.read_item(stream, batch.manifest).map_err(|_| ProblemCode::DiskFailed)?;
+        let jws = self.read_item(stream, batch.manifest).map_err(|_| ProblemCode::JournalDamaged)?;
         let jws = String::from_utf8(jws).map_err(|_| ProblemCode::Internal)?;
         let manifest = RawValue::from_string(jws).map_err(|_| ProblemCode::Internal)?;
-        let (record, _) = self.record_of(batch.index).ok_or(ProblemCode::Internal)?;
-        let proof = self.log_proof(batch.index, &record).ok_or(ProblemCode::Internal)?;
-        let entry = self.log().entry(batch.index).ok().flatten().ok_or(ProblemCode::Internal)?;
+        let (record, _) = self.record_of(batch.index).ok_or(ProblemCode::JournalDamaged)?;
+        let (entry, proof) = self.logged(batch.index, &record).ok_or(ProblemCode::JournalDamaged)?;
         Ok(BatchView { manifest, proof, entry: xinqiao_evidence::base64::encode(&entry) })
     }
 

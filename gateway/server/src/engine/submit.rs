@@ -20,8 +20,9 @@ use xinqiao_exchange::group::Ready;
 use xinqiao_exchange::op::{Load, Op};
 use xinqiao_exchange::plan::DatasetPlan;
 use xinqiao_exchange::source::Source;
-use xinqiao_exchange::state::{GroupRow, Table};
+use xinqiao_exchange::state::{GroupRow, Place, Table};
 use xinqiao_schemas::{BodyError, Charset, Format};
+use xinqiao_store::ReadError;
 
 /// Bodies up to this length are judged on the reactor; longer ones on a thread of their own.
 const INLINE: usize = 32 << 10;
@@ -292,13 +293,15 @@ impl Node {
         let rebuilt = tokio::task::spawn_blocking(move || node.rebuild_answer(index)).await;
         match rebuilt {
             Ok(Some(bytes)) => Ok(Some(bytes)),
-            _ => Err(ProblemCode::Internal.into()),
+            Ok(None) => Err(ProblemCode::JournalDamaged.into()),
+            Err(_) => Err(ProblemCode::Internal.into()),
         }
     }
 
     /// The answer to a submission, from what was kept of it.
     pub(crate) fn rebuild_answer(&self, index: u64) -> Option<Bytes> {
         let (record, submitted) = self.submitted(index)?;
+        let (entry, proof) = self.logged(index, &record)?;
         let parts = AnswerParts {
             member: submitted.member,
             accepted: submitted.accepted,
@@ -306,9 +309,8 @@ impl Node {
             warned: submitted.warned,
             salt: submitted.salt,
             rejected: submitted.rejected,
-            entry: self.log().entry(index).ok()??,
+            entry,
         };
-        let proof = self.log_proof(index, &record)?;
         Some(self.answer_bytes(index, &parts, proof))
     }
 
@@ -317,9 +319,23 @@ impl Node {
         let (_, row) =
             self.queue().last_before(Table::Group as u8, Some(&(index + 1).to_be_bytes())).ok()??;
         let row: GroupRow = serde_json::from_slice(&row).ok()?;
-        let bytes = self.reader.read(reference(row.record), RECORD_AAD).ok()?;
+        let bytes = self.read_record(row.record)?;
         let record: FrameRecord = serde_json::from_slice(&bytes).ok()?;
         (index < record.first_index + u64::from(record.entries)).then_some((record, row))
+    }
+
+    /// What a frame says happened; nothing if it does not read: then it is named, and the node is not ready.
+    fn read_record(&self, at: Place) -> Option<Vec<u8>> {
+        match self.reader.read(reference(at), RECORD_AAD) {
+            Ok(bytes) => Some(bytes),
+            Err(ReadError::Gone(_)) => None,
+            Err(e) => {
+                let said = e.explain();
+                tracing::error!(code = said.code, segment = at.segment, frame = at.frame, "{}", said.english);
+                self.fail("journal.damaged");
+                None
+            }
+        }
     }
 
     /// What is kept of a submission.
@@ -330,17 +346,6 @@ impl Node {
             _ => None,
         })?;
         Some((record, found))
-    }
-
-    /// The proof of an entry in the checkpoint of its own group.
-    pub(crate) fn log_proof(&self, index: u64, record: &FrameRecord) -> Option<String> {
-        let size = record.first_index + u64::from(record.entries);
-        let log = self.log();
-        let lookup = |level, i| log.hash(level, i).ok().flatten();
-        let hashes = xinqiao_evidence::merkle::inclusion_proof(index, size, lookup).ok()?;
-        let mut out = String::new();
-        xinqiao_evidence::tlog::write_log_proof(&mut out, index, &hashes, &record.checkpoint);
-        Some(out)
     }
 }
 

@@ -132,7 +132,8 @@ impl Node {
         let mut all = Vec::new();
         for (_, value) in rows.map_err(|_| ProblemCode::Internal)? {
             let chunk: GroupChunkRow = serde_json::from_slice(&value).map_err(|_| ProblemCode::Internal)?;
-            let bytes = self.read_item(&chunk.stream, chunk.table).map_err(|_| ProblemCode::DiskFailed)?;
+            let bytes =
+                self.read_item(&chunk.stream, chunk.table).map_err(|_| ProblemCode::JournalDamaged)?;
             let groups = table::groups(&bytes).map_err(|_| ProblemCode::Internal)?;
             let lines: u32 = groups.iter().filter(|g| g.submission == index).map(|g| g.lines).sum();
             if lines > 0 {

@@ -299,6 +299,8 @@ pub struct Storage {
     pub batch_records: u64,
     /// The most bytes of lines in a batch, before compression.
     pub batch_bytes: u64,
+    /// Bytes of the disk kept free: with less, no records are taken; with an eighth of it, nothing is written.
+    pub reserve_bytes: u64,
     /// Adopt a journal older than what the queue or the log remember, in a new epoch. For one start only.
     pub adopt_rollback: bool,
 }
@@ -311,6 +313,7 @@ impl Default for Storage {
             checkpoint_seconds: 5,
             batch_records: 20_000,
             batch_bytes: 16 << 20,
+            reserve_bytes: 64 << 20,
             adopt_rollback: false,
         }
     }

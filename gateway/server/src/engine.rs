@@ -18,6 +18,7 @@ mod rows;
 pub mod seal;
 pub mod secrets;
 pub mod serve;
+mod space;
 pub mod submit;
 pub mod telemetry;
 pub mod trace;

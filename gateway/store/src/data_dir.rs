@@ -57,6 +57,12 @@ impl DataDir {
         &self.0.path
     }
 
+    /// Bytes the file system still has for whoever owns the directory.
+    pub fn free_bytes(&self) -> io::Result<u64> {
+        let system = rustix::fs::statvfs(&self.0.path)?;
+        Ok(system.f_bavail.saturating_mul(system.f_frsize))
+    }
+
     /// Whether `LOCK` is still the file this holder locked. A copied or re-created directory has another.
     pub(crate) fn is_ours(&self) -> bool {
         let (Ok(held), Ok(named)) = (self.0.lock.metadata(), std::fs::metadata(self.0.path.join("LOCK")))

@@ -4,6 +4,7 @@
 use super::Node;
 use super::rows::{self, QueueFault};
 use crate::engine::places::place;
+use crate::engine::space::Room;
 use std::sync::Arc;
 use tokio::sync::{mpsc, oneshot};
 use xinqiao_evidence::merkle::{Frontier, GroupProofs, leaf_hash};
@@ -165,11 +166,14 @@ impl Committer {
         let mut next = Some(first);
         let mut put_back = None;
         let mut taken = 0;
+        let room = node.room();
         while let Some(job) = next {
             match job {
                 Job::Submission(job) => {
                     let SubmissionJob { ready, idempotency: idem, reply } = *job;
-                    if self.judged_too_early(&ready) {
+                    if room < Room::Enough {
+                        let _ = reply.send(Err(node.no_room()));
+                    } else if self.judged_too_early(&ready) {
                         let _ = reply.send(Err(CommitError::JudgeAgain));
                     } else {
                         let index = group.submission(ready);
@@ -180,7 +184,9 @@ impl Committer {
                     }
                 }
                 Job::Change { change, still, reply } => {
-                    if !still(&state) {
+                    if room == Room::Gone {
+                        let _ = reply.send(Err(node.no_room()));
+                    } else if !still(&state) {
                         let _ = reply.send(Err(CommitError::Overtaken));
                     } else {
                         waiting.push(match group.change(change) {
@@ -325,15 +331,21 @@ impl Committer {
     /// The queue is not what the journal adds up to: build it again from the journal.
     fn queue_lost(&mut self, fault: QueueFault) {
         tracing::error!(%fault, "the queue was lost; it is rebuilt from the journal");
-        if let Err(e) = self.node.rebuild() {
-            tracing::error!(error = %e, "the queue could not be rebuilt; the node takes nothing until it is");
-            self.node.fail("queue.lost");
+        match self.node.rebuild() {
+            Ok(()) => self.node.recovered("queue.lost"),
+            Err(e) => {
+                tracing::error!(error = %e, "the queue could not be rebuilt; tried again at the next checkpoint");
+                self.node.fail("queue.lost");
+            }
         }
     }
 
     /// Log files first: what the queue says is applied must never be ahead of them by more than the journal holds.
     fn checkpoint(&mut self) {
         let node = &self.node;
+        if node.room() == Room::Gone {
+            return;
+        }
         if let Some((size, note)) = &self.latest
             && let Err(e) = node.log().sync(*size, note)
         {
@@ -354,6 +366,9 @@ impl Committer {
 
     fn snapshot(&mut self) -> Result<Place, CommitError> {
         let node = self.node.clone();
+        if node.room() < Room::Enough {
+            return Err(node.no_room());
+        }
         let dump = rows::dump(&node).map_err(|fault| {
             self.queue_lost(fault);
             CommitError::Unavailable

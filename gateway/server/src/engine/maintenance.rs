@@ -45,8 +45,9 @@ impl Node {
                 _ = stop.changed() => return,
             }
             ticks += 1;
+            self.look_for_room();
             let now = self.log_size();
-            if now != seen {
+            if now != seen || self.trouble().failed.contains(&"queue.lost") {
                 seen = now;
                 let (reply, done) = oneshot::channel();
                 if self.jobs.send(Job::Checkpoint { reply }).is_err() {

@@ -170,6 +170,8 @@ impl Findings {
             field: (!field.is_empty()).then_some(field),
             code: f.code(),
             severity: match f.severity() {
+                // What one recipient cannot hold does not keep the record from the others: it is accepted, but look.
+                Severity::Refuse if recipient.is_some() => "warn",
                 Severity::Refuse => "refuse",
                 Severity::Warn => "warn",
                 Severity::Cleaned => "cleaned",

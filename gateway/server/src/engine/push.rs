@@ -4,7 +4,7 @@
 //!
 //! Protocol: `PUT <url>/<stream>/<seq>/payload` with the payload's bytes, then `PUT <url>/<stream>/<seq>/manifest` with
 //! `{"manifest":…,"proof":…,"entry":…}`. The answer to the second is 200 with the acknowledgement (JSON or JWS), or
-//! 202 if the recipient will acknowledge later through the API.
+//! 202 if the recipient will acknowledge later through the API. A batch answered `rejected` is pushed again.
 
 use super::relay::jitter;
 use super::{CommitError, Node};
@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use xinqiao_client::{Client, Profile};
-use xinqiao_evidence::acknowledgement::Acknowledgement;
+use xinqiao_evidence::acknowledgement::{Acknowledgement, Outcome};
 use xinqiao_exchange::event::Event;
 use xinqiao_exchange::group::Change;
 use xinqiao_exchange::names::StreamId;
@@ -155,7 +155,11 @@ impl Pusher {
                     .map_err(|_| "acknowledgement.malformed".to_owned())?;
                 let taken = self.node.acknowledge(&self.member, &self.stream, &answer, body.to_vec()).await;
                 taken.map_err(problem)?;
-                Ok(Pushed::Answered)
+                // A rejected batch stays pending: it is pushed again, as long as any other failure is.
+                match answer.outcome {
+                    Outcome::Rejected => Err("recipient-rejected".to_owned()),
+                    Outcome::Accepted | Outcome::Partial => Ok(Pushed::Answered),
+                }
             }
             other => Err(format!("status-{other}")),
         }

@@ -4,6 +4,7 @@
 //! portal and an agency. More members and settings come from the test.
 
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -72,10 +73,7 @@ impl City {
 
     /// A member's plain connections.
     pub fn peer(&self, member: &str) -> Peer {
-        let read =
-            |end: &str| std::fs::read(self.pki.dir.join(format!("{member}.{end}"))).expect("it was issued");
-        let identity = Identity::from_pem(&read("crt"), &read("key"), UnixTime::now()).expect("it is good");
-        Peer::new(self.node.exchange, &identity, &self.pki.dir.join("ca.crt"))
+        peer_of(&self.pki, member, self.node.exchange)
     }
 
     /// A member's connections through this project's client.
@@ -87,8 +85,7 @@ impl City {
 
     /// The node's published keys, from its configuration, not from the wire.
     pub fn keys(&self) -> Jwks {
-        let bytes = std::fs::read(self.dir.join("city/keys.json")).expect("they were written");
-        Jwks::from_json(&bytes).expect("they are keys")
+        keys_in(&self.dir.join("city"))
     }
 
     /// What the node has logged so far.
@@ -128,6 +125,19 @@ fn plan<'a>(
         upstreams: Vec::new(),
         extra,
     }
+}
+
+/// A member's plain connections to a node.
+pub fn peer_of(pki: &Pki, member: &str, address: SocketAddr) -> Peer {
+    let read = |end: &str| std::fs::read(pki.dir.join(format!("{member}.{end}"))).expect("it was issued");
+    let identity = Identity::from_pem(&read("crt"), &read("key"), UnixTime::now()).expect("it is good");
+    Peer::new(address, &identity, &pki.dir.join("ca.crt"))
+}
+
+/// The public keys beside a node's configuration.
+pub fn keys_in(directory: &Path) -> Jwks {
+    let bytes = std::fs::read(directory.join("keys.json")).expect("they were written");
+    Jwks::from_json(&bytes).expect("they are keys")
 }
 
 /// Code and name of the authority that department `n` acts for.
@@ -210,7 +220,13 @@ pub fn put(media_type: &str, body: impl Into<Bytes>) -> Ask {
 
 /// A recall of the record with this reference.
 pub fn recall(op: &str, reference: &str) -> Ask {
-    let body = json!({"ref": reference, "reason": "mistake", "basis": "样撤〔2026〕1号", "effective": today().to_string()});
+    recall_on(op, reference, "样撤〔2026〕1号")
+}
+
+/// The same on the ground of a document.
+pub fn recall_on(op: &str, reference: &str, basis: &str) -> Ask {
+    let body =
+        json!({"ref": reference, "reason": "mistake", "basis": basis, "effective": today().to_string()});
     let path = format!("{PENALTIES}?op={op}&schema=xm-penalty");
     Ask::post(path, "application/json", body.to_string()).with("idempotency-key", fresh_key())
 }

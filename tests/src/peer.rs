@@ -1,5 +1,6 @@
 //! A peer that speaks plain HTTP/1.1 over mutual TLS, a new connection for each request: what a member's own program
-//! would do, without this project's client, so that what the client would correct or hide is seen.
+//! would do, without this project's client, so that what the client would correct or hide is seen. Every answer is held
+//! against the OpenAPI document.
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request};
@@ -19,6 +20,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::ClientConfig;
 use xinqiao_certs::{Identity, Revocation, Trust, TrustAnchors, UnixTime, tls};
 
+use crate::openapi::check_answer;
 use crate::site::PATIENCE;
 
 /// One identity towards one listener.
@@ -171,6 +173,17 @@ impl Peer {
     }
 
     async fn exchange(&self, ask: Ask) -> Result<Answer, String> {
+        let (method, path) = (ask.method.clone(), ask.path.clone());
+        let answer = self.talk(ask).await?;
+        // Beyond what hyper takes of headers it answers by itself, with nothing but the status.
+        if path.starts_with("/v1/") && !(answer.status == 431 && answer.body.is_empty()) {
+            let held = check_answer(method.as_str(), &path, answer.status, &answer.headers, &answer.body);
+            held.unwrap_or_else(|why| panic!("{method} {path} is not as described: {why}"));
+        }
+        Ok(answer)
+    }
+
+    async fn talk(&self, ask: Ask) -> Result<Answer, String> {
         let stream = self.open().await.map_err(|error| error.to_string())?;
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;

@@ -1,0 +1,157 @@
+//! What a recipient can do while reading: wait, fetch parts, see only what is its own; and what it does not get.
+
+use crate::{CITY, licence, put_licences, take};
+use http::Method;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+use xinqiao_schemas::SubjectKind;
+use xinqiao_schemas::synthetic::Table;
+use xinqiao_tests::city::{City, NDJSON, PENALTIES, batches, fresh_key, ndjson, penalty, put, record};
+use xinqiao_tests::peer::{Ask, refusals};
+
+#[tokio::test]
+async fn a_long_poll_waits_and_wakes() {
+    // A node where nobody else sends.
+    let dir = tempfile::tempdir().expect("a directory");
+    let city = City::start_in(dir.path(), 0, |_| String::new());
+    let (alpha, agency) = (city.peer("alpha"), city.peer("agency"));
+    let stream = "agency.administrative-licence";
+    let poll = |wait: u32| Ask::get(format!("/v1/streams/{stream}/batches?wait={wait}"));
+    let began = Instant::now();
+    assert_eq!(agency.ask(poll(1)).await.good(200)["batches"], json!([]));
+    assert!(began.elapsed() >= Duration::from_secs(1), "it waited");
+    let waiting = tokio::spawn({
+        let (agency, ask) = (agency.clone(), poll(60));
+        async move { agency.ask(ask).await }
+    });
+    take(&alpha, put_licences(&[licence()]), 1).await;
+    let told = waiting.await.expect("no panic").good(200);
+    assert_eq!(told["batches"].as_array().map(Vec::len), Some(1), "{told}");
+    assert!(began.elapsed() < Duration::from_secs(30), "it woke");
+}
+
+#[tokio::test]
+async fn a_payload_comes_whole_or_in_parts() {
+    let (alpha, portal) = (CITY.peer("alpha"), CITY.peer("portal"));
+    take(&alpha, put_licences(&[licence(), licence()]), 2).await;
+    let all = batches(&portal, &CITY.keys(), "portal.administrative-licence", 0).await;
+    let batch = all.last().expect("a batch");
+    let path = format!("/v1/streams/{}/batches/{}/payload", batch.manifest.stream, batch.manifest.seq);
+    let whole = portal.ask(Ask::get(&path)).await;
+    let bytes = &whole.body;
+    let length = bytes.len();
+    assert_eq!((whole.status, whole.header("content-type")), (200, Some("application/gzip")));
+    assert_eq!(whole.header("content-encoding"), None);
+    assert_eq!(whole.header("accept-ranges"), Some("bytes"));
+    let digest = xinqiao_evidence::Digest::of(bytes);
+    let tag = format!("\"{}\"", digest.to_hex());
+    assert_eq!(whole.header("etag"), Some(tag.as_str()));
+    assert_eq!(
+        whole.header("repr-digest"),
+        Some(xinqiao_evidence::http_digest::repr_digest(&digest).as_str())
+    );
+    assert_eq!(digest, batch.manifest.payload.digest.sha256);
+    for (range, from, to) in [
+        ("bytes=0-9".to_owned(), 0, 10),
+        ("bytes=10-".to_owned(), 10, length),
+        ("bytes=-7".to_owned(), length - 7, length),
+        (format!("bytes=5-{}", length * 2), 5, length),
+        (format!("bytes={}-{}", length - 1, length - 1), length - 1, length),
+    ] {
+        let part = portal.ask(Ask::get(&path).with("range", range.clone())).await;
+        assert_eq!((part.status, &part.body[..]), (206, &bytes[from..to]), "{range}");
+        let said = format!("bytes {from}-{}/{length}", to - 1);
+        assert_eq!(part.header("content-range"), Some(said.as_str()));
+        assert_eq!(part.header("etag"), Some(tag.as_str()));
+    }
+    let beyond = portal.ask(Ask::get(&path).with("range", format!("bytes={length}-"))).await;
+    beyond.refused(416, "range.unsatisfiable");
+    portal.ask(Ask::get(&path).with("range", "bytes=a-b")).await.refused(400, "parameter.invalid");
+    for ask in [
+        Ask::get(&path).with("range", "bytes=0-1,4-5"),
+        Ask::get(&path).with("range", "bytes=0-1").with("if-range", "\"another\""),
+        Ask::get(&path).with("range", "pages=1-2"),
+    ] {
+        let answer = portal.ask(ask).await;
+        assert_eq!((answer.status, &answer.body), (200, bytes), "the whole");
+    }
+    let same = portal.ask(Ask::get(&path).with("range", "bytes=0-1").with("if-range", tag.clone())).await;
+    assert_eq!(same.status, 206);
+    let unchanged = portal.ask(Ask::get(&path).with("if-none-match", tag.clone())).await;
+    assert_eq!((unchanged.status, unchanged.body.len()), (304, 0));
+    let head = portal.ask(Ask { method: Method::HEAD, ..Ask::get(&path) }).await;
+    assert_eq!((head.status, head.body.len(), head.header("etag")), (200, 0, Some(tag.as_str())));
+}
+
+#[tokio::test]
+async fn everyone_sees_its_own_streams_and_datasets() {
+    for recipient in ["province", "portal", "agency"] {
+        let listed = CITY.peer(recipient).ask(Ask::get("/v1/streams")).await.good(200);
+        let streams = listed["streams"].as_array().expect("a list");
+        assert!(streams.len() >= 2, "{listed}");
+        assert!(streams.iter().all(|s| s["recipient"] == recipient), "{listed}");
+    }
+    let mine = CITY.peer("alpha").ask(Ask::get("/v1/datasets")).await.good(200);
+    let datasets = mine["datasets"].as_array().expect("a list");
+    assert_eq!(datasets.len(), 2);
+    for dataset in datasets {
+        assert_eq!(dataset["may_send"], true);
+        let id = dataset["dataset"].as_str().expect("an id");
+        for schema in dataset["schemas"].as_array().expect("a list") {
+            let schema = schema["schema"].as_str().expect("an id");
+            for file in ["schema.json", "schema.xsd", "template.csv", "template.xlsx"] {
+                let path = format!("/v1/datasets/{id}/{file}?schema={schema}");
+                let answer = CITY.peer("alpha").ask(Ask::get(path)).await;
+                assert!(answer.status == 200 && !answer.body.is_empty(), "{schema} {file}: {answer:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_recipient_s_schema_cannot_hold_waits_at_home_for_it_alone() {
+    let mut one = record(0, Table::Penalty2017, SubjectKind::LegalPerson);
+    one.set("BZ", "备注".repeat(300));
+    let path = format!("{PENALTIES}?schema=administrative-penalty-2017");
+    let ask = Ask { path, ..put(NDJSON, ndjson(std::slice::from_ref(&one))) };
+    let told = CITY.peer("alpha").ask(ask.clone()).await.good(201);
+    assert_eq!((told["accepted"].as_u64(), told["refused"].as_u64()), (Some(1), Some(0)), "{told}");
+    // The province would get the remark, in a column that is too short for it; the agency never gets remarks.
+    let errors = told["errors"].as_array().expect("a list").iter();
+    let quarantined: Vec<&Value> = errors.filter(|e| e["recipient"] == "province").collect();
+    assert_eq!(quarantined.len(), 1, "{told}");
+    assert_eq!((&quarantined[0]["code"], &quarantined[0]["field"]), (&json!("field.too-long"), &json!("BZ")));
+    assert_eq!(quarantined[0]["record"], 0);
+    assert!(told["errors"].as_array().expect("a list").iter().all(|e| e["recipient"] != "agency"));
+    let got = |recipient: &'static str| {
+        let one = one.clone();
+        async move {
+            let stream = format!("{recipient}.administrative-penalty");
+            let all = batches(&CITY.peer(recipient), &CITY.keys(), &stream, 0).await;
+            all.iter().any(|batch| batch.line(&one).is_some())
+        }
+    };
+    assert!(got("agency").await);
+    let view = format!("/v1/submissions/{}", told["submission"].as_str().expect("an id"));
+    let view = CITY.peer("alpha").ask(Ask::get(view)).await.good(200);
+    let streams: Vec<&Value> =
+        view["streams"].as_array().expect("a list").iter().map(|s| &s["recipient"]).collect();
+    assert!(streams.contains(&&json!("agency")) && !streams.contains(&&json!("province")), "{view}");
+    // Strict is about records that are refused; this one is not.
+    let strict =
+        Ask { headers: vec![("content-type", NDJSON.into()), ("idempotency-key", fresh_key())], ..ask };
+    let told = CITY.peer("alpha").ask(strict.with("prefer", "handling=strict")).await.good(201);
+    assert_eq!(refusals(&told), []);
+}
+
+#[tokio::test]
+async fn what_is_no_longer_to_be_published_is_not() {
+    let (alpha, agency) = (CITY.peer("alpha"), CITY.peer("agency"));
+    let (mut over, current) = (penalty(), penalty());
+    over.set("CFJDRQ", "2020/01/02");
+    over.set("GSJZRQ", "2021/01/02");
+    take(&alpha, put(NDJSON, ndjson(&[over.clone(), current.clone()])), 2).await;
+    let all = batches(&agency, &CITY.keys(), "agency.administrative-penalty", 0).await;
+    assert!(all.iter().any(|batch| batch.line(&current).is_some()));
+    assert!(!all.iter().any(|batch| batch.line(&over).is_some()));
+}

@@ -41,16 +41,25 @@ impl Disk {
         run("mount", &["-o".as_ref(), format!("remount,{options}").as_ref(), self.path.as_os_str()])
     }
 
-    /// Fills it with a file of zeros to the last byte; the file.
-    pub fn fill(&self) -> PathBuf {
+    /// Fills it with a file of zeros until only so many bytes are left; the file. It may be called again.
+    pub fn fill(&self, leaving: u64) -> PathBuf {
         use std::io::Write;
         let path = self.path.join("ballast");
-        let mut file = std::fs::File::create(&path).expect("a file can be made");
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(&path);
+        let mut file = file.expect("a file can be made");
         for size in [1 << 20, 4096, 1] {
             let zeros = vec![0; size];
-            while file.write_all(&zeros).and_then(|()| file.sync_data()).is_ok() {}
+            while self.free() >= leaving + size as u64 && file.write_all(&zeros).is_ok() {}
         }
         path
+    }
+
+    /// Bytes left.
+    fn free(&self) -> u64 {
+        let said =
+            Command::new("df").args(["-B1", "--output=avail"]).arg(&self.path).output().expect("df runs");
+        let said = String::from_utf8_lossy(&said.stdout);
+        said.lines().nth(1).and_then(|line| line.trim().parse().ok()).expect("df says a number")
     }
 }
 

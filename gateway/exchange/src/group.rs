@@ -72,6 +72,9 @@ pub struct Frame {
     pub entries: Vec<Vec<u8>>,
 }
 
+/// The most upstream batches one chunk may come from: its row in the queue is bounded.
+const ORIGINS_CAP: usize = 8;
+
 /// Builds a frame.
 pub struct Group<'a> {
     record: FrameRecord,
@@ -210,6 +213,7 @@ impl<'a> Group<'a> {
             c.raw + more > 4 * PIECE_CAP as u64
                 || c.payload.len() + c.loose.len() + more as usize / 4 > PIECE_CAP
                 || c.description != *description
+                || c.origins.len() + origins.len() > ORIGINS_CAP
         });
         if close && let Some(chunk) = self.open.remove(stream) {
             self.close(stream.clone(), chunk);

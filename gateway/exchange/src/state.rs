@@ -58,13 +58,15 @@ pub enum Table {
     Relay = 13,
     /// Digest, hexadecimal → where the document stands.
     Document = 16,
+    /// Stream, number → [`Description`].
+    Description = 17,
     /// First log index, number in the frame → [`GroupChunkRow`].
     GroupChunk = 15,
 }
 
 impl Table {
     /// All tables, in order of number.
-    pub const ALL: [Table; 15] = [
+    pub const ALL: [Table; 16] = [
         Table::Meta,
         Table::Group,
         Table::Chunk,
@@ -80,6 +82,7 @@ impl Table {
         Table::Relay,
         Table::GroupChunk,
         Table::Document,
+        Table::Description,
     ];
 }
 
@@ -269,7 +272,8 @@ pub struct StreamRow {
     /// A description that was announced, and the batch that did it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub announced: Option<(u32, u64)>,
-    /// What chunks were made with, by number.
+    /// What chunks were made with, by number. In rows of their own: there is one more with every change of a rule.
+    #[serde(skip)]
     pub descriptions: Vec<Description>,
 }
 
@@ -393,16 +397,28 @@ pub struct Applied<'a> {
 }
 
 impl State {
-    /// Reads the in-memory part back from its rows.
-    pub fn load(meta: Option<&[u8]>, streams: impl Iterator<Item = (Vec<u8>, Vec<u8>)>) -> Option<Self> {
+    /// Reads the in-memory part back from its rows: the counters, the heads, and their descriptions in order of key.
+    pub fn load(
+        meta: Option<&[u8]>,
+        streams: impl Iterator<Item = (Vec<u8>, Vec<u8>)>,
+        descriptions: impl Iterator<Item = (Vec<u8>, Vec<u8>)>,
+    ) -> Option<Self> {
         let meta = match meta {
             Some(bytes) => serde_json::from_slice(bytes).ok()?,
             None => Meta::default(),
         };
         let mut state = State { meta, streams: BTreeMap::new() };
+        let mut names = BTreeMap::new();
         for (key, value) in streams {
-            let id = StreamId::parse(std::str::from_utf8(&key).ok()?).ok()?;
-            state.streams.insert(id, serde_json::from_slice(&value).ok()?);
+            let name = StreamId::parse(std::str::from_utf8(&key).ok()?).ok()?;
+            let head: StreamRow = serde_json::from_slice(&value).ok()?;
+            names.insert(head.id, name.clone());
+            state.streams.insert(name, head);
+        }
+        for (key, value) in descriptions {
+            let id = u32::from_be_bytes(*key.first_chunk::<4>()?);
+            let head = state.streams.get_mut(names.get(&id)?)?;
+            head.descriptions.push(serde_json::from_slice(&value).ok()?);
         }
         Some(state)
     }
@@ -514,7 +530,10 @@ impl State {
                 }
             }
             Event::Described { stream, description } => {
-                self.head(stream).descriptions.push(description.clone());
+                let head = self.head(stream);
+                let key = stream_key(head.id, head.descriptions.len() as u64);
+                head.descriptions.push(description.clone());
+                rows.put(Table::Description, key, description);
                 self.save(stream, rows);
                 Ok(())
             }

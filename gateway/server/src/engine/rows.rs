@@ -165,7 +165,8 @@ pub(super) fn undump(queue: &Queue, item: &[u8], position: Position) -> Result<(
 pub(super) fn load(queue: &Queue) -> Result<State, QueueFault> {
     let meta = queue.get(Table::Meta as u8, &[])?;
     let streams = all(queue, Table::Stream)?;
-    State::load(meta.as_deref(), streams.into_iter())
+    let descriptions = all(queue, Table::Description)?;
+    State::load(meta.as_deref(), streams.into_iter(), descriptions.into_iter())
         .ok_or(QueueFault::Contradiction(Contradiction("the heads of streams cannot be read")))
 }
 

@@ -260,12 +260,16 @@ public final class XinqiaoPull {
         File lines = new File(directory, name + ".ndjson");
         List<LineError> errors = Collections.emptyList();
         try {
-            File payload = new File(directory, name + ".payload.part");
-            http.download("/v1/streams/" + settings.stream + "/batches/" + name + "/payload", payload, manifest.bytes);
-            File part = new File(directory, name + ".ndjson.part");
-            manifest.verifyPayload(payload, part);
-            move(part, lines);
-            Files.delete(payload.toPath());
+            if (manifest.isVoid) {
+                write(lines, new byte[0]); // nothing is to be fetched: the gateway has no payload for it any more
+            } else {
+                File payload = new File(directory, name + ".payload.part");
+                http.download("/v1/streams/" + settings.stream + "/batches/" + name + "/payload", payload, manifest.bytes);
+                File part = new File(directory, name + ".ndjson.part");
+                manifest.verifyPayload(payload, part);
+                move(part, lines);
+                Files.delete(payload.toPath());
+            }
         } catch (Stop stop) {
             if (stop.code == 4) {
                 // The manifest is genuine but its payload is not what it says: tell the node, which alerts and reissues.

@@ -171,18 +171,7 @@ fn java_pulls_verifies_and_acknowledges_over_mutual_tls() {
     let gateway = Gateway::start(&served);
     let mut sealer = Sealer::new();
     let jwks = write(java.path(), "node.jwks", sealer.keys().to_json());
-    let settings = |name: &str, keys: &Path, store: &str| -> PathBuf {
-        let content = format!(
-            "gateway=https://localhost:{}\nnode={NODE}\nstream={STREAM}\ndirectory={}\nkeys={}\nkey.store={store}\n\
-             key.store.password.file={}\ntrust.store={}\nlimit=2\n",
-            gateway.port,
-            text(&java.path().join(name)),
-            text(keys),
-            text(&served.join("password")),
-            text(&served.join("ca.pem")),
-        );
-        write(java.path(), &format!("{name}.properties"), content)
-    };
+    let settings = |name: &str, keys: &Path, store: &str| settings(&java, &gateway, name, keys, store);
     let store = text(&served.join("client.p12")).to_owned();
     let usual = settings("into", &jwks, &store);
     let run = || java.run(&[text(&usual)]);
@@ -241,6 +230,55 @@ fn java_pulls_verifies_and_acknowledges_over_mutual_tls() {
     assert!(!java.path().join("stranger").join(STREAM).join("1.ndjson").exists());
     let empty = write(java.path(), "empty.jwks", Jwks::default().to_json());
     assert_eq!(java.run(&[text(&settings("empty", &empty, &store))]).0, Some(2));
+}
+
+/// Settings that keep batches in the directory `name`.
+fn settings(java: &Java, gateway: &Gateway, name: &str, keys: &Path, store: &str) -> PathBuf {
+    let served = java.path().join("served");
+    let content = format!(
+        "gateway=https://localhost:{}\nnode={NODE}\nstream={STREAM}\ndirectory={}\nkeys={}\nkey.store={store}\n\
+         key.store.password.file={}\ntrust.store={}\nlimit=2\n",
+        gateway.port,
+        text(&java.path().join(name)),
+        text(keys),
+        text(&served.join("password")),
+        text(&served.join("ca.pem")),
+    );
+    write(java.path(), &format!("{name}.properties"), content)
+}
+
+#[test]
+fn java_goes_on_after_a_void_whose_payload_is_gone() {
+    let Some(java) = Java::compile() else { return };
+    if !has("python3", &["--version"]) || !has("openssl", &["version"]) {
+        return;
+    }
+    let served = java.path().join("served");
+    fs::create_dir(&served).unwrap();
+    certificates(&served);
+    let gateway = Gateway::start(&served);
+    let mut sealer = Sealer::new();
+    let jwks = write(java.path(), "node.jwks", sealer.keys().to_json());
+    let usual = settings(&java, &gateway, "into", &jwks, text(&served.join("client.p12")));
+    let lines: Vec<Vec<u8>> = (0..3).map(line).collect();
+    let mut manifest = sealer.seal(std::slice::from_ref(&lines), MediaType::Gzip).verified.manifest().clone();
+    manifest.void = Some("retention".to_owned());
+    (manifest.records, manifest.records_root) = (0, xinqiao_evidence::Digests::of(b""));
+    (manifest.payload.bytes, manifest.payload.raw_bytes) = (0, 0);
+    manifest.payload.digest = xinqiao_evidence::Digests::of(b"");
+    let void = sealer.sign(&manifest, Vec::new());
+    // Its payload is not to be had, as from a node, which answers 410.
+    write(&served, "1.manifest.json", void.signed.as_json());
+    let sealer = Sealer { key: sealer.key, seq: 2, prev: Some(void.verified.digest()) };
+    let (next, _) = sealer.resealed(&lines);
+    publish(&served, 2, &next, &next.payload);
+    let (code, errors) = java.run(&[text(&usual)]);
+    assert_eq!(code, Some(0), "{errors}");
+    assert_eq!(acknowledged(&served, 1, &void), Outcome::Accepted);
+    assert_eq!(acknowledged(&served, 2, &next), Outcome::Accepted);
+    let into = java.path().join("into").join(STREAM);
+    assert_eq!(fs::read(into.join("1.ndjson")).unwrap(), b"");
+    assert_eq!(fs::read(into.join("2.ndjson")).unwrap(), ndjson(&lines));
 }
 
 impl Sealer {

@@ -380,7 +380,7 @@ async fn an_answer_is_sent_again_unchanged_until_it_arrives() {
 }
 
 #[tokio::test]
-async fn every_line_refused_is_a_rejected_batch_and_a_bad_verdict_is_the_judges_fault() {
+async fn every_line_refused_is_still_an_answer_and_a_bad_verdict_is_the_judges_fault() {
     let setting = Setting::new().await;
     setting.node().seal(&LINES);
     let mut puller = setting.open().await;
@@ -389,7 +389,7 @@ async fn every_line_refused_is_a_rejected_batch_and_a_bad_verdict_is_the_judges_
         |code: &'static str| move |_, _: &[u8]| Some(LineVerdict { code: code.into(), message: "no".into() });
     assert_eq!(puller.review(all("not ascii: 否")).unwrap_err().code(), "client.setting");
     let review = puller.review(all("NO")).unwrap().unwrap();
-    assert_eq!((review.seq(), review.outcome(), review.errors().len()), (1, Outcome::Rejected, 3));
+    assert_eq!((review.seq(), review.outcome(), review.errors().len()), (1, Outcome::Partial, 3));
     assert!(setting.node().acknowledgements.is_empty());
     puller.confirm(review).await.unwrap();
     assert_eq!(setting.node().acknowledgements.len(), 1);

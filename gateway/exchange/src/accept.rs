@@ -9,7 +9,7 @@ use crate::op::{Load, Op};
 use crate::output::{Output, Piece};
 use crate::plan::{DatasetPlan, SchemaPlan};
 use crate::secrets::{Naming, RecordId, RecordKey};
-use crate::source::Source;
+use crate::source::{NotYours, Source};
 use crate::tombstones::Tombstones;
 use std::cell::OnceCell;
 use xinqiao_schemas::{
@@ -199,7 +199,8 @@ impl<'a> Work<'a> {
     fn put<'r>(&mut self, s: &Submission<'r>, contexts: &'r Contexts<'_>, ordinal: u32, raw: RawRecord<'r>) {
         self.found.clear();
         let several = s.source.authorities.len() > 1;
-        let again = (several && !s.schema.schema.names_authority(&raw)).then(|| raw.clone());
+        let by_code = s.schema.schema.names_authority(&raw);
+        let again = (several && !by_code).then(|| raw.clone());
         let Some(mut record) = s.schema.schema.validate(raw, &contexts.plain, &mut self.found) else {
             return self.findings.refuse(ordinal, &self.found);
         };
@@ -213,6 +214,11 @@ impl<'a> Work<'a> {
                 Some(with_code) => record = with_code,
                 None => return self.findings.refuse(ordinal, &self.found),
             }
+        }
+        // Without a code the name must be one of theirs: else another's decision would pass under the only code.
+        let theirs = |name: &str| s.source.authorities.iter().any(|a| a.name.is_empty() || a.name == name);
+        if !by_code && record.authority_name().is_some_and(|name| !theirs(name)) {
+            return self.findings.not_yours(ordinal, NotYours::Authority);
         }
         let authority = match s.source.authority(record.authority_code(), record.decision_date()) {
             Ok(a) => a,

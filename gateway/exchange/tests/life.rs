@@ -473,3 +473,36 @@ fn unanswered_batches_are_queued_again_in_a_new_epoch() {
         Step::Epoch,
     ]);
 }
+
+#[test]
+fn a_record_that_names_another_authority_is_not_taken_under_the_only_code() {
+    let node = Node::new(1);
+    let dataset = node.plan.dataset(DATASET).unwrap();
+    let schema = dataset.schema(Some("administrative-penalty-2017")).unwrap();
+    let record =
+        Generator::new(7, day()).record_about(synthetic::Table::Penalty2017, Some(SubjectKind::LegalPerson));
+    let mut body = Vec::new();
+    write_ndjson(std::slice::from_ref(&record), &mut body);
+    for (name, accepted) in [(record.get("CF_XZJG").unwrap(), 1), ("样例市另一机关", 0)] {
+        let mut source = node.source.clone();
+        source.authorities.truncate(1);
+        source.authorities[0].name = name.to_owned();
+        let submission = Submission {
+            dataset,
+            schema,
+            source: &source,
+            op: Op::Put,
+            load: Load::Daily,
+            format: Format::Ndjson,
+            charset: Charset::Utf8,
+            body: &body,
+            received: day(),
+            caps: &Caps::default(),
+        };
+        let around =
+            Surroundings { next_rev: &|| 1, tombstones: &Tombstones::default(), stream_in_use: &|_| false };
+        let prepared = accept(&submission, &around).unwrap();
+        assert_eq!((prepared.accepted, prepared.refused), (accepted, 1 - accepted), "{}", prepared.rejected);
+        assert_eq!(accepted == 0, prepared.rejected.contains("authority.not-yours"));
+    }
+}

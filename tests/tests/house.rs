@@ -150,6 +150,7 @@ fn sample_files_are_read_by_the_code_they_are_for() {
 #[test]
 fn every_configuration_key_is_documented_and_in_the_sample() {
     let mut keys: BTreeSet<String> = struct_fields(&read("gateway/server/src/config.rs"));
+    keys.extend(struct_fields(&read("gateway/server/src/config/security.rs")));
     keys.remove("problems");
     keys.extend(["code", "from", "until", "successor"].map(str::to_owned));
     for document in ["docs/configuration.md", "docs/configuration.zh-CN.md"] {

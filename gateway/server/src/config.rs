@@ -12,6 +12,11 @@ use xinqiao_exchange::names::{NodeName, is_label};
 use xinqiao_exchange::source::{Authority, Unit};
 
 mod check;
+mod security;
+
+pub use security::{
+    Hours, Keys, Legacy, Minutes, Missing, Officers, Revocation, RevocationList, Seal, Stale, Token,
+};
 
 /// The file, as it is written.
 #[derive(Debug, Deserialize)]
@@ -24,9 +29,21 @@ pub struct Config {
     /// The officers' listener; left out: there is none.
     #[serde(default)]
     pub admin: Option<Local>,
+    /// The listener for members who cannot speak TLS 1.3; left out: there is none.
+    #[serde(default)]
+    pub legacy: Option<Legacy>,
     /// Health and metrics.
     #[serde(default)]
     pub local: Local,
+    /// What has been revoked.
+    #[serde(default)]
+    pub revocation: Revocation,
+    /// How officers work.
+    #[serde(default)]
+    pub officers: Officers,
+    /// How the node's own keys are kept.
+    #[serde(default)]
+    pub keys: Keys,
     /// Whom certificates are believed from.
     pub trust: Vec<Anchor>,
     /// Organisations this node knows.
@@ -74,6 +91,12 @@ pub struct Exchange {
     pub certificate: PathBuf,
     /// Its private key, PEM.
     pub key: PathBuf,
+    /// An OCSP response for the certificate, DER, to staple; looked at again when it changes.
+    #[serde(default)]
+    pub ocsp: Option<PathBuf>,
+    /// Members with the role `front-proxy` may pass their clients' certificates in `Client-Cert` (RFC 9440).
+    #[serde(default)]
+    pub front_proxy: bool,
 }
 
 /// The loopback listener.
@@ -390,6 +413,9 @@ impl Config {
         self.node.catalogue.iter_mut().for_each(fix);
         fix(&mut self.exchange.certificate);
         fix(&mut self.exchange.key);
+        self.exchange.ocsp.iter_mut().for_each(fix);
+        self.revocation.lists.iter_mut().for_each(|l| fix(&mut l.file));
+        self.keys.passphrase_file.iter_mut().for_each(fix);
         self.trust.iter_mut().for_each(|a| fix(&mut a.file));
         self.recipients.iter_mut().filter_map(|r| r.acknowledgement_keys.as_mut()).for_each(fix);
         self.recipients.iter_mut().filter_map(|r| r.push.as_mut()).for_each(|p| fix(&mut p.authorities));

@@ -1,8 +1,9 @@
 //! The one place that chooses the TLS provider, protocol version, suites, groups and application protocols.
 //!
-//! Exchange connections are TLS 1.3 with a certificate on both sides. Nothing else in the workspace builds a rustls
-//! configuration.
+//! Exchange connections are TLS 1.3 with a certificate on both sides; the legacy listener, off by default, adds 1.2.
+//! Nothing else in the workspace builds a rustls configuration.
 
+mod legacy;
 mod verifier;
 
 use rustls::crypto::ring::{self as ring_provider, cipher_suite, kx_group};
@@ -14,6 +15,7 @@ use std::sync::{Arc, LazyLock};
 
 use crate::identity::Identity;
 use crate::trust::Trust;
+pub use legacy::{LEGACY_SUITES, LEGACY_VERSIONS, legacy_server_config};
 use verifier::PeerVerifier;
 
 /// The only protocol version of exchange connections.

@@ -1,13 +1,13 @@
 //! How a certificate is recognised as a member's.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{Member, Role};
 use crate::certificate::PublicKeyPin;
 use crate::trouble::LoadError;
 
 /// One way to recognise a member's certificates.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Binding {
     /// The only SPIFFE URI in the subject alternative name, exactly.
@@ -19,7 +19,7 @@ pub enum Binding {
 }
 
 /// Issuer and subject attribute.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SubjectBinding {
     /// The direct issuer's distinguished name, such as `CN=政务CA,O=示例,C=CN`; the order of its parts does not matter.
@@ -31,7 +31,7 @@ pub struct SubjectBinding {
 }
 
 /// The subject attributes that carry a unified social credit code in practice.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Attribute {
     /// organizationIdentifier, 2.5.4.97.

@@ -1,7 +1,7 @@
 //! Source rights: which member may send or recall which records, on behalf of which authorities, and to which
 //! lineage a record belongs. Ownership follows the lineage through reorganisations (机构改革), not a certificate.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use xinqiao_schemas::Date;
 
 /// A member's rights as a source.
@@ -22,7 +22,7 @@ pub struct Source {
 }
 
 /// A unit by name and unified social credit code.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Unit {
     /// Unified social credit code (GB 32100).
@@ -32,7 +32,7 @@ pub struct Unit {
 }
 
 /// An authority a member may act for.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Authority {
     /// Unified social credit code; for relays a pattern such as `11350200*`, matched as a prefix.

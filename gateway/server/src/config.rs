@@ -1,7 +1,7 @@
 //! The one configuration file of a node. Unknown keys are refused; an error says where and what to do. Paths are
 //! relative to the file itself.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
@@ -22,6 +22,9 @@ pub use security::{
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// Where it was read from; empty if it was not a file.
+    #[serde(skip)]
+    pub file: PathBuf,
     /// Who this node is and where it keeps things.
     pub node: Node,
     /// The listener departments and recipients speak to.
@@ -126,7 +129,7 @@ pub struct Anchor {
 }
 
 /// An organisation this node knows.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Member {
     /// Unique: lower-case letters, digits and hyphens.
@@ -151,7 +154,7 @@ pub struct Member {
 }
 
 /// What a member may send.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SourceRights {
     /// Datasets.
@@ -397,6 +400,7 @@ impl Config {
         })?;
         let base = path.parent().unwrap_or(Path::new("."));
         config.resolve(base);
+        config.file = path.to_owned();
         let problems = check::problems(&config);
         if problems.is_empty() {
             Ok(config)

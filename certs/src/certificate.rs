@@ -8,6 +8,7 @@ use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::{FromDer, X509Certificate, X509Name};
 use x509_parser::public_key::PublicKey;
 
+use crate::der;
 use crate::trouble::LoadError;
 
 /// SHA-256 of a DER SubjectPublicKeyInfo, written as 64 lower-case hexadecimal digits.
@@ -75,6 +76,11 @@ pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut out = [0u8; 32];
     out.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
     out
+}
+
+/// Lower-case hexadecimal.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Parses exactly one certificate, without anything after it.
@@ -169,37 +175,72 @@ pub(crate) fn comparable_name(name: &X509Name<'_>) -> Option<Vec<String>> {
     Some(parts)
 }
 
+/// What a certificate's extension says as text; `None` if it is missing or repeated.
+///
+/// Authorities write such values as a string type, as text inside an octet string, or as bare bytes; each is read as its
+/// text. What is no text is given as `hex:` and the bytes.
+pub(crate) fn extension_text(certificate: &X509Certificate<'_>, oid: &str) -> Option<String> {
+    let mut found = certificate.extensions().iter().filter(|e| e.oid.to_id_string() == oid);
+    let (one, None) = (found.next()?, found.next()) else { return None };
+    Some(value_text(one.value))
+}
+
+fn value_text(bytes: &[u8]) -> String {
+    const STRINGS: [u8; 5] = [0x0c, 0x12, 0x13, 0x14, 0x16];
+    const BMP_STRING: u8 = 0x1e;
+    let plain = |bytes: &[u8]| {
+        let text = std::str::from_utf8(bytes).ok()?;
+        (!text.is_empty() && !text.chars().any(char::is_control)).then(|| text.to_owned())
+    };
+    let text = match der::only(bytes) {
+        Some(element) if STRINGS.contains(&element.tag) => plain(element.content),
+        Some(element) if element.tag == BMP_STRING => utf16(element.content),
+        Some(element) if element.tag == der::OCTET_STRING => {
+            return match der::only(element.content) {
+                Some(inner) if STRINGS.contains(&inner.tag) || inner.tag == BMP_STRING => {
+                    value_text(element.content)
+                }
+                _ => plain(element.content).unwrap_or_else(|| format!("hex:{}", hex(element.content))),
+            };
+        }
+        _ => plain(bytes),
+    };
+    text.unwrap_or_else(|| format!("hex:{}", hex(bytes)))
+}
+
+fn utf16(bytes: &[u8]) -> Option<String> {
+    if !bytes.len().is_multiple_of(2) {
+        return None;
+    }
+    let units = bytes.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
+    char::decode_utf16(units).collect::<Result<String, _>>().ok()
+}
+
 fn attribute_text(attribute: &x509_parser::x509::AttributeTypeAndValue<'_>) -> Option<String> {
     const BMP_STRING: u32 = 30;
     if let Ok(text) = attribute.as_str() {
         return Some(text.to_owned());
     }
-    if attribute.attr_value().tag().0 == BMP_STRING && attribute.as_slice().len().is_multiple_of(2) {
-        let units = attribute.as_slice().chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]]));
-        return char::decode_utf16(units).collect::<Result<String, _>>().ok();
+    match attribute.attr_value().tag().0 == BMP_STRING {
+        true => utf16(attribute.as_slice()),
+        false => None,
     }
-    None
 }
 
 /// Why a certificate is too weak, or of an algorithm this node cannot use, if it is.
 pub(crate) fn weakness(certificate: &X509Certificate<'_>) -> Option<(&'static str, String, String)> {
-    const SM2: &str = "1.2.156.10197.1.301";
     const SM2_WITH_SM3: &str = "1.2.156.10197.1.501";
-    const SHA1_SIGNATURES: [&str; 3] = ["1.2.840.113549.1.1.5", "1.2.840.10045.4.1", "1.2.840.10040.4.3"];
+    const SHA1_SIGNATURES: [&str; 4] =
+        ["1.2.840.113549.1.1.5", "1.3.14.3.2.29", "1.2.840.10045.4.1", "1.2.840.10040.4.3"];
     const MD5_WITH_RSA: &str = "1.2.840.113549.1.1.4";
+    const EC: &str = "1.2.840.10045.2.1";
     let signature = certificate.signature_algorithm.algorithm.to_id_string();
-    let curve = certificate
-        .public_key()
-        .algorithm
-        .parameters
-        .as_ref()
-        .and_then(|p| p.as_oid().ok())
-        .map(|oid| oid.to_id_string());
+    let curve = curve(certificate);
     if signature == SM2_WITH_SM3 || curve.as_deref() == Some(SM2) {
         return Some((
             "certificate.sm2",
-            "is an SM2 certificate, which TLS on this node cannot use; end TLS at a certified front gateway, or ask the authority for an ECDSA P-256 certificate".into(),
-            "是国密 SM2 证书，本节点的 TLS 不支持；请在前置国密网关终结 TLS，或向发证机构申请 ECDSA P-256 证书".into(),
+            "is an SM2 certificate (国密), which TLS on this node cannot use; put a certified 国密 gateway in front that passes the client's certificate on in Client-Cert (RFC 9440, exchange.front_proxy), or ask the authority for an ECDSA P-256 certificate beside it".into(),
+            "是国密 SM2 证书，本节点的 TLS 不支持；请在前端部署经认证的国密网关并以 Client-Cert（RFC 9440，配置项 exchange.front_proxy）转交客户端证书，或向发证机构另行申请 ECDSA P-256 证书".into(),
         ));
     }
     if SHA1_SIGNATURES.contains(&signature.as_str()) || signature == MD5_WITH_RSA {
@@ -214,12 +255,50 @@ pub(crate) fn weakness(certificate: &X509Certificate<'_>) -> Option<(&'static st
         if bits < 2048 {
             return Some((
                 "certificate.weak-key",
-                format!("has an RSA key of {bits} bits; 2048 are the least accepted"),
-                format!("RSA 密钥只有 {bits} 位，最低要求 2048 位"),
+                format!(
+                    "has an RSA key of {bits} bits; make a new key of at least 2048 bits, or ECDSA P-256, and request the certificate again"
+                ),
+                format!(
+                    "RSA 密钥只有 {bits} 位，请生成不少于 2048 位的 RSA 或 ECDSA P-256 密钥后重新申请证书"
+                ),
             ));
         }
     }
+    let algorithm = certificate.public_key().algorithm.algorithm.to_id_string();
+    if algorithm == EC && !matches!(curve.as_deref(), Some(P256 | P384)) {
+        let name = curve_name(certificate);
+        return Some((
+            "certificate.curve",
+            format!(
+                "has a key on {name}; make a new key on P-256 or P-384 and request the certificate again"
+            ),
+            format!("密钥所用曲线为 {name}，请在 P-256 或 P-384 上生成新密钥后重新申请证书"),
+        ));
+    }
     None
+}
+
+const SM2: &str = "1.2.156.10197.1.301";
+const P256: &str = "1.2.840.10045.3.1.7";
+const P384: &str = "1.3.132.0.34";
+
+/// The named curve of an elliptic key.
+fn curve(certificate: &X509Certificate<'_>) -> Option<String> {
+    let parameters = certificate.public_key().algorithm.parameters.as_ref()?;
+    parameters.as_oid().ok().map(|oid| oid.to_id_string())
+}
+
+/// The curve as people call it.
+pub(crate) fn curve_name(certificate: &X509Certificate<'_>) -> String {
+    match curve(certificate).as_deref() {
+        Some(P256) => "ECDSA P-256".into(),
+        Some(P384) => "ECDSA P-384".into(),
+        Some("1.3.132.0.35") => "ECDSA P-521".into(),
+        Some("1.3.132.0.10") => "ECDSA secp256k1".into(),
+        Some(SM2) => "SM2".into(),
+        Some(other) => format!("curve {other}"),
+        None => "explicit curve parameters".into(),
+    }
 }
 
 /// Whether a certificate's key usage, if it has one, lets it sign revocation lists.

@@ -1,15 +1,18 @@
 //! A certificate chain with its private key, checked before it can be used.
 
 mod check;
+mod key;
+mod ocsp;
 
 use rustls::sign::CertifiedKey;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls_pki_types::{CertificateDer, UnixTime};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use crate::certificate::{self, PublicKeyPin};
+use crate::details::Details;
 use crate::tls;
 use crate::trouble::LoadError;
 
@@ -21,37 +24,86 @@ pub struct Identity {
     certified: Arc<CertifiedKey>,
     not_before: u64,
     not_after: u64,
+    ocsp_next_update: Option<u64>,
+}
+
+/// Where an identity comes from.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    chain_place: &'a str,
+    chain: &'a [u8],
+    key_place: &'a str,
+    key: &'a [u8],
+    passphrase: Option<&'a [u8]>,
 }
 
 impl Identity {
     /// Reads the two PEM files. They may be one and the same file.
     pub fn from_files(chain: &Path, key: &Path, now: UnixTime) -> Result<Self, LoadError> {
+        Self::from_sealed_files(chain, key, None, now)
+    }
+
+    /// The same with a file that holds the passphrase of the key, if the key is sealed (PKCS#8, PBES2).
+    pub fn from_sealed_files(
+        chain: &Path,
+        key: &Path,
+        passphrase: Option<&Path>,
+        now: UnixTime,
+    ) -> Result<Self, LoadError> {
         let chain_text = read(chain)?;
         let key_text = Zeroizing::new(read(key)?);
-        Self::build(&chain.display().to_string(), &chain_text, &key.display().to_string(), &key_text, now)
+        let passphrase = passphrase.map(|path| read(path).map(Zeroizing::new)).transpose()?;
+        Self::build(
+            &Source {
+                chain_place: &chain.display().to_string(),
+                chain: &chain_text,
+                key_place: &key.display().to_string(),
+                key: &key_text,
+                passphrase: passphrase.as_ref().map(|text| key::trim_passphrase(text)),
+            },
+            now,
+        )
     }
 
     /// The same from texts already in memory.
     pub fn from_pem(chain: &[u8], key: &[u8], now: UnixTime) -> Result<Self, LoadError> {
-        Self::build("certificate chain", chain, "private key", key, now)
+        Self::from_sealed_pem(chain, key, None, now)
     }
 
-    fn build(
-        chain_place: &str,
+    /// The same from texts already in memory, with the passphrase of the key.
+    pub fn from_sealed_pem(
         chain: &[u8],
-        key_place: &str,
         key: &[u8],
+        passphrase: Option<&[u8]>,
         now: UnixTime,
     ) -> Result<Self, LoadError> {
-        let chain = certificate::from_pem(chain_place, chain)?;
-        let key = private_key(key_place, key)?;
+        let source =
+            Source { chain_place: "certificate chain", chain, key_place: "private key", key, passphrase };
+        Self::build(&source, now)
+    }
+
+    /// With an OCSP response (DER) to staple to the certificate.
+    ///
+    /// It must speak of this certificate, call it good and be current. Its signature is checked if the issuer's certificate
+    /// is in the chain; clients check it in any case.
+    pub fn with_ocsp(self, response: &[u8], now: UnixTime) -> Result<Self, LoadError> {
+        let status = ocsp::check(response, self.chain(), now)?;
+        let mut certified = CertifiedKey::clone(&self.certified);
+        certified.ocsp = Some(response.to_vec());
+        Ok(Self { certified: Arc::new(certified), ocsp_next_update: status.next_update, ..self })
+    }
+
+    fn build(source: &Source<'_>, now: UnixTime) -> Result<Self, LoadError> {
+        let Source { chain_place, key_place, .. } = *source;
+        let chain = certificate::from_pem(chain_place, source.chain)?;
+        let key = key::private_key(key_place, source.key, source.passphrase)?;
         let signer =
             tls::provider().key_provider.load_private_key(key).map_err(|_| unusable_key(key_place))?;
         let certified = CertifiedKey::new(chain, signer);
         check_key(&certified, chain_place, key_place)?;
         check_order(&certified.cert, chain_place)?;
         let (not_before, not_after) = check_leaf(&certified.cert[0], chain_place, now)?;
-        Ok(Self { certified: Arc::new(certified), not_before, not_after })
+        Ok(Self { certified: Arc::new(certified), not_before, not_after, ocsp_next_update: None })
     }
 
     /// The chain, leaf first.
@@ -72,6 +124,21 @@ impl Identity {
     /// Last second of validity of the leaf, in seconds since 1970.
     pub fn not_after(&self) -> u64 {
         self.not_after
+    }
+
+    /// Whether an OCSP response is stapled.
+    pub fn has_ocsp(&self) -> bool {
+        self.certified.ocsp.is_some()
+    }
+
+    /// Until when the stapled OCSP response holds, in seconds since 1970, if it says.
+    pub fn ocsp_next_update(&self) -> Option<u64> {
+        self.ocsp_next_update
+    }
+
+    /// What the certificates of the chain say, leaf first.
+    pub fn details(&self) -> Vec<Details> {
+        self.chain().iter().filter_map(|der| Details::of(der).ok()).collect()
     }
 
     pub(crate) fn certified(&self) -> &Arc<CertifiedKey> {
@@ -98,51 +165,6 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
             format!("无法读取（{error}），请检查路径与权限"),
         )
     })
-}
-
-fn private_key(place: &str, text: &[u8]) -> Result<PrivateKeyDer<'static>, LoadError> {
-    let blocks = pem::parse_many(text).map_err(|_| {
-        LoadError::new(
-            "pem.malformed",
-            place,
-            "is not well-formed PEM; check that no line was cut or changed when it was copied",
-            "不是格式正确的 PEM，请检查复制时是否有行被截断或改动",
-        )
-    })?;
-    let mut keys = Vec::new();
-    for block in blocks {
-        let encrypted = block.tag() == "ENCRYPTED PRIVATE KEY"
-            || block.headers().get("Proc-Type").is_some_and(|value| value.contains("ENCRYPTED"));
-        if encrypted {
-            return Err(LoadError::new(
-                "identity.key-encrypted",
-                place,
-                "the private key is encrypted with a passphrase; decrypt it (openssl pkey -in … -out …) into a file only the service can read",
-                "私钥带口令加密，请先解密（openssl pkey -in … -out …）到仅服务账号可读的文件",
-            ));
-        }
-        match block.tag() {
-            "PRIVATE KEY" => keys.push(PrivateKeyDer::Pkcs8(block.into_contents().into())),
-            "EC PRIVATE KEY" => keys.push(PrivateKeyDer::Sec1(block.into_contents().into())),
-            "RSA PRIVATE KEY" => keys.push(PrivateKeyDer::Pkcs1(block.into_contents().into())),
-            _ => {}
-        }
-    }
-    match (keys.pop(), keys.len()) {
-        (Some(key), 0) => Ok(key),
-        (None, _) => Err(LoadError::new(
-            "identity.key-missing",
-            place,
-            "holds no private key in PEM; it should begin with -----BEGIN PRIVATE KEY-----",
-            "没有 PEM 私钥，应以 -----BEGIN PRIVATE KEY----- 开头",
-        )),
-        (Some(_), _) => Err(LoadError::new(
-            "identity.key-several",
-            place,
-            "holds several private keys; leave the one that belongs to the certificate",
-            "含有多个私钥，请只保留与证书对应的一个",
-        )),
-    }
 }
 
 fn unusable_key(place: &str) -> LoadError {

@@ -10,6 +10,8 @@
 //! Only [`Registry::identify`] constructs a [`VerifiedMember`], so a path that forgot to identify does not compile.
 
 mod certificate;
+mod der;
+mod details;
 mod identity;
 mod member;
 pub mod pki;
@@ -18,8 +20,12 @@ mod trouble;
 mod trust;
 
 pub use certificate::PublicKeyPin;
+pub use details::Details;
 pub use identity::Identity;
-pub use member::{Attribute, Binding, IdentityError, Member, Registry, Role, SubjectBinding, VerifiedMember};
+pub use member::{
+    Attribute, Binding, ExtensionBinding, IdentityError, Member, Registry, Role, SubjectBinding,
+    VerifiedMember,
+};
 pub use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 pub use trouble::LoadError;
 pub use trust::{Anchor, AnchorRights, Revocation, RevocationList, RevocationPolicy, Trust, TrustAnchors};

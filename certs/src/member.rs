@@ -4,7 +4,7 @@ mod binding;
 mod error;
 mod registry;
 
-pub use binding::{Attribute, Binding, SubjectBinding};
+pub use binding::{Attribute, Binding, ExtensionBinding, SubjectBinding};
 pub(crate) use binding::{parse_uri, uri};
 pub use error::IdentityError;
 pub use registry::Registry;
@@ -90,7 +90,7 @@ impl FromStr for Role {
 }
 
 /// One entry of the registry.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Member {
     /// Unique in the node: lower-case letters, digits and hyphens, at most 63.

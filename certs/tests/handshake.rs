@@ -480,7 +480,11 @@ fn missing_and_stale_lists_count_as_the_policy_says() {
     let double = city.issue_intermediate("City Issuing", valid()).unwrap();
     let revoked = [Revoked { serial: leaf.serial().to_vec(), time: SystemTime::now() }];
     let foreign = double.revocation_list(9, valid(), &revoked).unwrap();
-    let policy = |demand_status, demand_current| RevocationPolicy { demand_status, demand_current };
+    let policy = |demand_status, demand_current| RevocationPolicy {
+        demand_status,
+        demand_current,
+        grace: Duration::ZERO,
+    };
     let said = |lists: &[&str], policy| {
         let lists: Vec<(&str, &str)> = lists.iter().map(|text| ("a.crl", *text)).collect();
         let registry = with_lists(&city, &lists, policy);
@@ -491,6 +495,9 @@ fn missing_and_stale_lists_count_as_the_policy_says() {
     assert_eq!(said(&[], policy(true, false)), Err("certificate.status-unknown"));
     assert_eq!(said(&[&of_root, &stale], policy(true, false)), Ok(()));
     assert_eq!(said(&[&of_root, &stale], policy(true, true)), Err("certificate.status-stale"));
+    let lenient = |grace| RevocationPolicy { grace, ..policy(true, true) };
+    assert_eq!(said(&[&of_root, &stale], lenient(3 * DAY)), Ok(()), "overdue by two days, three are granted");
+    assert_eq!(said(&[&of_root, &stale], lenient(DAY)), Err("certificate.status-stale"));
     assert_eq!(said(&[&foreign], policy(false, true)), Ok(()));
     assert_eq!(said(&[&of_root, &foreign], policy(true, false)), Err("certificate.status-unknown"));
 }

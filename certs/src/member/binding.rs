@@ -14,6 +14,8 @@ pub enum Binding {
     Uri(String),
     /// An attribute of the subject, in certificates of one issuer: for authorities that add no URI.
     Subject(SubjectBinding),
+    /// The value of an extension, in certificates of one issuer: some government authorities put the credit code there.
+    Extension(ExtensionBinding),
     /// One of these public keys. Several, so that the next key can be announced before it is used.
     PublicKeys(Vec<PublicKeyPin>),
 }
@@ -27,6 +29,19 @@ pub struct SubjectBinding {
     /// Which attribute.
     pub attribute: Attribute,
     /// Its value, exactly: normally the unified social credit code.
+    pub value: String,
+}
+
+/// Issuer and extension.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ExtensionBinding {
+    /// The direct issuer's distinguished name, as in [`SubjectBinding::issuer`].
+    pub issuer: String,
+    /// Which extension, such as `1.2.156.10260.4.1.1`.
+    pub oid: String,
+    /// Its text, exactly, whether the authority wrote it as a string, in an octet string or as bare bytes. For what is no
+    /// text: `hex:` and the bytes in lower-case hexadecimal.
     pub value: String,
 }
 
@@ -125,6 +140,19 @@ pub(super) fn check(member: &Member) -> Result<(), LoadError> {
                     ));
                 }
             }
+            Binding::Extension(extension) => {
+                if comparable_text(&extension.issuer).is_none()
+                    || !is_oid(&extension.oid)
+                    || extension.value.is_empty()
+                {
+                    return Err(LoadError::new(
+                        "member.extension-malformed",
+                        &place,
+                        "an extension binding needs an issuer such as CN=Example CA,O=Example,C=CN, an oid such as 1.2.156.10260.4.1.1, and a value",
+                        "扩展绑定须写明签发者（如 CN=示例CA,O=示例,C=CN）、OID（如 1.2.156.10260.4.1.1）和值",
+                    ));
+                }
+            }
             Binding::PublicKeys(keys) => {
                 if keys.is_empty() {
                     return Err(LoadError::new(
@@ -138,6 +166,12 @@ pub(super) fn check(member: &Member) -> Result<(), LoadError> {
         }
     }
     Ok(())
+}
+
+/// Numbers separated by dots, written without leading zeros, as certificates' OIDs are compared.
+fn is_oid(text: &str) -> bool {
+    let number = |part: &str| part.parse::<u64>().is_ok_and(|number| number.to_string() == part);
+    text.split('.').count() >= 3 && text.split('.').all(number)
 }
 
 /// A distinguished name as an operator writes it, in the form [`crate::certificate::comparable_name`] gives.

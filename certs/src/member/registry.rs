@@ -1,7 +1,7 @@
 //! From a chain to exactly one member.
 
 use rustls_pki_types::{CertificateDer, UnixTime};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use x509_parser::prelude::X509Certificate;
@@ -13,6 +13,7 @@ use crate::trouble::LoadError;
 use crate::trust::Trust;
 
 type SubjectKey = (Vec<String>, Attribute, String);
+type ExtensionKey = (Vec<String>, String);
 
 /// The members of a node with the trust their certificates are judged by. Immutable: to change a member, build a new one.
 pub struct Registry {
@@ -21,6 +22,8 @@ pub struct Registry {
     names: HashMap<Arc<str>, usize>,
     uris: HashMap<String, usize>,
     subjects: HashMap<SubjectKey, usize>,
+    /// By the extension's OID, of which there are few; below it by issuer and value.
+    extensions: BTreeMap<String, HashMap<ExtensionKey, usize>>,
     keys: HashMap<PublicKeyPin, usize>,
 }
 
@@ -39,6 +42,7 @@ impl Registry {
             names: HashMap::new(),
             uris: HashMap::new(),
             subjects: HashMap::new(),
+            extensions: BTreeMap::new(),
             keys: HashMap::new(),
         };
         for member in members {
@@ -116,6 +120,11 @@ impl Registry {
                     let key = (issuer, subject.attribute, subject.value.clone());
                     self.subjects.insert(key, at)
                 }
+                Binding::Extension(extension) => {
+                    let issuer = binding::comparable_text(&extension.issuer).expect("checked above");
+                    let of_oid = self.extensions.entry(extension.oid.clone()).or_default();
+                    of_oid.insert((issuer, extension.value.clone()), at)
+                }
                 Binding::PublicKeys(keys) => {
                     keys.iter().filter_map(|key| self.keys.insert(*key, at)).find(|other| *other != at)
                 }
@@ -140,9 +149,14 @@ impl Registry {
         let mut found: Vec<&usize> = Vec::new();
         found.extend(uri.and_then(|uri| self.uris.get(uri.text)));
         found.extend(self.keys.get(&PublicKeyPin::of_parsed(leaf)));
-        if !self.subjects.is_empty()
+        if !(self.subjects.is_empty() && self.extensions.is_empty())
             && let Some(issuer) = certificate::comparable_name(leaf.issuer())
         {
+            for (oid, members) in &self.extensions {
+                if let Some(value) = certificate::extension_text(leaf, oid) {
+                    found.extend(members.get(&(issuer.clone(), value)));
+                }
+            }
             for attribute in Attribute::ALL {
                 if let Some(value) = certificate::subject_attribute(leaf, attribute.oid()) {
                     found.extend(self.subjects.get(&(issuer.clone(), attribute, value)));

@@ -1,0 +1,105 @@
+//! What a certificate says, for tables and officers.
+
+use rustls_pki_types::CertificateDer;
+use serde::Serialize;
+use std::net::IpAddr;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::X509Certificate;
+use x509_parser::public_key::PublicKey;
+
+use crate::certificate;
+use crate::trouble::LoadError;
+
+/// A certificate in words. Nothing here is verified.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Details {
+    /// The subject's distinguished name, for people.
+    pub subject: String,
+    /// The issuer's.
+    pub issuer: String,
+    /// The serial number, lower-case hexadecimal.
+    pub serial: String,
+    /// First second of validity, since 1970.
+    pub not_before: u64,
+    /// Last second of validity, since 1970.
+    pub not_after: u64,
+    /// Host names.
+    pub dns: Vec<String>,
+    /// Addresses.
+    pub ips: Vec<IpAddr>,
+    /// URIs; the SPIFFE URI is among them.
+    pub uris: Vec<String>,
+    /// Such as `ECDSA P-256` or `RSA 2048`.
+    pub key: String,
+    /// May it issue others?
+    pub authority: bool,
+    /// Did it issue itself?
+    pub self_issued: bool,
+    /// SHA-256 of the certificate, lower-case hexadecimal.
+    pub sha256: String,
+    /// SHA-256 of its public key, as a binding by public key wants it.
+    pub public_key: String,
+}
+
+impl Details {
+    /// Reads them.
+    pub fn of(der: &CertificateDer<'_>) -> Result<Self, LoadError> {
+        let parsed = certificate::parse(der).ok_or_else(|| {
+            LoadError::new(
+                "certificate.malformed",
+                "certificate",
+                "is not a readable X.509 certificate; export it again as PEM",
+                "不是可读的 X.509 证书，请重新导出为 PEM",
+            )
+        })?;
+        let seconds = |time: x509_parser::time::ASN1Time| u64::try_from(time.timestamp()).unwrap_or(0);
+        let mut details = Self {
+            subject: parsed.subject().to_string(),
+            issuer: parsed.issuer().to_string(),
+            serial: certificate::hex(parsed.tbs_certificate.raw_serial()),
+            not_before: seconds(parsed.validity().not_before),
+            not_after: seconds(parsed.validity().not_after),
+            dns: Vec::new(),
+            ips: Vec::new(),
+            uris: Vec::new(),
+            key: key(&parsed),
+            authority: parsed.is_ca(),
+            self_issued: parsed.subject().as_raw() == parsed.issuer().as_raw(),
+            sha256: certificate::hex(&certificate::sha256(der)),
+            public_key: certificate::PublicKeyPin::of_parsed(&parsed).to_string(),
+        };
+        if let Ok(Some(names)) = parsed.subject_alternative_name() {
+            for name in &names.value.general_names {
+                match name {
+                    GeneralName::DNSName(dns) => details.dns.push((*dns).to_owned()),
+                    GeneralName::URI(uri) => details.uris.push((*uri).to_owned()),
+                    GeneralName::IPAddress(bytes) => details.ips.extend(address(bytes)),
+                    _ => {}
+                }
+            }
+        }
+        Ok(details)
+    }
+
+    /// Every certificate of a PEM text, in order.
+    pub fn read(place: &str, text: &[u8]) -> Result<Vec<Self>, LoadError> {
+        certificate::from_pem(place, text)?.iter().map(Self::of).collect()
+    }
+}
+
+fn address(bytes: &[u8]) -> Option<IpAddr> {
+    <[u8; 4]>::try_from(bytes)
+        .map(IpAddr::from)
+        .or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from))
+        .ok()
+}
+
+fn key(certificate: &X509Certificate<'_>) -> String {
+    let algorithm = certificate.public_key().algorithm.algorithm.to_id_string();
+    match (certificate.public_key().parsed(), algorithm.as_str()) {
+        (Ok(PublicKey::RSA(key)), _) => format!("RSA {}", key.key_size()),
+        (_, "1.2.840.10045.2.1") => certificate::curve_name(certificate),
+        (_, "1.3.101.112") => "Ed25519".into(),
+        (_, other) => other.to_owned(),
+    }
+}

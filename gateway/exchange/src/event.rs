@@ -173,6 +173,8 @@ pub enum Event {
         /// Item with the document.
         item: u16,
     },
+    /// Officers proposed or decided something.
+    Officers(crate::governance::Step),
     /// A new epoch begins; sequence numbers start again.
     Epoch {
         /// Its number.

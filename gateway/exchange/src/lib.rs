@@ -7,6 +7,7 @@
 pub mod accept;
 pub mod event;
 pub mod findings;
+pub mod governance;
 pub mod group;
 pub mod names;
 pub mod op;

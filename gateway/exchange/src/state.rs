@@ -5,6 +5,7 @@ use crate::event::{
     Acknowledged, Description, Event, Feedback, FrameRecord, NewChunk, Origin, Outcome, Part, Recalled,
     Sealed,
 };
+use crate::governance::{Governance, GovernanceMeta, Proposal};
 use crate::names::StreamId;
 use crate::op::Op;
 use serde::de::DeserializeOwned;
@@ -62,11 +63,15 @@ pub enum Table {
     Description = 17,
     /// First log index, number in the frame → [`GroupChunkRow`].
     GroupChunk = 15,
+    /// One row: [`GovernanceMeta`].
+    Governance = 18,
+    /// Number → [`Proposal`].
+    Proposal = 19,
 }
 
 impl Table {
     /// All tables, in order of number.
-    pub const ALL: [Table; 16] = [
+    pub const ALL: [Table; 18] = [
         Table::Meta,
         Table::Group,
         Table::Chunk,
@@ -83,6 +88,8 @@ impl Table {
         Table::GroupChunk,
         Table::Document,
         Table::Description,
+        Table::Governance,
+        Table::Proposal,
     ];
 }
 
@@ -386,6 +393,8 @@ pub struct State {
     pub meta: Meta,
     /// Heads by stream.
     pub streams: BTreeMap<StreamId, StreamRow>,
+    /// What officers have proposed and decided.
+    pub governance: Governance,
 }
 
 /// Where the frame being applied put things.
@@ -407,7 +416,7 @@ impl State {
             Some(bytes) => serde_json::from_slice(bytes).ok()?,
             None => Meta::default(),
         };
-        let mut state = State { meta, streams: BTreeMap::new() };
+        let mut state = State { meta, ..State::default() };
         let mut names = BTreeMap::new();
         for (key, value) in streams {
             let name = StreamId::parse(std::str::from_utf8(&key).ok()?).ok()?;
@@ -421,6 +430,24 @@ impl State {
             head.descriptions.push(serde_json::from_slice(&value).ok()?);
         }
         Some(state)
+    }
+
+    /// Reads officers' decisions back from their rows.
+    pub fn load_governance(
+        &mut self,
+        meta: Option<&[u8]>,
+        proposals: impl Iterator<Item = (Vec<u8>, Vec<u8>)>,
+    ) -> Option<()> {
+        if let Some(bytes) = meta {
+            self.governance.meta = serde_json::from_slice::<GovernanceMeta>(bytes).ok()?;
+        }
+        for (_, value) in proposals {
+            let p: Proposal = serde_json::from_slice(&value).ok()?;
+            if p.state.is_live() {
+                self.governance.live.insert(p.id, p);
+            }
+        }
+        Some(())
     }
 
     /// Applies one frame.
@@ -562,6 +589,13 @@ impl State {
             }
             Event::Document { digest, item } => {
                 rows.put(Table::Document, digest.clone().into_bytes(), &item_of(at, *item)?);
+                Ok(())
+            }
+            Event::Officers(step) => {
+                if let Some(p) = self.governance.apply(step)? {
+                    rows.put(Table::Proposal, p.id.to_be_bytes().to_vec(), &p);
+                }
+                rows.put(Table::Governance, Vec::new(), &self.governance.meta);
                 Ok(())
             }
             Event::Epoch { epoch } => {

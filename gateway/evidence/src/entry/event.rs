@@ -146,6 +146,13 @@ events! {
     }
     /// A member, policy, certificate, key, schema, mapping or setting changed; without `digest` it was removed.
     Configuration = "configuration" { what: text, name: text, digest: maybe_digests, by: text }
+    /// Officers proposed, approved, rejected or withdrew a change, a proposal expired, took effect or failed, or an
+    /// officer acted at once: `what` says which, `name` is the proposal's number or what was acted on. `member` is who
+    /// proposed, `by` who did this, `digest` is the proposal's, `evidence_digest` that of the certificate used.
+    Officer = "officer" {
+        what: text, name: text, member: maybe_text, by: text, reason: maybe_text, digest: maybe_digests,
+        evidence_digest: maybe_digests,
+    }
     /// The node started.
     Start = "start" { version: text, digest: digests }
     /// The node stopped.

@@ -166,8 +166,14 @@ pub(super) fn load(queue: &Queue) -> Result<State, QueueFault> {
     let meta = queue.get(Table::Meta as u8, &[])?;
     let streams = all(queue, Table::Stream)?;
     let descriptions = all(queue, Table::Description)?;
-    State::load(meta.as_deref(), streams.into_iter(), descriptions.into_iter())
-        .ok_or(QueueFault::Contradiction(Contradiction("the heads of streams cannot be read")))
+    let mut state = State::load(meta.as_deref(), streams.into_iter(), descriptions.into_iter())
+        .ok_or(QueueFault::Contradiction(Contradiction("the heads of streams cannot be read")))?;
+    let officers = queue.get(Table::Governance as u8, &[])?;
+    let proposals = all(queue, Table::Proposal)?;
+    state
+        .load_governance(officers.as_deref(), proposals.into_iter())
+        .ok_or(QueueFault::Contradiction(Contradiction("officers' decisions cannot be read")))?;
+    Ok(state)
 }
 
 /// Key and value.

@@ -9,7 +9,7 @@
 
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use rustls_pki_types::CertificateDer;
@@ -62,6 +62,9 @@ pub type TermsSource = Arc<dyn Fn() -> Terms + Send + Sync>;
 
 /// Turns a chain the handshake has verified into exactly one member, or says why not.
 pub type Identify = Arc<dyn Fn(&[CertificateDer<'_>]) -> Result<VerifiedMember, ProblemCode> + Send + Sync>;
+
+/// Told the address of each peer whose certificate was refused, in the handshake or by [`Identify`].
+pub type Refused = Box<dyn Fn(IpAddr) + Send + Sync>;
 
 /// All an edge needs to know.
 #[derive(Clone)]
@@ -117,6 +120,11 @@ impl Edge {
     /// The socket has no address any more.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.listener.local_addr()
+    }
+
+    /// Has this told of every refused certificate. The first call counts.
+    pub fn on_refused(&self, tell: Refused) {
+        let _first = self.shared.on_refused.set(tell);
     }
 
     /// A handle to keep while the edge serves.

@@ -41,6 +41,8 @@ pub(super) struct Connection {
     is_h2: bool,
     /// When the member's certificate ends: the connection must not outlive it.
     expires: Option<Instant>,
+    /// When the connection has lasted long enough.
+    ends: Option<Instant>,
     /// Requests in progress, replies not yet taken included.
     open: AtomicU32,
     /// What the judge reads and sets its clocks by: requests pay for flags, not for looking at a clock.
@@ -146,6 +148,10 @@ impl Connection {
         if let Err(ProblemCode::LimitMemberConnections) = identity {
             shared.metrics.add(Metric::LimitsHit, &["member-connections"], 1);
         }
+        if identity.as_ref().is_err_and(|code| *code != ProblemCode::LimitMemberConnections) {
+            shared.refused(peer);
+        }
+        let ends = shared.config.deadlines.life.and_then(|life| Instant::now().checked_add(life));
         let expires = identity.as_ref().ok().and_then(|(member, _)| end_of_life(member.not_after()));
         Self {
             is_h2: tls.alpn_protocol() == Some(b"h2"),
@@ -155,6 +161,7 @@ impl Connection {
             identity,
             chain,
             expires,
+            ends,
             open: AtomicU32::new(0),
             stirred: AtomicBool::new(true),
             head_begun: AtomicBool::new(false),
@@ -268,6 +275,9 @@ impl Connection {
         }
         if self.expires.is_some_and(|end| now > end) {
             return Verdict::Finish("certificate-expired");
+        }
+        if self.ends.is_some_and(|end| now > end) {
+            return Verdict::Finish("session-over");
         }
         Verdict::CarryOn
     }

@@ -5,8 +5,8 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -21,7 +21,7 @@ use super::drain::Drain;
 use super::exchange::Traces;
 use super::roster::{AddressSlot, Addresses, Room, RoomSlot, Roster};
 use super::ticket::Meters;
-use super::{Drained, EdgeConfig, Exchange, Reply};
+use super::{Drained, EdgeConfig, Exchange, Refused, Reply};
 use crate::metrics::{Metric, Metrics};
 
 /// How often members at rest are forgotten by the rate limiters.
@@ -42,6 +42,7 @@ pub(super) struct Shared {
     connections: Arc<Room>,
     live: Mutex<HashMap<u64, Arc<Connection>>>,
     next: AtomicU64,
+    pub(super) on_refused: OnceLock<Refused>,
 }
 
 /// Takes its connection off the list of live ones.
@@ -65,6 +66,7 @@ impl Shared {
             next: AtomicU64::new(0),
             metrics,
             config,
+            on_refused: OnceLock::new(),
         }
     }
 
@@ -88,8 +90,18 @@ impl Shared {
         self.metrics.add(Metric::LimitsHit, &[reason], 1);
     }
 
-    fn handshake_failed(&self, reason: &str) {
+    fn handshake_failed(&self, peer: SocketAddr, reason: &str) {
         self.metrics.add(Metric::HandshakesFailed, &[self.config.name, reason], 1);
+        if matches!(reason, "certificate" | "no-certificate") {
+            self.refused(peer);
+        }
+    }
+
+    /// Somebody at this address is not who he would have to be.
+    pub(super) fn refused(&self, peer: SocketAddr) {
+        if let Some(tell) = self.on_refused.get() {
+            tell(peer.ip());
+        }
     }
 }
 
@@ -179,7 +191,7 @@ async fn connect<H, F>(
     F: Future<Output = Reply> + Send + 'static,
 {
     let terms = (shared.config.terms)();
-    let Some(stream) = shake_hands(stream, terms.tls, &shared).await else {
+    let Some(stream) = shake_hands(stream, peer, terms.tls, &shared).await else {
         return;
     };
     drop(handshake);
@@ -192,6 +204,7 @@ async fn connect<H, F>(
 
 async fn shake_hands(
     stream: TcpStream,
+    peer: SocketAddr,
     tls: Arc<ServerConfig>,
     shared: &Shared,
 ) -> Option<TlsStream<TcpStream>> {
@@ -208,7 +221,7 @@ async fn shake_hands(
         // Who has not finished shaking hands has no request in flight.
         () = shared.drain.wait() => "draining",
     };
-    shared.handshake_failed(reason);
+    shared.handshake_failed(peer, reason);
     None
 }
 

@@ -60,6 +60,8 @@ pub struct Deadlines {
     pub body_rate: u32,
     /// No request in progress on a connection.
     pub idle: Duration,
+    /// A whole connection, however busy; none: as long as its certificate.
+    pub life: Option<Duration>,
     /// Between two pieces of a reply that the peer takes.
     pub reply_stall: Duration,
     /// What is left of a refused body is swallowed for this long, so that the peer can read the refusal.
@@ -77,6 +79,7 @@ impl Default for Deadlines {
             body_total: Duration::from_secs(600),
             body_rate: 4 * 1024,
             idle: Duration::from_secs(75),
+            life: None,
             reply_stall: Duration::from_secs(60),
             linger: Duration::from_secs(3),
             drain: Duration::from_secs(30),
@@ -88,6 +91,7 @@ impl Deadlines {
     /// How often a connection looks at its clocks.
     pub(super) fn tick(&self) -> Duration {
         let shortest = self.header.min(self.idle).min(self.reply_stall).min(self.linger);
+        let shortest = self.life.map_or(shortest, |life| shortest.min(life));
         (shortest / 4).max(Duration::from_millis(5))
     }
 }

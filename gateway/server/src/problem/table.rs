@@ -186,6 +186,35 @@ problem_codes! {
         ["Sign with the acknowledgement key registered for you.", "请使用已登记的确认签名密钥。"];
     RecallUnknown = "recall.unknown", 404, ["No such recall", "撤回编号不存在"],
         ["Use the id from the receipt of your withdraw or repair.", "请使用撤销或修复回执中的编号。"];
+    // Officers.
+    OfficerLockedOut = "officer.locked-out", 429, ["Locked out after failures", "多次失败，已被锁定"],
+        ["Wait as Retry-After says, or have another officer of your role lift it: `xinqiao admin lockouts lift`.", "请按 Retry-After 等待，或由同角色的其他管理员解除：xinqiao admin lockouts lift。"];
+    OfficerSelf = "officer.self", 403, ["This is about yourself", "该操作涉及本人"],
+        ["Nobody changes his own entry or role; another security officer must propose it and a third approve it.", "不得变更本人的登记或角色；请由其他安全管理员提出并由第三人批准。"];
+    LockoutUnknown = "lockout.unknown", 404, ["Nobody is locked out under this name", "该名称未被锁定"],
+        ["`xinqiao admin lockouts list` shows who is; a lock-out ends by itself.", "xinqiao admin lockouts list 列出被锁定者；锁定会自动到期。"];
+    ProposalUnknown = "proposal.unknown", 404, ["No such proposal", "提案不存在"],
+        ["`xinqiao admin proposals list` shows them.", "xinqiao admin proposals list 列出全部提案。"];
+    ProposalClosed = "proposal.closed", 409, ["Proposal is not open", "提案已不在待批状态"],
+        ["It was decided, taken back or expired; look at it, and propose again if it is still wanted.", "提案已有结论、已撤回或已过期；请查看，如仍需要请重新提出。"];
+    ProposalOwn = "proposal.own", 403, ["You have spoken for this proposal already", "您已对该提案表态"],
+        ["A second security officer, with a certificate of his own, must approve it.", "须由另一名安全管理员使用其本人的证书批准。"];
+    ProposalNotOwn = "proposal.not-own", 403, ["Not your proposal", "非本人提案"],
+        ["Only its proposer takes it back; reject it instead.", "只有提出人可以撤回；您可以驳回。"];
+    ProposalDigest = "proposal.digest", 409, ["Not the digest of this proposal", "摘要与提案不符"],
+        ["Look at the proposal again and approve with the digest shown there.", "请重新查看提案，并使用所示摘要批准。"];
+    ProposalOutdated = "proposal.outdated", 409, ["What the proposal touches has changed", "提案所涉内容已变化"],
+        ["It was made on another state of the same members, anchors, policies or keys: withdraw it and propose it again.", "提案提出后，所涉成员、信任锚、策略或密钥已变更：请撤回后重新提出。"];
+    ProposalActs = "proposal.acts", 422, ["Acts not usable", "操作内容不可用"],
+        ["Name 1 to 64 acts, no two about the same thing; `adopt-files` stands alone. `errors` names the place.", "须含 1 至 64 项操作，且对象各不相同；adopt-files 须单独提出。errors 指明了位置。"];
+    ProposalIdle = "proposal.idle", 422, ["Nothing to change", "没有可变更的内容"],
+        ["An act names a member that is not there, or is in that state already.", "操作所指的成员不存在，或已处于该状态。"];
+    ProposalOfficers = "proposal.officers", 422, ["Too few security officers would be left", "剩余安全管理员不足"],
+        ["With four eyes two must remain, without them one: enter another security officer first.", "双人复核时至少保留两名，单人时至少一名：请先登记新的安全管理员。"];
+    ProposalAffects = "proposal.affects", 409, ["Members would be locked out", "将有成员无法接入"],
+        ["`errors` names them. Correct the acts, or name each of them in `despite` if it is meant.", "errors 列出了受影响成员。请更正操作；如确属本意，请在 despite 中逐一列出。"];
+    ProposalRefused = "proposal.refused", 422, ["Cannot be put into force", "无法生效"],
+        ["Nothing was changed; the last good state is in force. The detail says what is in the way.", "未作任何变更，仍沿用上一有效状态。detail 说明了原因。"];
     // Limits and the node's own state.
     LimitMemberRate = "limit.member-rate", 429, ["Too many requests from you", "贵单位请求过于频繁"],
         ["Wait as Retry-After says, and send more records per request.", "请按 Retry-After 等待，并在每次请求中提交更多记录。"];

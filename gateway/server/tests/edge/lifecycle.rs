@@ -54,6 +54,19 @@ async fn what_does_not_finish_is_cut_at_the_deadline() {
 }
 
 #[tokio::test]
+async fn a_connection_with_a_longest_life_ends_however_busy_it_is() {
+    let deadlines = Deadlines { life: Some(Duration::from_millis(50)), ..Deadlines::default() };
+    let site = Site::start(Plan { deadlines, ..Plan::default() }).await;
+    let mut wire = Wire::open(&site, "dept-a").await;
+    wire.send("GET /gate HTTP/1.1\r\nhost: n\r\n\r\n").await;
+    site.metric("xinqiao_edge_connections_closed_total{listener=\"exchange\",reason=\"session-over\"} 1")
+        .await;
+    site.seen.gate.add_permits(1);
+    assert_eq!(wire.answer().await.status, 200, "what is in flight is finished");
+    wire.closed().await;
+}
+
+#[tokio::test]
 async fn a_request_whose_sender_left_is_dropped_and_gives_everything_back() {
     let site = Site::start(Plan::default()).await;
     let mut wire = Wire::open(&site, "dept-a").await;

@@ -10,6 +10,7 @@
 //! Only [`Registry::identify`] constructs a [`VerifiedMember`], so a path that forgot to identify does not compile.
 
 mod certificate;
+mod chain;
 mod der;
 mod details;
 mod identity;
@@ -20,6 +21,7 @@ mod trouble;
 mod trust;
 
 pub use certificate::PublicKeyPin;
+pub use chain::{certificates, to_pem};
 pub use details::Details;
 pub use identity::Identity;
 pub use member::{

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use crate::error::ClientError;
 use crate::profile::Profile;
-use crate::transport::Transport;
+use crate::transport::{Tls, Transport};
 
 /// A gateway, over a pool of kept connections. Cheap to clone; clones share the pool.
 #[derive(Clone)]
@@ -107,9 +107,26 @@ pub struct Feedback {
 }
 
 impl Client {
-    /// Reads the profile's files and prepares a pool. Connections are made when first needed.
+    /// Reads the profile's files and prepares a pool. Connections are made when first needed; the files are read again
+    /// when they change.
     pub fn connect(profile: &Profile) -> Result<Self, ClientError> {
         Ok(Self { transport: Transport::new(profile)?, retry: RetryPolicy::default() })
+    }
+
+    /// The same with TLS settings given instead of the profile's files; see [`Client::renew`].
+    pub fn connect_with(profile: &Profile, tls: Tls) -> Result<Self, ClientError> {
+        Ok(Self { transport: Transport::with(profile, tls)?, retry: RetryPolicy::default() })
+    }
+
+    /// New requests go over new connections made with these settings; requests under way finish, unless the gateway at
+    /// the other end is no longer accepted. Clones share the change.
+    pub fn renew(&self, tls: Tls) {
+        self.transport.renew(tls);
+    }
+
+    /// Why changed files of the profile were not taken, in both languages; the earlier ones are still used.
+    pub fn trouble(&self) -> Option<String> {
+        self.transport.trouble()
     }
 
     /// With another patience.

@@ -17,3 +17,4 @@ pub use profile::Profile;
 pub use puller::{
     Acknowledged, KeySource, Limits, LineVerdict, Outcome, PullSettings, Pulled, Puller, Review,
 };
+pub use transport::Tls;

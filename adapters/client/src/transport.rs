@@ -3,6 +3,10 @@
 //! Answers are read with a cap and an idle timeout; a problem document becomes [`ClientError::Problem`] here, for all callers.
 
 mod dial;
+mod links;
+mod tls;
+
+pub use tls::Tls;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
@@ -12,21 +16,36 @@ use hyper::body::Incoming;
 use hyper_util::client::legacy::{Client as Pool, Error as PoolError};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use std::error::Error;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 use tokio::time::timeout;
 
 use crate::error::{ClientError, Problem};
 use crate::profile::Profile;
 use dial::Dialler;
+use tls::Files;
 
 /// No JSON answer of the gateway is larger.
 const ANSWER_CAP: usize = 64 << 20;
 
+/// How often the files of a profile are looked at, at most.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
 #[derive(Clone)]
 pub(crate) struct Transport {
-    pool: Pool<Dialler, Full<Bytes>>,
-    base: String,
+    door: Arc<Mutex<Door>>,
+    base: Arc<str>,
     idle: Duration,
+}
+
+/// Where requests go: a pool, and what its connections are made with.
+struct Door {
+    pool: Pool<Dialler, Full<Bytes>>,
+    dialler: Dialler,
+    tls: Tls,
+    files: Option<Files>,
+    looked: Instant,
+    trouble: Option<ClientError>,
 }
 
 /// A complete answer of a status that means success.
@@ -36,18 +55,45 @@ pub(crate) struct Answer {
 }
 
 impl Transport {
+    /// With the profile's files, read again when they change.
     pub(crate) fn new(profile: &Profile) -> Result<Self, ClientError> {
+        let (files, tls) = Files::read(profile)?;
+        Self::build(profile, tls, Some(files))
+    }
+
+    /// With settings given; the profile's files are not looked at.
+    pub(crate) fn with(profile: &Profile, tls: Tls) -> Result<Self, ClientError> {
+        Self::build(profile, tls, None)
+    }
+
+    fn build(profile: &Profile, tls: Tls, files: Option<Files>) -> Result<Self, ClientError> {
         let authority = profile.authority()?;
-        let dialler = Dialler::new(profile, &authority)?;
-        let pool = Pool::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(50))
-            .pool_max_idle_per_host(8)
-            .http2_keep_alive_interval(Duration::from_secs(20))
-            .http2_keep_alive_timeout(Duration::from_secs(20))
-            .build(dialler);
-        Ok(Self { pool, base: format!("https://{authority}"), idle: profile.idle_time() })
+        let dialler = Dialler::new(profile, &authority, &tls)?;
+        let pool = pool(dialler.clone());
+        let door = Door { pool, dialler, tls, files, looked: Instant::now(), trouble: None };
+        Ok(Self {
+            door: Arc::new(Mutex::new(door)),
+            base: format!("https://{authority}").into(),
+            idle: profile.idle_time(),
+        })
+    }
+
+    /// Makes connections with these settings from now on. Requests under way finish, unless their gateway is no longer
+    /// accepted: then they are cut.
+    pub(crate) fn renew(&self, tls: Tls) {
+        self.door.lock().unwrap_or_else(PoisonError::into_inner).renew(tls);
+    }
+
+    /// Why the profile's files could not be taken again, if that is so.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        let door = self.door.lock().unwrap_or_else(PoisonError::into_inner);
+        door.trouble.as_ref().map(|e| format!("{}  {}", e.english(), e.chinese()))
+    }
+
+    fn pool(&self) -> Pool<Dialler, Full<Bytes>> {
+        let mut door = self.door.lock().unwrap_or_else(PoisonError::into_inner);
+        door.look_again();
+        door.pool.clone()
     }
 
     /// A request to a path of the gateway, query included.
@@ -73,7 +119,7 @@ impl Transport {
         request: Request<Full<Bytes>>,
         wait: Duration,
     ) -> Result<Response<Incoming>, ClientError> {
-        let answer = timeout(self.idle.saturating_add(wait), self.pool.request(request));
+        let answer = timeout(self.idle.saturating_add(wait), self.pool().request(request));
         let response = answer.await.map_err(|_| ClientError::Timeout)?.map_err(classify)?;
         if response.status().is_success() {
             return Ok(response);
@@ -130,6 +176,44 @@ impl Transport {
         problem.retry_after = retry_after;
         ClientError::Problem(Box::new(problem))
     }
+}
+
+impl Door {
+    fn renew(&mut self, tls: Tls) {
+        self.dialler = self.dialler.with(&tls);
+        self.pool = pool(self.dialler.clone());
+        if !tls.same_trust(&self.tls) {
+            self.dialler.links().keep(|chain| tls.accepts(chain));
+        }
+        self.tls = tls;
+    }
+
+    /// A pair that is being replaced reads as broken for a moment: the settings in use stay until the files are good.
+    fn look_again(&mut self) {
+        if self.files.is_none() || self.looked.elapsed() < LOOK_AGAIN {
+            return;
+        }
+        self.looked = Instant::now();
+        match self.files.as_mut().and_then(Files::again) {
+            None => {}
+            Some(Ok(tls)) => {
+                self.trouble = None;
+                self.renew(tls);
+            }
+            Some(Err(error)) => self.trouble = Some(error),
+        }
+    }
+}
+
+fn pool(dialler: Dialler) -> Pool<Dialler, Full<Bytes>> {
+    Pool::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .timer(TokioTimer::new())
+        .pool_idle_timeout(Duration::from_secs(50))
+        .pool_max_idle_per_host(8)
+        .http2_keep_alive_interval(Duration::from_secs(20))
+        .http2_keep_alive_timeout(Duration::from_secs(20))
+        .build(dialler)
 }
 
 fn media_type(headers: &HeaderMap) -> Option<&str> {

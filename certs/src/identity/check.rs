@@ -1,6 +1,6 @@
 //! Trying an identity against the verifier its peers will use, before it goes live.
 
-use rustls_pki_types::{ServerName, UnixTime};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use webpki::{EndEntityCert, Error};
 
 use super::Identity;
@@ -33,6 +33,13 @@ impl Identity {
     /// Whether peers that trust `trust` would accept it from a client.
     pub fn check_as_client(&self, trust: &Trust, now: UnixTime) -> Result<(), LoadError> {
         trust.client_anchor(self.chain(), now).map(drop).map_err(|error| explain(&error, "client", "客户端"))
+    }
+}
+
+impl Trust {
+    /// Whether this chain, which a server presented, is still good. Its name was checked when it was dialled.
+    pub fn check_server(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<(), LoadError> {
+        self.server(chain, now).map_err(|error| explain(&error, "server", "服务端"))
     }
 }
 

@@ -11,6 +11,7 @@ pub use list::RevocationList;
 use list::Signed;
 
 use rustls_pki_types::UnixTime;
+use std::sync::Arc;
 use std::time::Duration;
 use webpki::{Cert, VerifiedPath};
 
@@ -32,7 +33,7 @@ pub struct RevocationPolicy {
 /// The lists in force and what their absence means.
 #[derive(Debug, Default)]
 pub struct Revocation {
-    lists: Vec<RevocationList>,
+    lists: Vec<Arc<RevocationList>>,
     policy: RevocationPolicy,
 }
 
@@ -44,11 +45,16 @@ impl Revocation {
 
     /// These lists under this policy.
     pub fn new(lists: Vec<RevocationList>, policy: RevocationPolicy) -> Self {
+        Self::shared(lists.into_iter().map(Arc::new).collect(), policy)
+    }
+
+    /// The same with lists that other trusts hold too: one may be large.
+    pub fn shared(lists: Vec<Arc<RevocationList>>, policy: RevocationPolicy) -> Self {
         Self { lists, policy }
     }
 
     /// The lists.
-    pub fn lists(&self) -> &[RevocationList] {
+    pub fn lists(&self) -> &[Arc<RevocationList>] {
         &self.lists
     }
 
@@ -101,7 +107,7 @@ impl Revocation {
         now: UnixTime,
     ) -> Result<(), webpki::Error> {
         let mut known = false;
-        let of_issuer = |list: &&RevocationList| may_sign_lists && list.is_of(certificate.issuer());
+        let of_issuer = |list: &&Arc<RevocationList>| may_sign_lists && list.is_of(certificate.issuer());
         for list in self.lists.iter().filter(of_issuer) {
             let signed = list.signed_by(issuer_key);
             if signed == Signed::Nothing {

@@ -15,10 +15,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
-use xinqiao_certs::{Identity, Revocation, ServerName, Trust, TrustAnchors, UnixTime, tls};
+use xinqiao_certs::ServerName;
 
 use crate::error::ClientError;
 use crate::profile::Profile;
+use crate::transport::links::{Links, Switch};
+use crate::transport::tls::Tls;
 
 #[derive(Clone)]
 pub(super) struct Dialler {
@@ -26,6 +28,7 @@ pub(super) struct Dialler {
     name: ServerName<'static>,
     address: Arc<str>,
     deadline: Duration,
+    links: Links,
 }
 
 /// TCP and TLS took longer than the profile allows.
@@ -33,12 +36,7 @@ pub(super) struct Dialler {
 pub(super) struct TooSlow;
 
 impl Dialler {
-    pub(super) fn new(profile: &Profile, authority: &Authority) -> Result<Self, ClientError> {
-        let now = UnixTime::now();
-        let identity = Identity::from_files(&profile.certificate, &profile.key, now)?;
-        let mut anchors = TrustAnchors::new();
-        anchors.add_file(&profile.authorities, Default::default(), now)?;
-        let trust = Trust::new(anchors, Revocation::none())?;
+    pub(super) fn new(profile: &Profile, authority: &Authority, tls: &Tls) -> Result<Self, ClientError> {
         let host = authority.host().trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(host.to_owned()).map_err(|_| {
             ClientError::setting("gateway", "holds no valid host name or address", "主机名或地址无效")
@@ -48,11 +46,22 @@ impl Dialler {
             None => format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(443)),
         };
         Ok(Self {
-            connector: TlsConnector::from(tls::client_config(&identity, &trust)),
+            connector: TlsConnector::from(tls.config.clone()),
             name,
             address: address.into(),
             deadline: profile.connect_time(),
+            links: Links::default(),
         })
+    }
+
+    /// The same peer, met with other settings.
+    pub(super) fn with(&self, tls: &Tls) -> Self {
+        Self { connector: TlsConnector::from(tls.config.clone()), ..self.clone() }
+    }
+
+    /// The connections made so far.
+    pub(super) fn links(&self) -> &Links {
+        &self.links
     }
 
     async fn dial(self) -> io::Result<TokioIo<Link>> {
@@ -62,7 +71,12 @@ impl Dialler {
             self.connector.connect(self.name, tcp).await
         };
         match tokio::time::timeout(self.deadline, connecting).await {
-            Ok(stream) => Ok(TokioIo::new(Link(stream?))),
+            Ok(stream) => {
+                let stream = stream?;
+                let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
+                let switch = self.links.add(chain.iter().map(|der| der.clone().into_owned()).collect());
+                Ok(TokioIo::new(Link { stream, switch }))
+            }
             Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, TooSlow)),
         }
     }
@@ -83,12 +97,15 @@ impl tower_service::Service<Uri> for Dialler {
 }
 
 /// A TLS connection that tells the pool which protocol was negotiated.
-pub(super) struct Link(TlsStream<TcpStream>);
+pub(super) struct Link {
+    stream: TlsStream<TcpStream>,
+    switch: Arc<Switch>,
+}
 
 /// The pool asks the outer type, which is hyper's adapter around [`Link`].
 impl Connection for Link {
     fn connected(&self) -> Connected {
-        match self.0.get_ref().1.alpn_protocol() {
+        match self.stream.get_ref().1.alpn_protocol() {
             Some(b"h2") => Connected::new().negotiated_h2(),
             _ => Connected::new(),
         }
@@ -101,23 +118,38 @@ impl AsyncRead for Link {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
+        if self.switch.is_cut(cx) {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, Distrusted)));
+        }
+        Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for Link {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
+        Pin::new(&mut self.stream).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.stream).poll_shutdown(cx)
     }
 }
+
+/// The gateway's certificate stopped being good while the connection was open.
+#[derive(Debug)]
+pub(super) struct Distrusted;
+
+impl fmt::Display for Distrusted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the gateway's certificate is trusted no longer")
+    }
+}
+
+impl std::error::Error for Distrusted {}
 
 impl fmt::Display for TooSlow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -115,11 +115,7 @@ impl Catalogue {
     /// # Errors
     /// Everything that is wrong with them, at once.
     pub fn load(directory: &Path) -> Result<Self, LoadErrors> {
-        let mut files = Vec::new();
-        let mut errors = unknown_folders(directory);
-        for folder in FOLDERS {
-            read_folder(directory, folder, &mut files, &mut errors);
-        }
+        let (files, mut errors) = read_all(directory);
         match (Self::from_files(&files), errors.is_empty()) {
             (Ok(catalogue), true) => Ok(catalogue),
             (Ok(_), false) => Err(LoadErrors::new(errors)),
@@ -128,6 +124,15 @@ impl Catalogue {
                 Err(LoadErrors::new(errors))
             }
         }
+    }
+
+    /// The files of a directory, unjudged, for [`Catalogue::from_files`].
+    ///
+    /// # Errors
+    /// Folders that are none of a catalogue's, and files that cannot be read.
+    pub fn read_files(directory: &Path) -> Result<Vec<CatalogueFile>, LoadErrors> {
+        let (files, errors) = read_all(directory);
+        if errors.is_empty() { Ok(files) } else { Err(LoadErrors::new(errors)) }
     }
 
     /// The catalogue that was compiled in.
@@ -278,6 +283,15 @@ impl fmt::Debug for Catalogue {
         let ids: Vec<&str> = self.schemas.keys().map(|id| &**id).collect();
         write!(f, "Catalogue({})", ids.join(", "))
     }
+}
+
+fn read_all(directory: &Path) -> (Vec<CatalogueFile>, Vec<LoadError>) {
+    let mut files = Vec::new();
+    let mut errors = unknown_folders(directory);
+    for folder in FOLDERS {
+        read_folder(directory, folder, &mut files, &mut errors);
+    }
+    (files, errors)
 }
 
 /// A misspelt folder would be a whole set of rules that silently does nothing.

@@ -199,6 +199,11 @@ impl ClientError {
         matches!(self, Self::Problem(problem) if (400..500).contains(&problem.status))
     }
 
+    /// Whether a batch's payload is not to be had any more: taken back, or past its age. Its place in the chain stands.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Problem(problem) if matches!(problem.code.as_str(), "batch.void" | "batch.expired"))
+    }
+
     /// A setting that cannot be used: where, and what to do, in English and Chinese.
     pub fn setting(place: impl Into<String>, en: impl Into<String>, zh: impl Into<String>) -> Self {
         Self::Setting { place: place.into(), en: en.into(), zh: zh.into() }

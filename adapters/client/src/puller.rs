@@ -97,7 +97,7 @@ pub struct Pulled {
     pub void: Option<String>,
     /// The schema a control batch announces.
     pub announces: Option<String>,
-    /// Where the payload lies.
+    /// Where the payload lies; for a batch that was taken back, where it is said why.
     pub payload: PathBuf,
 }
 
@@ -185,6 +185,13 @@ impl Puller {
             .map_err(|error| self.at(&place, error))?;
         let payload = match self.fetch(&verified).await {
             Ok(payload) => payload,
+            // Taken back, or past its age, before anyone came for it: its place in the chain stands, with nothing in it.
+            Err(error) if error.is_gone() => {
+                let why =
+                    serde_json::json!({ "code": error.code(), "en": error.english(), "zh": error.chinese() });
+                self.folder.write(&folder::gone(manifest.seq), why.to_string().as_bytes())?;
+                self.folder.path(&folder::gone(manifest.seq))
+            }
             Err(error) => {
                 if error.is_verification() {
                     self.unusable = Some(Box::new(verified));

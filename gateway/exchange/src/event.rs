@@ -96,6 +96,9 @@ pub enum Event {
         batches: Option<u32>,
         /// The batch.
         seq: u64,
+        /// Reports to the sources.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        feedback: Vec<Feedback>,
     },
     /// Chunks that waited past the maximum age were dropped; a void stands in the stream.
     Dropped {
@@ -289,6 +292,12 @@ pub struct Sealed {
     /// A void: nothing to serve.
     #[serde(default)]
     pub void: bool,
+    /// What its lines were made with: the number of a description. Chunks that are withheld may come before them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<u32>,
+    /// An officer let its records out although the policy has changed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub released: bool,
     /// A control batch: it announces this description of the stream, which takes effect when it is acknowledged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub announces: Option<u32>,

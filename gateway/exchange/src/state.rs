@@ -210,6 +210,9 @@ pub struct BatchRow {
     /// The payload was handed out.
     #[serde(default)]
     pub served: bool,
+    /// An officer let its records out although the policy has changed.
+    #[serde(default)]
+    pub released: bool,
     /// A signed void.
     #[serde(default)]
     pub void: bool,
@@ -518,12 +521,13 @@ impl State {
                 tell(feedback, rows, lookup)
             }
             Event::Ruled { stream, chunk, release } => self.ruled(stream, *chunk, *release, rows, lookup),
-            Event::Erased { stream, batches, seq } => self
-                .change_batch(stream, *batches, *seq, rows, lookup, |b| {
+            Event::Erased { stream, batches, seq, feedback } => {
+                self.change_batch(stream, *batches, *seq, rows, lookup, |b| {
                     b.erased = true;
                     b.parts.clear();
-                })
-                .map(|_| ()),
+                })?;
+                tell(feedback, rows, lookup)
+            }
             Event::Dropped { stream, through, feedback } => {
                 self.drop_chunks(stream, *through, rows, lookup)?;
                 tell(feedback, rows, lookup)
@@ -751,7 +755,7 @@ impl State {
         }
         if !s.void && s.announces.is_none() {
             let first: ChunkRow = read(rows, lookup, Table::Chunk, &stream_key(id, s.first_chunk))?;
-            description = first.description;
+            description = s.description.unwrap_or(first.description);
         }
         let batch = BatchRow {
             manifest: item_of(at, s.manifest)?,
@@ -767,6 +771,7 @@ impl State {
             time: s.time,
             description,
             served: false,
+            released: s.released,
             void: s.void,
             erased: s.void,
             answer: None,

@@ -244,6 +244,8 @@ impl Node {
             index: 0,
             cleared: recalls.iter().map(|r| (r.before_chunk, r.key.hex().as_str().to_owned())).collect(),
             announces: None,
+            description: None,
+            released: false,
             void: false,
             time: 0,
         };

@@ -15,6 +15,7 @@ mod published;
 pub mod push;
 pub mod relay;
 mod rows;
+pub mod rules;
 pub mod seal;
 pub mod secrets;
 pub mod serve;
@@ -25,7 +26,8 @@ pub mod trace;
 pub mod views;
 
 pub(crate) use committer::CommitError;
-pub use open::{OpenNodeError, Opened, RESTORED, catalogue, recipients};
+pub use open::{OpenNodeError, Opened, RESTORED, catalogue};
+pub use rules::{Rules, RulesError, recipients};
 
 use crate::config::Config;
 use clock::Clock;
@@ -41,11 +43,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use xinqiao_evidence::keys::Jwks;
 use xinqiao_exchange::group::Change;
 use xinqiao_exchange::names::{NodeName, StreamId};
-use xinqiao_exchange::plan::{Plan, RecipientPlan};
-use xinqiao_exchange::source::Source;
 use xinqiao_exchange::state::{State, StreamRow};
 use xinqiao_exchange::tombstones::Tombstones;
-use xinqiao_schemas::{Caps, Catalogue};
+use xinqiao_schemas::Caps;
 use xinqiao_store::{LogFiles, Queue, Reader};
 
 /// A running node.
@@ -54,12 +54,6 @@ pub struct Node {
     pub name: NodeName,
     /// Its configuration.
     pub config: Config,
-    /// Its catalogue.
-    pub catalogue: Catalogue,
-    /// Who gets what, and how.
-    pub plan: Plan,
-    /// Who may send what.
-    pub sources: BTreeMap<String, Source>,
     /// Its keys.
     pub secrets: Secrets,
     /// Time.
@@ -67,6 +61,8 @@ pub struct Node {
     /// Telemetry.
     pub metrics: Telemetry,
     pub(crate) caps: Caps,
+    rules: Arc<RwLock<Arc<Rules>>>,
+    adopting: Mutex<()>,
     ticket: hmac::Key,
     reader: Reader,
     queue: RwLock<Queue>,
@@ -128,9 +124,11 @@ impl Node {
         self.trouble.lock().clone()
     }
 
-    /// The recipient a stream is for, if it is this member's.
-    pub fn recipient(&self, member: &str, stream: &StreamId) -> Option<&RecipientPlan> {
-        self.plan.recipient_of(stream).filter(|r| r.name == member)
+    /// Returns when everything that was sent to the committer before is committed. Blocks.
+    pub(crate) fn barrier(&self) -> Result<(), CommitError> {
+        let (reply, answer) = oneshot::channel();
+        self.jobs.send(Job::Barrier { reply }).map_err(|_| CommitError::Stopping)?;
+        answer.blocking_recv().map_err(|_| CommitError::Stopping)
     }
 
     pub(crate) fn next_rev(&self) -> u64 {

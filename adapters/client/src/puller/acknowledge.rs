@@ -79,6 +79,9 @@ impl Puller {
         let manifest = self.stored_manifest(seq)?;
         let said = manifest.manifest();
         let path = self.folder.path(&folder::payload(seq, said.payload.media_type));
+        if self.folder.read(&folder::gone(seq))?.is_some() {
+            return Ok(Some(review(&manifest, Outcome::Accepted, Vec::new())?));
+        }
         let mut errors = Vec::new();
         self.check_stored(&manifest, &path, |record, line| {
             if let Some(verdict) = judge(record, line) {

@@ -26,6 +26,11 @@ pub(super) fn payload(seq: u64, kind: MediaType) -> String {
     format!("{seq}.payload.ndjson{}", kind.suffix())
 }
 
+/// Stands where a payload would, had the node not taken it back: why.
+pub(super) fn gone(seq: u64) -> String {
+    format!("{seq}.gone.json")
+}
+
 /// A payload that is not complete, or not verified.
 pub(super) fn part(seq: u64) -> String {
     format!(".{seq}.payload.part")

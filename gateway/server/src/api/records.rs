@@ -33,7 +33,7 @@ pub(super) async fn post(
         None => Load::Daily,
         Some(text) => Load::parse(text).ok_or(ProblemCode::LoadUnknown)?,
     };
-    if node.plan.dataset(dataset).is_none() {
+    if node.rules().plan.dataset(dataset).is_none() {
         return Err(ProblemCode::DatasetUnknown.into());
     }
     let (format, charset) = content_type(&parts.headers)?;
@@ -149,8 +149,9 @@ struct DatasetList<'a> {
 }
 
 pub(super) fn datasets(node: &Node, exchange: &Exchange, template: &'static str) -> Result<Reply, Problem> {
-    let source = node.sources.get(exchange.member.name());
-    let datasets = node
+    let rules = node.rules();
+    let source = rules.sources.get(exchange.member.name());
+    let datasets = rules
         .plan
         .datasets()
         .map(|d| DatasetView {
@@ -187,7 +188,8 @@ pub(super) fn file(
     file: &str,
 ) -> Result<Reply, Problem> {
     let query = Query::parse(exchange.parts.uri.query(), &["schema"])?;
-    let plan = node.plan.dataset(dataset).ok_or(ProblemCode::DatasetUnknown)?;
+    let rules = node.rules();
+    let plan = rules.plan.dataset(dataset).ok_or(ProblemCode::DatasetUnknown)?;
     let schema = match query.text("schema") {
         None => plan.schema(None).ok_or(ProblemCode::SchemaMissing)?,
         some => plan.schema(some).ok_or(ProblemCode::SchemaUnknown)?,

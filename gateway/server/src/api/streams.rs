@@ -62,7 +62,7 @@ pub(super) async fn payload(
     Query::parse(exchange.parts.uri.query(), &[])?;
     let digits = !seq.is_empty() && seq.bytes().all(|b| b.is_ascii_digit());
     let seq: u64 = seq.parse().ok().filter(|_| digits).ok_or(ProblemCode::BatchUnknown)?;
-    let found = node.payload(exchange.member.name(), &stream, seq)?;
+    let found = node.payload(exchange.member.name(), &stream, seq).await?;
     let headers = &exchange.parts.headers;
     let etag = HeaderValue::from_str(&format!("\"{}\"", found.digest)).map_err(|_| ProblemCode::Internal)?;
     let digest: xinqiao_evidence::Digest = found.digest.parse().map_err(|_| ProblemCode::Internal)?;
@@ -75,7 +75,7 @@ pub(super) async fn payload(
     let body = if unchanged || exchange.parts.method == Method::HEAD {
         ReplyBody::empty()
     } else {
-        node.note_served(&stream, seq, found.served).await?;
+        node.note_served(&stream, seq, &found).await?;
         let largest = found.parts.iter().map(|p| p.len as usize).max().unwrap_or(0);
         let permit = exchange.account.take(largest)?;
         stream_parts(node, &stream, found.parts, from, to).holding(permit)

@@ -62,7 +62,8 @@ impl Node {
                 }
                 return Err(ProblemCode::AcknowledgementDiffers.into());
             }
-            if !batch.served && !batch.void && batch.records > 0 && outcome != Outcome::Rejected {
+            let gone = batch.void || batch.erased;
+            if !batch.served && !gone && batch.records > 0 && outcome != Outcome::Rejected {
                 return Err(ProblemCode::AcknowledgementNeverServed.into());
             }
             if answer.errors.iter().any(|e| e.record >= batch.records) {

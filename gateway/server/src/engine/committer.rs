@@ -40,6 +40,11 @@ pub(super) enum Job {
         /// Told when it is durable.
         reply: oneshot::Sender<Result<Committed, CommitError>>,
     },
+    /// Tells when everything before it is committed.
+    Barrier {
+        /// Told when its turn comes.
+        reply: oneshot::Sender<()>,
+    },
     /// Make everything so far cheap to start from.
     Checkpoint {
         /// Told when done.
@@ -61,6 +66,8 @@ pub(super) enum Job {
 pub(super) struct SubmissionJob {
     /// What is to be written.
     pub(super) ready: Ready,
+    /// The rules it was judged by.
+    pub(super) rules: u64,
     /// Its idempotency key and fingerprint.
     pub(super) idempotency: Option<([u8; 16], [u8; 16])>,
     /// Told when it is durable.
@@ -95,7 +102,7 @@ impl Committed {
 /// Why something was not committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum CommitError {
-    /// A record was recalled meanwhile: judge again.
+    /// A record was recalled or the rules changed meanwhile: judge again.
     JudgeAgain,
     /// The change no longer fits the state.
     Overtaken,
@@ -132,6 +139,9 @@ impl Committer {
         loop {
             let Some(job) = put_back.take().or_else(|| self.jobs.blocking_recv()) else { break };
             match job {
+                Job::Barrier { reply } => {
+                    let _ = reply.send(());
+                }
                 Job::Checkpoint { reply } => {
                     self.checkpoint();
                     let _ = reply.send(());
@@ -167,13 +177,14 @@ impl Committer {
         let mut put_back = None;
         let mut taken = 0;
         let room = node.room();
+        let in_force = node.rules().number;
         while let Some(job) = next {
             match job {
                 Job::Submission(job) => {
-                    let SubmissionJob { ready, idempotency: idem, reply } = *job;
+                    let SubmissionJob { ready, rules, idempotency: idem, reply } = *job;
                     if room < Room::Enough {
                         let _ = reply.send(Err(node.no_room()));
-                    } else if self.judged_too_early(&ready) {
+                    } else if rules != in_force || self.judged_too_early(&ready) {
                         let _ = reply.send(Err(CommitError::JudgeAgain));
                     } else {
                         let index = group.submission(ready);

@@ -86,9 +86,10 @@ impl Node {
             let Ok(row) = serde_json::from_slice(&value) else { continue };
             due.entry(id).or_default().push((day, chunk, row));
         }
+        let rules = self.rules();
         for (stream, head) in self.heads() {
             let Some(chunks) = due.remove(&head.id) else { continue };
-            let Some(recipient) = self.plan.recipient_of(&stream) else { continue };
+            let Some(recipient) = rules.plan.recipient_of(&stream) else { continue };
             // A table that does not read has been named in the log; the next round tries again.
             let Ok((keys, gone)) = self.still_published(&stream, &chunks, today) else { continue };
             self.withdraw_own(&stream, &recipient.description.clone(), &keys, gone);
@@ -223,8 +224,9 @@ impl Node {
     /// Erases payloads that were acknowledged long enough ago, and those that waited too long.
     fn apply_retention(&self) {
         let now = self.clock.now();
+        let rules = self.rules();
         for (stream, head) in self.heads() {
-            let Some(dataset) = self.plan.dataset(stream.dataset()) else { continue };
+            let Some(dataset) = rules.plan.dataset(stream.dataset()) else { continue };
             let retention = dataset.dataset.retention();
             let maximum = match stream.lane() {
                 Lane::Daily => retention.maximum_days,
@@ -261,7 +263,12 @@ impl Node {
                 }
                 let reason = if answered.is_some() { "retention" } else { "retention-unanswered" };
                 let change = Change {
-                    events: vec![Event::Erased { stream: stream.clone(), batches: Some(batches), seq }],
+                    events: vec![Event::Erased {
+                        stream: stream.clone(),
+                        batches: Some(batches),
+                        seq,
+                        feedback: Vec::new(),
+                    }],
                     items: Vec::new(),
                     entry: batch
                         .digest
@@ -328,6 +335,8 @@ impl Node {
             index: 0,
             cleared: Vec::new(),
             announces: None,
+            description: None,
+            released: false,
             void: true,
             time: self.clock.now(),
         };

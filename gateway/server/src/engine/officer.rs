@@ -1,5 +1,6 @@
 //! What officers decide about streams, and how an epoch begins.
 
+use super::rules::Rules;
 use super::{CommitError, Node, entries};
 use crate::problem::{Problem, ProblemCode};
 use serde::Serialize;
@@ -23,7 +24,7 @@ pub struct WithheldView {
 impl Node {
     /// Puts a stream on hold or lets it go, from this moment.
     pub async fn hold(&self, stream: &StreamId, held: bool, by: &str, reason: &str) -> Result<(), Problem> {
-        if self.plan.recipient_of(stream).is_none() {
+        if self.rules().plan.recipient_of(stream).is_none() {
             return Err(ProblemCode::StreamUnknown.into());
         }
         let change = Change {
@@ -100,9 +101,15 @@ impl Node {
         self.change_blocking(change, |_| true).map(|_| ())
     }
 
-    /// Notes which rules took effect, and keeps each schema, mapping and policy under its digest. Blocks.
-    pub(super) fn note_configuration(&self) -> Result<(), CommitError> {
-        for dataset in self.plan.datasets() {
+    /// Notes which rules took effect. Blocks.
+    pub(super) fn note_configuration(&self, rules: &Rules) -> Result<(), CommitError> {
+        self.keep_documents(rules)?;
+        self.describe_streams(rules)
+    }
+
+    /// Keeps each schema, mapping and policy under its digest. Blocks.
+    pub(super) fn keep_documents(&self, rules: &Rules) -> Result<(), CommitError> {
+        for dataset in rules.plan.datasets() {
             for s in &dataset.schemas {
                 self.keep_document("schema", s.schema.id(), s.schema.document())?;
                 for route in &s.routes {
@@ -115,8 +122,17 @@ impl Node {
                 }
             }
             for r in &dataset.recipients {
-                let d = &r.description;
                 self.keep_document("mapping-set", &r.name, &r.mapping_set)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes what streams are made with from now on. Blocks.
+    pub(super) fn describe_streams(&self, rules: &Rules) -> Result<(), CommitError> {
+        for dataset in rules.plan.datasets() {
+            for r in &dataset.recipients {
+                let d = &r.description;
                 let head = self.head(&r.daily);
                 if head.and_then(|h| h.descriptions.last().cloned()).as_ref() == Some(d) {
                     continue;

@@ -4,6 +4,7 @@
 use super::committer::{Committer, KIND_RECORD, KIND_SNAPSHOT};
 use super::places::place;
 use super::rows::{self, QueueFault};
+use super::rules::Rules;
 use super::secrets::{Secrets, SecretsError};
 use super::telemetry::Telemetry;
 use super::{Node, Trouble};
@@ -20,11 +21,9 @@ use xinqiao_evidence::keys::Jwks;
 use xinqiao_evidence::tlog::{Checkpoint, VerifiedCheckpoint, split_origin};
 use xinqiao_exchange::event::FrameRecord;
 use xinqiao_exchange::names::NodeName;
-use xinqiao_exchange::plan::{Plan, PlanError, Recipient};
-use xinqiao_exchange::source::Source;
 use xinqiao_exchange::state::{Applied, Place, State, Table};
 use xinqiao_exchange::tombstones::Tombstones;
-use xinqiao_schemas::{Caps, Catalogue};
+use xinqiao_schemas::{Caps, Catalogue, CatalogueFile};
 use xinqiao_store::{
     DataDir, Journal, LogError, LogFiles, OpenError, Options, Position, Queue, QueueState, ReadError, Reader,
 };
@@ -37,8 +36,6 @@ pub const RESTORED: &str = "RESTORED";
 pub enum OpenNodeError {
     /// The catalogue does not load.
     Catalogue(String),
-    /// The plan cannot be made.
-    Plan(PlanError),
     /// The keys are unusable.
     Secrets(SecretsError),
     /// The store does not open.
@@ -55,7 +52,6 @@ impl fmt::Display for OpenNodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Catalogue(e) | Self::Queue(e) | Self::Log(e) => f.write_str(e),
-            Self::Plan(e) => write!(f, "{e}"),
             Self::Secrets(e) => write!(f, "{e}"),
             Self::Store(e) => {
                 write!(f, "{}: {} {}", e.explain().code, e.explain().english, e.explain().chinese)
@@ -75,7 +71,7 @@ macro_rules! from {
         }
     )+ };
 }
-from!(PlanError => Plan, SecretsError => Secrets, OpenError => Store, ReadError => Read);
+from!(SecretsError => Secrets, OpenError => Store, ReadError => Read);
 
 impl From<QueueFault> for OpenNodeError {
     fn from(e: QueueFault) -> Self {
@@ -93,11 +89,14 @@ pub struct Opened {
 
 /// Reads the catalogue a configuration names.
 pub fn catalogue(config: &Config) -> Result<Catalogue, OpenNodeError> {
-    let loaded = match &config.node.catalogue {
-        Some(dir) => Catalogue::load(dir),
-        None => Catalogue::builtin(),
-    };
-    loaded.map_err(|e| OpenNodeError::Catalogue(e.to_string()))
+    Catalogue::from_files(&catalogue_files(config)?).map_err(|e| OpenNodeError::Catalogue(e.to_string()))
+}
+
+fn catalogue_files(config: &Config) -> Result<Vec<CatalogueFile>, OpenNodeError> {
+    match &config.node.catalogue {
+        Some(dir) => Catalogue::read_files(dir).map_err(|e| OpenNodeError::Catalogue(e.to_string())),
+        None => Ok(Catalogue::builtin_files()),
+    }
 }
 
 /// The keys recipients sign their answers with.
@@ -118,39 +117,13 @@ fn answer_keys(config: &Config) -> Result<BTreeMap<String, Jwks>, OpenNodeError>
     Ok(all)
 }
 
-/// The recipients a configuration names.
-pub fn recipients(config: &Config) -> Vec<Recipient> {
-    let one = |r: &crate::config::Recipient| Recipient {
-        name: r.member.clone(),
-        policy: r.policy.clone(),
-        datasets: r.datasets.clone(),
-        encoding: r.encoding,
-    };
-    config.recipients.iter().map(one).collect()
-}
-
-fn sources(config: &Config) -> BTreeMap<String, Source> {
-    let one = |m: &crate::config::Member| {
-        let s = m.source.as_ref()?;
-        let source = Source {
-            member: m.name.clone(),
-            unit: s.unit.clone(),
-            datasets: s.datasets.clone(),
-            authorities: s.authorities.clone(),
-            lineage: s.lineage.clone().unwrap_or_else(|| m.name.clone()),
-            relay: m.role == xinqiao_certs::Role::Node,
-        };
-        Some((m.name.clone(), source))
-    };
-    config.members.iter().filter_map(one).collect()
-}
-
 impl Node {
     /// Opens everything and starts the committer.
     pub fn open(config: Config, metrics: Telemetry) -> Result<Opened, OpenNodeError> {
-        let catalogue = catalogue(&config)?;
+        let base = catalogue_files(&config)?;
         let secrets = Secrets::load(&config.node.keys)?;
-        let plan = Plan::compile(&catalogue, &recipients(&config), &secrets.record)?;
+        let rules = Rules::first(&config, base, BTreeMap::new(), config.members.clone(), &secrets)
+            .map_err(|e| OpenNodeError::Catalogue(e.to_string()))?;
         let dir = DataDir::open(&config.node.data)?;
         let log = open_log(&dir, &config.node.name, &secrets)?;
         let (queue, queue_state) = Queue::open(&dir, &secrets.at_rest, config.storage.queue_cache_bytes)?;
@@ -219,10 +192,9 @@ impl Node {
         let caps = Caps { records: config.limits.records, ..Caps::default() };
         let node = Arc::new(Node {
             name: config.node.name.clone(),
-            sources: sources(&config),
             ticket: secrets.record.ticket(),
-            catalogue,
-            plan,
+            rules: Arc::new(RwLock::new(Arc::new(rules))),
+            adopting: Mutex::new(()),
             secrets,
             clock,
             metrics,
@@ -272,7 +244,7 @@ impl Node {
             (n, Some(shown)) => self.open_epoch(n.max(shown) + 1, "an older state was put back"),
             _ => Ok(()),
         };
-        if opened.and_then(|()| self.note_configuration()).is_err() {
+        if opened.and_then(|()| self.note_configuration(&self.rules())).is_err() {
             self.fail("journal.unwritable");
         }
     }

@@ -25,7 +25,7 @@ const BACKOFF_MOST: Duration = Duration::from_secs(600);
 /// Starts pushing to a recipient that has an endpoint.
 pub fn spawn(tasks: &mut JoinSet<()>, node: &Arc<Node>, recipient: Recipient, stop: &watch::Receiver<bool>) {
     let Some(push) = recipient.push.clone() else { return };
-    for dataset in node.plan.datasets() {
+    for dataset in node.rules().plan.datasets() {
         for r in dataset.recipients.iter().filter(|r| r.name == recipient.member) {
             for stream in [r.daily.clone(), r.history.clone()] {
                 let pusher = Pusher {
@@ -167,8 +167,8 @@ impl Pusher {
 
     async fn payload(&self, seq: u64) -> Result<Bytes, String> {
         let problem = |p: crate::problem::Problem| p.code().to_string();
-        let found = self.node.payload(&self.member, &self.stream, seq).map_err(problem)?;
-        self.node.note_served(&self.stream, seq, found.served).await.map_err(problem)?;
+        let found = self.node.payload(&self.member, &self.stream, seq).await.map_err(problem)?;
+        self.node.note_served(&self.stream, seq, &found).await.map_err(problem)?;
         let (node, stream) = (self.node.clone(), self.stream.clone());
         let read = tokio::task::spawn_blocking(move || {
             let mut all = Vec::with_capacity(found.bytes as usize);

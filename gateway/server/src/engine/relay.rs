@@ -167,7 +167,14 @@ impl Follower {
     async fn take(&mut self, entry: &BatchEntry, last: &RelayRow) -> Result<RelayRow, RelayError> {
         let manifest = self.verify(entry, last)?;
         let said = manifest.manifest();
-        let lines = if said.records == 0 { Bytes::new() } else { self.lines(&manifest).await? };
+        let lines = match said.records {
+            0 => Bytes::new(),
+            _ => match self.lines(&manifest).await {
+                // Taken back, or past its age, before this node came for it: its place in the chain is all there is.
+                Err(RelayError::Client(e)) if e.is_gone() => Bytes::new(),
+                lines => lines?,
+            },
+        };
         let answer = self.commit(&manifest, lines).await?;
         self.answered = false;
         self.client.acknowledge(self.stream.as_str(), answer.to_json().into()).await?;
@@ -230,9 +237,10 @@ impl Follower {
         for _ in 0..8 {
             let (this, verified, bytes) = (self.parts(), manifest.clone(), lines.clone());
             let made = tokio::task::spawn_blocking(move || this.judge(&verified, &bytes)).await;
-            let (ready, answer, counts) = made.map_err(|_| RelayError::Unverified("relay.judge"))??;
+            let (ready, rules, answer, counts) =
+                made.map_err(|_| RelayError::Unverified("relay.judge"))??;
             let (reply, done) = oneshot::channel();
-            let job = SubmissionJob { ready, idempotency: None, reply };
+            let job = SubmissionJob { ready, rules, idempotency: None, reply };
             self.node
                 .jobs
                 .send(Job::Submission(Box::new(job)))
@@ -261,19 +269,22 @@ struct Judge {
     stream: StreamId,
 }
 
-type Judged = (Ready, Acknowledgement, (u64, u64));
+type Judged = (Ready, u64, Acknowledgement, (u64, u64));
 
 impl Judge {
     fn judge(&self, manifest: &VerifiedManifest, lines: &[u8]) -> Result<Judged, RelayError> {
         let said = manifest.manifest();
         let node = &self.node;
-        let dataset = node.plan.dataset(&said.dataset).ok_or(RelayError::Setting("relay.dataset-unknown"))?;
+        let rules = node.rules();
+        let dataset =
+            rules.plan.dataset(&said.dataset).ok_or(RelayError::Setting("relay.dataset-unknown"))?;
         let schema = dataset.schema(Some(&said.schema)).ok_or(RelayError::Setting("relay.schema-unknown"))?;
         if let Some(coming) = &said.control {
             // Answering says that lines under the announced schema can be taken.
             dataset.schema(Some(&coming.schema)).ok_or(RelayError::Setting("relay.schema-unknown"))?;
         }
-        let source = node.sources.get(&self.upstream.member).ok_or(RelayError::Setting("relay.no-source"))?;
+        let source =
+            rules.sources.get(&self.upstream.member).ok_or(RelayError::Setting("relay.no-source"))?;
         let tombstones = node.tombstones.read();
         let around = Surroundings {
             next_rev: &|| node.next_rev(),
@@ -336,7 +347,7 @@ impl Judge {
             }],
             prepared,
         };
-        Ok((ready, answer, counts))
+        Ok((ready, rules.number, answer, counts))
     }
 
     fn answer(&self, manifest: &VerifiedManifest, rejected: &str) -> Acknowledgement {

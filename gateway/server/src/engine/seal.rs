@@ -6,6 +6,7 @@ use super::committer::CommitError;
 use super::entries;
 use super::manifests;
 use super::places::reference;
+use super::rules::Rules;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use xinqiao_evidence::entry::WithheldState;
@@ -14,8 +15,11 @@ use xinqiao_exchange::group::{Change, Item, Kind};
 use xinqiao_exchange::names::StreamId;
 use xinqiao_exchange::seal::{PARTS_CAP, Pending, PendingRecall, SMALL, payload};
 use xinqiao_exchange::secrets::RecordKey;
-use xinqiao_exchange::state::{ChunkRow, StreamRow, Table, stream_key};
+use xinqiao_exchange::state::{BatchRow, ChunkRow, State, StreamRow, Table, stream_key};
 use xinqiao_exchange::table;
+
+const SEND_AGAIN: &str = "The record was made under rules that have changed since and was not delivered; send it again. \
+     记录生成后共享规则已变更，未予下发，请重新报送。";
 
 /// Why nothing was sealed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +54,14 @@ enum Switch {
     Waiting,
 }
 
+/// Was this made under the policy that is in force?
+pub(super) fn still_allowed(rules: &Rules, stream: &StreamId, head: &StreamRow, description: u32) -> bool {
+    let Some(now) = rules.plan.recipient_of(stream) else { return false };
+    head.descriptions.get(description as usize).is_some_and(|made| {
+        made.policy == now.description.policy && made.policy_digest == now.description.policy_digest
+    })
+}
+
 impl Node {
     /// Seals one batch if anything is pending. Blocks. True if a batch was sealed.
     pub(crate) fn seal(&self, stream: &StreamId) -> Result<bool, SealError> {
@@ -64,20 +76,25 @@ impl Node {
             if head.first_unsealed >= head.next_chunk {
                 return Ok(false);
             }
-            let Some(run) = self.next_run(stream, &head)? else { continue };
+            let rules = self.rules();
+            let Some(run) = self.next_run(&rules, stream, &head)? else { continue };
             match self.schema_switch(stream, &head, &run)? {
                 Switch::None => {}
                 Switch::Announced => return Ok(true),
                 Switch::Waiting => return Ok(false),
             }
-            if self.seal_run(stream, &head, run)? {
-                return Ok(true);
+            match self.seal_run(&rules, stream, &head, run) {
+                Ok(true) => return Ok(true),
+                // Judged by rules that were replaced before its turn came: judged again by the new ones.
+                Err(SealError::Held) if self.rules().number != rules.number => {}
+                Ok(false) => {}
+                Err(e) => return Err(e),
             }
         }
     }
 
     /// The chunks for the next batch, or nothing after having withheld the first.
-    fn next_run(&self, stream: &StreamId, head: &StreamRow) -> Result<Option<Run>, SealError> {
+    fn next_run(&self, rules: &Rules, stream: &StreamId, head: &StreamRow) -> Result<Option<Run>, SealError> {
         let from = stream_key(head.id, head.first_unsealed);
         let to = stream_key(head.id, head.next_chunk);
         let rows = self.queue().scan(Table::Chunk as u8, &from, Some(&to), 4_096);
@@ -94,7 +111,7 @@ impl Node {
                 run.chunks.push((number, row));
                 continue;
             }
-            let allowed = row.released || self.still_allowed(stream, head, &row);
+            let allowed = row.released || still_allowed(rules, stream, head, row.description);
             if !allowed {
                 if run.chunks.is_empty() {
                     self.withhold(stream, number, &row, "withheld.policy-changed")?;
@@ -117,23 +134,9 @@ impl Node {
         Ok(Some(run))
     }
 
-    /// Was the chunk made under the policy, mapping and schema that are in force?
-    fn still_allowed(&self, stream: &StreamId, head: &StreamRow, row: &ChunkRow) -> bool {
-        let Some(now) = self.plan.recipient_of(stream) else { return false };
-        head.descriptions.get(row.description as usize).is_some_and(|made| {
-            made.policy == now.description.policy && made.policy_digest == now.description.policy_digest
-        })
-    }
-
     fn withhold(&self, stream: &StreamId, chunk: u64, row: &ChunkRow, reason: &str) -> Result<(), SealError> {
         let table = self.read_item(stream, row.table).map_err(|_| SealError::Damaged)?;
-        let feedback = self.feedback_for_table(
-            stream,
-            &table,
-            "withheld.send-again",
-            "The record was made under rules that have changed since and was not delivered; send it again. \
-             记录生成后共享规则已变更，未予下发，请重新报送。",
-        )?;
+        let feedback = self.feedback_for_table(stream, &table, "withheld.send-again", SEND_AGAIN)?;
         let change = Change {
             events: vec![Event::Withheld { stream: stream.clone(), chunk, reason: reason.into(), feedback }],
             items: Vec::new(),
@@ -197,7 +200,13 @@ impl Node {
         })
     }
 
-    fn seal_run(&self, stream: &StreamId, head: &StreamRow, run: Run) -> Result<bool, SealError> {
+    fn seal_run(
+        &self,
+        rules: &Rules,
+        stream: &StreamId,
+        head: &StreamRow,
+        run: Run,
+    ) -> Result<bool, SealError> {
         let (Some((first, _)), Some((last, _))) = (run.chunks.first(), run.chunks.last()) else {
             return Ok(false);
         };
@@ -220,6 +229,7 @@ impl Node {
                 origins: row.origins.clone(),
             });
         }
+        let released = run.chunks.iter().any(|(_, row)| row.released);
         let recalls = self.pending_recalls(head)?;
         let description = head.descriptions.get(run.description as usize).ok_or(SealError::Damaged)?;
         let today = u32::try_from(self.clock.business_date().to_days()).unwrap_or(0);
@@ -272,13 +282,15 @@ impl Node {
             index: 0,
             cleared,
             announces: None,
+            description: Some(run.description),
+            released,
             void: false,
             time: self.clock.now(),
         };
         let change = Change { events: vec![Event::Sealed(sealed)], items, entry: Some(manifest.entry) };
-        let name = stream.clone();
+        let (name, current) = (stream.clone(), self.while_rules(rules.number));
         self.change_blocking(change, move |state| {
-            state.streams.get(&name).is_some_and(|h| h.next_seq == seq && !h.held)
+            current() && state.streams.get(&name).is_some_and(|h| h.next_seq == seq && !h.held)
         })
         .map_err(|e| if e == CommitError::Overtaken { SealError::Held } else { SealError::Commit(e) })?;
         self.metrics.batch(stream.as_str(), "sealed");
@@ -318,6 +330,8 @@ impl Node {
             cleared: Vec::new(),
             void: false,
             announces: Some(run.description),
+            description: None,
+            released: false,
             time: self.clock.now(),
         };
         let change = Change {
@@ -335,6 +349,35 @@ impl Node {
         .map_err(|e| if e == CommitError::Overtaken { SealError::Held } else { SealError::Commit(e) })?;
         tracing::info!(stream = stream.as_str(), seq, "another schema was announced to the recipient");
         Ok(Switch::Announced)
+    }
+
+    /// Takes a sealed batch back that was never handed out and may not be any more. Its place in the chain stays; the
+    /// log says that it is void, and its sources are told. Blocks.
+    pub(super) fn take_back(
+        &self,
+        stream: &StreamId,
+        seq: u64,
+        batch: &BatchRow,
+        reason: &str,
+    ) -> Result<(), SealError> {
+        let lines = self.read_item(stream, batch.table)?;
+        let feedback = self.feedback_for_table(stream, &lines, "withheld.send-again", SEND_AGAIN)?;
+        let digest = batch.digest.parse().map_err(|_| SealError::Damaged)?;
+        let change = Change {
+            events: vec![Event::Erased { stream: stream.clone(), batches: None, seq, feedback }],
+            items: Vec::new(),
+            entry: Some(entries::void(self, stream, seq, &digest, reason)),
+        };
+        // Handed out meanwhile: then it is too late, and the recall of its records is the way.
+        let (queue, key) = (self.queue(), self.head(stream).map(|h| stream_key(h.batches, seq)));
+        let unserved = move |_: &State| {
+            let row = key.and_then(|k| queue.get(Table::Batch as u8, &k).ok().flatten());
+            row.and_then(|r| serde_json::from_slice::<BatchRow>(&r).ok())
+                .is_some_and(|b| !b.served && !b.erased)
+        };
+        self.metrics.withheld(stream.as_str(), batch.records);
+        self.change_blocking(change, unserved)?;
+        Ok(())
     }
 
     fn pending_recalls(&self, head: &StreamRow) -> Result<Vec<PendingRecall>, SealError> {

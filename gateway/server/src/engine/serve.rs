@@ -2,7 +2,7 @@
 
 use super::Node;
 use super::places::reference;
-use super::seal::SealError;
+use super::seal::{SealError, still_allowed};
 use super::submit::commit_problem;
 use crate::problem::{Problem, ProblemCode};
 use serde::Serialize;
@@ -67,13 +67,15 @@ pub struct PayloadParts {
     pub media_type: &'static str,
     /// It was handed out before.
     pub served: bool,
+    /// The rules by which it may be handed out.
+    rules: u64,
 }
 
 impl Node {
     /// The streams of a recipient.
     pub fn streams_of(&self, member: &str) -> Vec<StreamView> {
         let mut all = Vec::new();
-        for dataset in self.plan.datasets() {
+        for dataset in self.rules().plan.datasets() {
             for r in dataset.recipients.iter().filter(|r| r.name == member) {
                 for (stream, always) in [(&r.daily, true), (&r.history, false)] {
                     let head = self.head(stream);
@@ -137,10 +139,11 @@ impl Node {
 
     /// Is the stream this member's?
     pub fn my_stream(&self, member: &str, stream: &StreamId) -> Result<(), Problem> {
-        if self.plan.recipient_of(stream).is_none() {
-            return Err(ProblemCode::StreamUnknown.into());
+        match self.rules().plan.recipient_of(stream) {
+            None => Err(ProblemCode::StreamUnknown.into()),
+            Some(r) if r.name == member => Ok(()),
+            Some(_) => Err(ProblemCode::StreamNotYours.into()),
         }
-        self.recipient(member, stream).map(|_| ()).ok_or_else(|| ProblemCode::StreamNotYours.into())
     }
 
     fn list(&self, stream: &StreamId, after: u64, limit: usize) -> Result<BatchList, Problem> {
@@ -208,8 +211,13 @@ impl Node {
         Ok(BatchView { manifest, proof, entry: xinqiao_evidence::base64::encode(&entry) })
     }
 
-    /// Finds a payload.
-    pub fn payload(&self, member: &str, stream: &StreamId, seq: u64) -> Result<PayloadParts, Problem> {
+    /// Finds a payload. What was never handed out is judged once more by the rules in force.
+    pub async fn payload(
+        self: &Arc<Self>,
+        member: &str,
+        stream: &StreamId,
+        seq: u64,
+    ) -> Result<PayloadParts, Problem> {
         self.my_stream(member, stream)?;
         let head = self.head(stream).ok_or(ProblemCode::BatchUnknown)?;
         if head.held {
@@ -222,8 +230,21 @@ impl Node {
         if batch.erased {
             return Err(ProblemCode::BatchExpired.into());
         }
+        let rules = self.rules();
+        let may_leave = batch.served || batch.released || batch.records == 0;
+        if !may_leave && !still_allowed(&rules, stream, &head, batch.description) {
+            let (node, stream) = (self.clone(), stream.clone());
+            let taken_back =
+                tokio::task::spawn_blocking(move || node.take_back(&stream, seq, &batch, "policy-changed"));
+            taken_back.await.map_err(|_| ProblemCode::Internal)?.map_err(|e| match e {
+                SealError::Commit(e) => commit_problem(e),
+                _ => ProblemCode::JournalDamaged.into(),
+            })?;
+            return Err(ProblemCode::BatchVoid.into());
+        }
         let description = head.descriptions.get(batch.description as usize);
         Ok(PayloadParts {
+            rules: rules.number,
             parts: batch.parts,
             bytes: batch.bytes,
             digest: batch.payload_digest,
@@ -233,16 +254,26 @@ impl Node {
     }
 
     /// Notes that a payload is handed out, before its first byte leaves.
-    pub async fn note_served(&self, stream: &StreamId, seq: u64, already: bool) -> Result<(), Problem> {
-        if already {
+    pub async fn note_served(
+        &self,
+        stream: &StreamId,
+        seq: u64,
+        found: &PayloadParts,
+    ) -> Result<(), Problem> {
+        if found.served {
             return Ok(());
         }
         let change =
             Change { events: vec![Event::Served { stream: stream.clone(), seq }], ..Change::default() };
-        let name = stream.clone();
-        let still = move |s: &xinqiao_exchange::state::State| s.streams.get(&name).is_some_and(|h| !h.held);
+        let (name, current) = (stream.clone(), self.while_rules(found.rules));
+        let still = move |s: &xinqiao_exchange::state::State| {
+            current() && s.streams.get(&name).is_some_and(|h| !h.held)
+        };
         match self.change(change, still).await {
             Ok(_) => {}
+            Err(super::CommitError::Overtaken) if self.rules().number != found.rules => {
+                return Err(ProblemCode::BusyQueue.into());
+            }
             Err(super::CommitError::Overtaken) => return Err(ProblemCode::StreamHeld.into()),
             Err(e) => return Err(commit_problem(e)),
         }

@@ -6,6 +6,7 @@ use super::committer::{CommitError, Committed, Job, RECORD_AAD, SubmissionJob};
 use super::entries::{self, SubmissionEntry};
 use super::places::reference;
 use super::rows::idem_parts;
+use super::rules::Rules;
 use crate::problem::{Problem, ProblemCode};
 use bytes::Bytes;
 use ring::hmac;
@@ -19,7 +20,6 @@ use xinqiao_exchange::event::{Event, FrameRecord, Submitted};
 use xinqiao_exchange::group::Ready;
 use xinqiao_exchange::op::{Load, Op};
 use xinqiao_exchange::plan::DatasetPlan;
-use xinqiao_exchange::source::Source;
 use xinqiao_exchange::state::{GroupRow, Place, Table};
 use xinqiao_schemas::{BodyError, Charset, Format};
 use xinqiao_store::ReadError;
@@ -54,8 +54,12 @@ pub struct Request {
 impl Node {
     /// Is it worth reading the body? Everything the header decides.
     pub fn may_submit(&self, request: &Request) -> Result<(), Problem> {
-        let source = self.sources.get(&request.member).ok_or(ProblemCode::RoleWrong)?;
-        let dataset = self.plan.dataset(&request.dataset).ok_or(ProblemCode::DatasetUnknown)?;
+        self.may_submit_under(&self.rules(), request)
+    }
+
+    fn may_submit_under(&self, rules: &Rules, request: &Request) -> Result<(), Problem> {
+        let source = rules.sources.get(&request.member).ok_or(ProblemCode::RoleWrong)?;
+        let dataset = rules.plan.dataset(&request.dataset).ok_or(ProblemCode::DatasetUnknown)?;
         if dataset.recipients.is_empty() {
             // What nobody receives is not taken: a receipt would promise a delivery that cannot come.
             return Err(ProblemCode::DatasetUnknown.into());
@@ -69,7 +73,6 @@ impl Node {
     /// Takes a submission; the bytes of the 201 answer come back.
     pub async fn submit(self: &Arc<Self>, request: Request) -> Result<Bytes, Problem> {
         self.may_submit(&request)?;
-        let source = self.sources.get(&request.member).ok_or(ProblemCode::RoleWrong)?;
         let key = self.idempotency_key(&request.member, &request.idempotency_key);
         let print = self.fingerprint(&request);
         let _turn = loop {
@@ -87,7 +90,10 @@ impl Node {
         let request = Arc::new(request);
         let received = self.clock.now();
         for _ in 0..8 {
-            let prepared = self.judge(&request).await?;
+            // Rules may change while a submission is on its way: each attempt is judged by those in force.
+            let rules = self.rules();
+            self.may_submit_under(&rules, &request)?;
+            let prepared = self.judge(&rules, &request).await?;
             if prepared.accepted == 0 {
                 return Err(refused(ProblemCode::RecordsRefused, prepared));
             }
@@ -95,9 +101,10 @@ impl Node {
                 return Err(refused(ProblemCode::RecordsStrict, prepared));
             }
             self.metrics.records(&request.dataset, prepared.accepted, prepared.refused, prepared.warned);
-            let made = self.make(&request, source, prepared, received);
+            let made = self.make(&rules, &request, prepared, received);
             let (reply, answer) = oneshot::channel();
-            let job = SubmissionJob { ready: made.ready, idempotency: Some((key, print)), reply };
+            let rules = rules.number;
+            let job = SubmissionJob { ready: made.ready, rules, idempotency: Some((key, print)), reply };
             self.jobs.send(Job::Submission(Box::new(job))).map_err(|_| ProblemCode::BusyDraining)?;
             match answer.await.unwrap_or(Err(CommitError::Stopping)) {
                 Ok(committed) => return Ok(self.answer(&committed, made.answer)),
@@ -119,22 +126,26 @@ impl Node {
         })
     }
 
-    async fn judge(self: &Arc<Self>, request: &Arc<Request>) -> Result<Prepared, Problem> {
+    async fn judge(
+        self: &Arc<Self>,
+        rules: &Arc<Rules>,
+        request: &Arc<Request>,
+    ) -> Result<Prepared, Problem> {
         let outcome = if request.body.len() <= INLINE {
-            self.judge_now(request)
+            self.judge_now(rules, request)
         } else {
-            let (node, request) = (self.clone(), request.clone());
-            tokio::task::spawn_blocking(move || node.judge_now(&request))
+            let (node, rules, request) = (self.clone(), rules.clone(), request.clone());
+            tokio::task::spawn_blocking(move || node.judge_now(&rules, &request))
                 .await
                 .map_err(|_| Problem::from(ProblemCode::Internal))?
         };
         outcome.map_err(|e| body_problem(&e))
     }
 
-    fn judge_now(&self, request: &Request) -> Result<Prepared, BodyError> {
-        let dataset = self.plan.dataset(&request.dataset).expect("looked up before");
+    fn judge_now(&self, rules: &Rules, request: &Request) -> Result<Prepared, BodyError> {
+        let dataset = rules.plan.dataset(&request.dataset).expect("looked up before");
         let schema = dataset.schema(request.schema.as_deref()).expect("chosen before");
-        let source = self.sources.get(&request.member).expect("looked up before");
+        let source = rules.sources.get(&request.member).expect("looked up before");
         let tombstones = self.tombstones.read();
         let submission = Submission {
             dataset,
@@ -156,14 +167,14 @@ impl Node {
         accept(&submission, &around)
     }
 
-    fn make(&self, request: &Request, source: &Source, prepared: Prepared, received: i64) -> Made {
-        let dataset = self.plan.dataset(&request.dataset).expect("looked up before");
+    fn make(&self, rules: &Rules, request: &Request, prepared: Prepared, received: i64) -> Made {
+        let dataset = rules.plan.dataset(&request.dataset).expect("looked up before");
         let schema = dataset.schema(request.schema.as_deref()).expect("chosen before");
         let salt = Salt::generate().expect("the system has randomness");
         let entry = entries::submission(
             self,
             &SubmissionEntry {
-                member: &source.member,
+                member: &request.member,
                 dataset: &request.dataset,
                 schema: schema.schema.id(),
                 op: request.op,
@@ -177,7 +188,7 @@ impl Node {
         );
         let salt = base64::encode(salt.as_bytes());
         let answer = AnswerParts {
-            member: source.member.clone(),
+            member: request.member.clone(),
             accepted: prepared.accepted,
             refused: prepared.refused,
             warned: prepared.warned,
@@ -188,7 +199,7 @@ impl Node {
         let ready = Ready {
             prepared,
             descriptions: dataset.recipients.iter().map(|r| r.description.clone()).collect(),
-            member: source.member.clone(),
+            member: request.member.clone(),
             dataset: request.dataset.clone(),
             op: request.op,
             salt,

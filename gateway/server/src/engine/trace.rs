@@ -65,12 +65,13 @@ struct TracedBatch {
 impl Node {
     /// Every line of a record in every stream. Reads all line tables; blocks.
     pub fn trace(&self, dataset: &str, wanted: &Wanted<'_>) -> Result<Vec<Traced>, Problem> {
-        let plan = self.plan.dataset(dataset).ok_or(ProblemCode::DatasetUnknown)?;
+        let rules = self.rules();
+        let plan = rules.plan.dataset(dataset).ok_or(ProblemCode::DatasetUnknown)?;
         let mut keys: BTreeMap<StreamId, Vec<RecordKey>> = BTreeMap::new();
         let mut want = |stream: &StreamId, key| keys.entry(stream.clone()).or_default().push(key);
         match wanted {
             Wanted::Reference { member, reference } => {
-                let source = self.sources.get(*member).ok_or(ProblemCode::NotFound)?;
+                let source = rules.sources.get(*member).ok_or(ProblemCode::NotFound)?;
                 for lineage in source.lineages() {
                     let id = plan.identifier.id(lineage, Naming::Reference(reference));
                     for r in &plan.recipients {

@@ -169,6 +169,7 @@ async fn start(pki: &Pki, metrics: Arc<Metrics>) -> (SocketAddr, SocketAddr) {
         deadlines: Deadlines::default(),
         budget: Budget::new(64 << 20, 32 << 20),
         limits: Arc::new(Limits::new(rates)),
+        front_proxy: false,
     };
     let edge = Edge::bind(config, metrics).await.unwrap();
     let address = edge.local_addr().unwrap();

@@ -7,6 +7,7 @@
 //!
 //! The handler's future is dropped when the peer goes away, so it must be safe to cancel.
 
+use std::collections::HashSet;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -26,6 +27,7 @@ mod connection;
 mod decode;
 mod drain;
 mod exchange;
+mod front_proxy;
 mod limits;
 mod listener;
 pub mod local;
@@ -66,6 +68,19 @@ pub type Identify = Arc<dyn Fn(&[CertificateDer<'_>]) -> Result<VerifiedMember, 
 /// Told the address of each peer whose certificate was refused, in the handshake or by [`Identify`].
 pub type Refused = Box<dyn Fn(IpAddr) + Send + Sync>;
 
+/// These terms, for the listed members only; others are told `member.not-listed`.
+pub fn listed(terms: TermsSource, members: impl IntoIterator<Item = String>) -> TermsSource {
+    let members: Arc<HashSet<String>> = Arc::new(members.into_iter().collect());
+    Arc::new(move || {
+        let (Terms { tls, identify }, members) = (terms(), members.clone());
+        let identify: Identify = Arc::new(move |chain| {
+            let member = identify(chain)?;
+            if members.contains(member.name()) { Ok(member) } else { Err(ProblemCode::MemberNotListed) }
+        });
+        Terms { tls, identify }
+    })
+}
+
 /// All an edge needs to know.
 #[derive(Clone)]
 pub struct EdgeConfig {
@@ -83,6 +98,8 @@ pub struct EdgeConfig {
     pub budget: Budget,
     /// The request rates, shared by all listeners of a node.
     pub limits: Arc<Limits>,
+    /// Members with the role `front-proxy` may name their clients by RFC 9440.
+    pub front_proxy: bool,
 }
 
 /// A bound listener, not yet serving.
@@ -145,10 +162,11 @@ impl Edge {
 
 impl EdgeControl {
     /// Judges every live connection's certificates again and closes those whose member is no
-    /// longer the same: call it after members, trust or revocation changed. Returns how many.
+    /// longer the same, and the requests of such members behind a front proxy: call it after
+    /// members, trust or revocation changed. Returns how many connections and clients ended.
     pub fn recheck(&self) -> usize {
         let identify = (self.shared.config.terms)().identify;
-        self.shared.live().iter().filter(|connection| connection.recheck(&identify)).count()
+        self.shared.live().iter().map(|connection| connection.recheck(&identify)).sum()
     }
 
     /// Connections past the handshake.

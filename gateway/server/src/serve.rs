@@ -136,6 +136,7 @@ async fn serve(node: Arc<Node>, terms: Terms, metrics: Arc<Metrics>) -> Result<(
             let config = EdgeConfig {
                 name: "admin",
                 listen: admin.listen,
+                front_proxy: false,
                 ..edge_config(&node, terms.clone(), budget.clone(), rates.clone())
             };
             Some(Edge::bind(config, metrics.clone()).await.map_err(|e| ServeError::Listen("admin", e))?)
@@ -218,6 +219,7 @@ fn edge_config(node: &Node, terms: Terms, budget: Budget, limits: Arc<Limits>) -
         },
         budget,
         limits,
+        front_proxy: node.config.exchange.front_proxy,
     }
 }
 

@@ -38,6 +38,7 @@ pub struct RequestBody {
     encoding: Result<Encoding, Problem>,
     declared: Option<u64>,
     connection: Arc<Connection>,
+    account: Account,
     received: u64,
     ended: bool,
 }
@@ -60,11 +61,16 @@ impl BodyCaps {
 }
 
 impl RequestBody {
-    pub(super) fn new(incoming: Incoming, headers: &HeaderMap, connection: Arc<Connection>) -> Self {
+    pub(super) fn new(
+        incoming: Incoming,
+        headers: &HeaderMap,
+        connection: Arc<Connection>,
+        account: Account,
+    ) -> Self {
         let declared = incoming.size_hint().exact();
         let ended = incoming.is_end_stream();
         let encoding = Encoding::of(headers);
-        Self { incoming, encoding, declared, connection, received: 0, ended }
+        Self { incoming, encoding, declared, connection, account, received: 0, ended }
     }
 
     /// The length the sender announced, if it did.
@@ -80,7 +86,7 @@ impl RequestBody {
     /// `encoding.unsupported`, `encoding.corrupt`, `encoding.window-too-large`, `busy.memory`.
     pub async fn read(mut self, caps: BodyCaps) -> Result<Body, Problem> {
         let encoding = std::mem::replace(&mut self.encoding, Ok(Encoding::Identity))?;
-        let account = self.connection.account().ok_or(ProblemCode::MemberUnknown)?;
+        let account = self.account.clone();
         let wire = self.read_wire(caps.wire, &account).await?;
         match encoding {
             Encoding::Identity => Ok(wire),

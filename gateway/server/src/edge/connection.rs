@@ -6,8 +6,8 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hyper::server::conn::{http1, http2};
@@ -20,9 +20,9 @@ use tokio::sync::Notify;
 use tokio_rustls::server::TlsStream;
 use xinqiao_certs::VerifiedMember;
 
-use super::budget::Account;
 use super::drain::Drain;
 use super::exchange::ConnectionTraces;
+use super::front_proxy::Sessions;
 use super::listener::Shared;
 use super::roster::Seat;
 use super::service::answer;
@@ -38,6 +38,8 @@ pub(super) struct Connection {
     pub(super) peer: SocketAddr,
     pub(super) identity: Result<(VerifiedMember, Seat), ProblemCode>,
     chain: Vec<CertificateDer<'static>>,
+    /// Clients this peer has named, if it is the front proxy.
+    pub(super) sessions: Sessions,
     is_h2: bool,
     /// When the member's certificate ends: the connection must not outlive it.
     expires: Option<Instant>,
@@ -102,6 +104,11 @@ pub(super) async fn drive<H, F>(
 {
     let connection = Arc::new(Connection::new(&stream, peer, &identify, shared.clone()));
     let _listed = shared.list(&connection);
+    // The terms may have changed during the handshake, when nobody could find this connection to judge it again.
+    let terms = (shared.config.terms)();
+    if !same_terms(&terms.identify, &identify) {
+        connection.recheck(&terms.identify);
+    }
     let io = TokioIo::new(Transport::new(stream, connection.clone()));
     let service = service_fn({
         let connection = connection.clone();
@@ -160,6 +167,7 @@ impl Connection {
             peer,
             identity,
             chain,
+            sessions: Sessions::default(),
             expires,
             ends,
             open: AtomicU32::new(0),
@@ -229,8 +237,9 @@ impl Connection {
         }
     }
 
-    /// Identifies the peer again; cuts the connection if the answer is no longer the same.
-    pub(super) fn recheck(&self, identify: &Identify) -> bool {
+    /// Identifies the peer again, and whom it has named. Cuts the connection if the answer is no longer the same, and what
+    /// clients of a front proxy have in flight likewise. Answers how many ended.
+    pub(super) fn recheck(&self, identify: &Identify) -> usize {
         let same = match (identify(&self.chain), &self.identity) {
             (Ok(now), Ok((then, _))) => now.name() == then.name() && now.role() == then.role(),
             // A refused connection is told so on its next request; that stays true or it reconnects.
@@ -241,7 +250,7 @@ impl Connection {
             self.order.store(CUT, Relaxed);
             self.wake.notify_one();
         }
-        !same
+        usize::from(!same) + self.sessions.recheck(&self.shared, identify)
     }
 
     fn judge(&self) -> Verdict {
@@ -334,19 +343,20 @@ impl Connection {
         self.lingering.store(true, Relaxed);
     }
 
-    /// The member's account.
-    pub(super) fn account(&self) -> Option<Account> {
-        self.identity.as_ref().ok().map(|(_, seat)| seat.account.clone())
-    }
-
     /// The member's name, for the log.
-    pub(super) fn member_name(&self) -> &str {
-        self.identity.as_ref().map_or("", |(_, seat)| &seat.place.name)
+    pub(super) fn member_name(&self) -> &Arc<str> {
+        static NOBODY: LazyLock<Arc<str>> = LazyLock::new(|| "".into());
+        self.identity.as_ref().map_or(&NOBODY, |(_, seat)| &seat.place.name)
     }
 
     pub(super) fn is_h2(&self) -> bool {
         self.is_h2
     }
+}
+
+/// Whether nothing was swapped between two readings.
+fn same_terms(one: &Identify, other: &Identify) -> bool {
+    std::ptr::addr_eq(Arc::as_ptr(one), Arc::as_ptr(other))
 }
 
 /// When `not_after`, in seconds since 1970, will be; never, if that is beyond what clocks can say.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use xinqiao_certs::VerifiedMember;
@@ -20,6 +21,8 @@ pub struct Exchange {
     pub body: RequestBody,
     /// The other end of the connection.
     pub peer: SocketAddr,
+    /// The front proxy that named the member, if one did.
+    pub through: Option<Arc<str>>,
     /// The number under which log and problem documents know this request.
     pub trace: TraceId,
     /// The member's share of the byte budget, for what the handler holds on top of the body.

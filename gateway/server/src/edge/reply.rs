@@ -184,6 +184,9 @@ impl Body for ReplyBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ReplyCut>>> {
         let body = self.get_mut();
+        if body.ticket.as_mut().is_some_and(|ticket| ticket.poll_ended(cx).is_some()) {
+            return Poll::Ready(Some(Err(ReplyCut)));
+        }
         let piece = match ready!(body.source.poll_piece(cx)) {
             Some(Ok(piece)) => piece,
             Some(Err(cut)) => return Poll::Ready(Some(Err(cut))),

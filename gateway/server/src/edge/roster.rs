@@ -101,10 +101,11 @@ pub(super) struct Place {
     requests: AtomicU32,
 }
 
-/// One connection's place under its member.
+/// One connection's place under its member, or that of a client behind the front proxy.
 pub(super) struct Seat {
     pub(super) place: Arc<Place>,
     pub(super) account: Account,
+    is_connection: bool,
 }
 
 impl Roster {
@@ -116,7 +117,13 @@ impl Roster {
         let place = self.place(member);
         let taken =
             place.connections.fetch_update(Relaxed, Relaxed, |n| (n < self.connections).then_some(n + 1));
-        taken.ok().map(|_| Seat { account: self.budget.account(&place.name), place })
+        taken.ok().map(|_| Seat { account: self.budget.account(&place.name), place, is_connection: true })
+    }
+
+    /// A place without a connection of one's own.
+    pub(super) fn visit(&self, member: &str) -> Seat {
+        let place = self.place(member);
+        Seat { account: self.budget.account(&place.name), place, is_connection: false }
     }
 
     fn place(&self, member: &str) -> Arc<Place> {
@@ -154,7 +161,9 @@ impl Seat {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        self.place.connections.fetch_sub(1, Relaxed);
+        if self.is_connection {
+            self.place.connections.fetch_sub(1, Relaxed);
+        }
     }
 }
 

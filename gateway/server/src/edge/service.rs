@@ -7,16 +7,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use http::header::{CONNECTION, HeaderName};
+use http::header::CONNECTION;
 use http::{HeaderValue, Request, Response, request};
 use hyper::body::{Body as _, Incoming};
 use pin_project_lite::pin_project;
-use xinqiao_certs::VerifiedMember;
+use xinqiao_certs::{Role, VerifiedMember};
 
 use super::Exchange;
 use super::body::RequestBody;
 use super::budget::Account;
 use super::connection::Connection;
+use super::front_proxy::{self, Passage};
 use super::reply::{Reply, ReplyBody};
 use super::ticket::Ticket;
 use crate::metrics::Metric;
@@ -24,10 +25,6 @@ use crate::problem::{Problem, ProblemCode};
 
 /// What log and metrics call a request that got no further than the edge.
 const EDGE_ROUTE: &str = "edge";
-/// Only a pinned front proxy may say who a request is from; here nobody may.
-const IDENTITY_HEADERS: [HeaderName; 2] =
-    [HeaderName::from_static("client-cert"), HeaderName::from_static("client-cert-chain")];
-
 pin_project! {
     /// One request being answered. Written out, since nested `async` blocks hold their arguments
     /// twice, and a request would be copied around by the kilobyte.
@@ -56,11 +53,12 @@ where
     let trace = connection.traces.next();
     let mut ticket = Ticket::open(connection.clone(), &parts.method, trace);
     let work = match admit(&connection, &parts) {
-        Ok((member, account)) => {
-            ticket.has_turn = true;
-            let body = RequestBody::new(incoming, &parts.headers, connection.clone());
+        Ok(Admitted { member, account, passage }) => {
+            let through = passage.as_ref().map(|_| connection.member_name().clone());
+            ticket.take_turn(passage);
+            let body = RequestBody::new(incoming, &parts.headers, connection.clone(), account.clone());
             let (drain, peer) = (connection.drain.clone(), connection.peer);
-            let exchange = Exchange { member, parts, body, peer, trace, account, drain };
+            let exchange = Exchange { member, parts, body, peer, through, trace, account, drain };
             match catch_unwind(AssertUnwindSafe(|| handler(exchange))) {
                 Ok(handling) => Work::Handled { handling },
                 Err(_panic) => Work::Refused { reply: Some(panicked(&connection)) },
@@ -82,7 +80,12 @@ impl<F: Future<Output = Reply>> Future for Answer<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let connection = &*this.connection;
+        let ended = this.ticket.as_mut().and_then(|ticket| ticket.poll_ended(cx));
         let reply = match this.work.project() {
+            _ if ended.is_some() => {
+                connection.leave_body_unread();
+                Reply::problem(EDGE_ROUTE, ended.expect("just looked"))
+            }
             // A panic costs this request, not the connection.
             Working::Handled { handling } => match catch_unwind(AssertUnwindSafe(|| handling.poll(cx))) {
                 Ok(polled) => ready!(polled),
@@ -106,18 +109,46 @@ fn panicked(connection: &Connection) -> Reply {
     Reply::problem(EDGE_ROUTE, ProblemCode::Internal)
 }
 
-fn admit(connection: &Connection, parts: &request::Parts) -> Result<(VerifiedMember, Account), Problem> {
+/// A request whose member is known and has room for it.
+struct Admitted {
+    member: VerifiedMember,
+    account: Account,
+    passage: Option<Passage>,
+}
+
+fn admit(connection: &Connection, parts: &request::Parts) -> Result<Admitted, Problem> {
     let (member, seat) = connection.identity.as_ref().map_err(|code| Problem::new(*code))?;
     let shared = &connection.shared;
+    if member.role() == Role::FrontProxy {
+        return admit_named(connection, parts);
+    }
     shared.config.limits.spend(&seat.place.name)?;
     if parts.headers.len() > shared.config.caps.header_count {
         return Err(ProblemCode::HeaderTooMany.into());
     }
-    if IDENTITY_HEADERS.iter().any(|name| parts.headers.contains_key(name)) {
+    if front_proxy::NAMES.iter().any(|name| parts.headers.contains_key(name)) {
         return Err(ProblemCode::MemberHeader.into());
     }
     if !seat.take_turn() {
         return Err(ProblemCode::LimitMemberRequests.into());
     }
-    Ok((member.clone(), seat.account.clone()))
+    Ok(Admitted { member: member.clone(), account: seat.account.clone(), passage: None })
+}
+
+/// The same for a request through the front proxy: everything is the named member's.
+fn admit_named(connection: &Connection, parts: &request::Parts) -> Result<Admitted, Problem> {
+    let shared = &connection.shared;
+    if !shared.config.front_proxy {
+        return Err(ProblemCode::FrontProxyOff.into());
+    }
+    if parts.headers.len() > shared.config.caps.header_count {
+        return Err(ProblemCode::HeaderTooMany.into());
+    }
+    let passage = connection.sessions.find(&parts.headers, shared)?;
+    let (member, seat) = (&passage.sender.member, &passage.sender.seat);
+    shared.config.limits.spend(&seat.place.name)?;
+    if !seat.take_turn() {
+        return Err(ProblemCode::LimitMemberRequests.into());
+    }
+    Ok(Admitted { member: member.clone(), account: seat.account.clone(), passage: Some(passage) })
 }

@@ -1,21 +1,30 @@
 //! One request's book-keeping, from its head to the last byte of its reply: the connection's
 //! clocks, metrics and the access log. It ends when dropped, however the request ended.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Context;
 use std::time::Instant;
 
 use http::{Method, Response, StatusCode};
 
 use super::connection::Connection;
 use super::exchange::TraceId;
+use super::front_proxy::Passage;
 use super::reply::{Reply, ReplyBody};
 use crate::metrics::{Counter, Histogram, Metric, Metrics};
 use crate::problem::ProblemCode;
 
+/// Completes when a member named by the front proxy is let in no longer.
+type Ended = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
+
 pub(super) struct Ticket {
     connection: Arc<Connection>,
     /// Whether it took one of its member's turns.
-    pub(super) has_turn: bool,
+    has_turn: bool,
+    /// Through the front proxy, and until when.
+    passage: Option<(Passage, Option<Ended>)>,
     trace: TraceId,
     began: Instant,
     method: &'static str,
@@ -32,6 +41,7 @@ impl Ticket {
         Self {
             connection,
             has_turn: false,
+            passage: None,
             trace,
             began: Instant::now(),
             method: known_method(method),
@@ -41,6 +51,26 @@ impl Ticket {
             sent: 0,
             complete: false,
         }
+    }
+
+    /// A turn was taken, by the connection's member or by the one named.
+    pub(super) fn take_turn(&mut self, passage: Option<Passage>) {
+        self.has_turn = true;
+        self.passage = passage.map(|passage| {
+            let ended = passage.session.ended.clone();
+            let ended: Ended = Box::pin(async move { ended.wait().await });
+            (passage, Some(ended))
+        });
+    }
+
+    /// Why the member named is let in no longer, said once when that comes; wakes the task then.
+    pub(super) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Option<ProblemCode> {
+        let (passage, ended) = self.passage.as_mut()?;
+        if ended.as_mut()?.as_mut().poll(cx).is_pending() {
+            return None;
+        }
+        *ended = None;
+        Some(passage.session.refusal())
     }
 
     /// Turns the reply into a response that carries this ticket to its last byte.
@@ -71,11 +101,12 @@ impl Drop for Ticket {
         self.connection.request_ended();
         let meters = &self.connection.shared.meters;
         let elapsed = self.began.elapsed();
-        if self.has_turn
-            && let Ok((_, seat)) = &self.connection.identity
-        {
+        let named = self.passage.as_ref().map(|(passage, _)| &passage.sender.seat);
+        let own = self.connection.identity.as_ref().ok().map(|(_, seat)| seat);
+        if let Some(seat) = named.or(own).filter(|_| self.has_turn) {
             seat.end_turn();
         }
+        let name = self.connection.member_name();
         meters.sent.add(self.sent);
         if let Some(code) = self.code {
             meters.metrics.add(Metric::HttpProblems, &[code.as_str()], 1);
@@ -93,7 +124,8 @@ impl Drop for Ticket {
             target: "xinqiao::access",
             listener = self.connection.shared.config.name,
             trace = %self.trace,
-            member = self.connection.member_name(),
+            member = named.map_or(&**name, |seat| &seat.place.name),
+            through = named.map_or("", |_| name),
             method = self.method,
             route = self.route,
             status = self.status.map_or(0, |status| status.as_u16()),

@@ -127,6 +127,18 @@ problem_codes! {
         ["The certificate names a domain or role its trust anchor may not assert. Ask the security officer of this node.", "证书中的信任域或角色超出其信任锚的范围，请联系本节点安全管理员。"];
     MemberHeader = "member.header-refused", 400, ["Identity headers are not accepted here", "此处不接受身份请求头"],
         ["Remove Client-Cert headers: identity comes from the TLS certificate.", "请去掉 Client-Cert 请求头：身份取自 TLS 证书。"];
+    MemberNotListed = "member.not-listed", 403, ["Not listed for this listener", "未列入此监听端口的名单"],
+        ["This listener is for listed members only. Use the exchange listener with TLS 1.3, or ask the security officer of this node.", "此端口仅供名单内成员使用。请改用支持 TLS 1.3 的交换端口，或联系本节点安全管理员。"];
+    FrontProxyOff = "front-proxy.off", 403, ["No front proxy is accepted here", "此处不接受前置代理"],
+        ["Set `exchange.front_proxy` on this node, or let members connect directly.", "请在本节点启用 exchange.front_proxy，或让成员直接连接。"];
+    FrontProxyMissing = "front-proxy.header-missing", 400, ["The proxy named no client", "代理未指明客户端"],
+        ["The proxy must pass the certificate of its client in Client-Cert (RFC 9440) with every request.", "代理须在每个请求中以 Client-Cert（RFC 9440）传递其客户端的证书。"];
+    FrontProxyRepeated = "front-proxy.header-repeated", 400, ["The proxy named its client twice", "代理重复指明客户端"],
+        ["Let the proxy replace Client-Cert and Client-Cert-Chain that come from outside instead of adding to them.", "请让代理覆盖外来的 Client-Cert 与 Client-Cert-Chain，而不是追加。"];
+    FrontProxyMalformed = "front-proxy.header-malformed", 400, ["Client-Cert cannot be read", "Client-Cert 无法读取"],
+        ["Write it as RFC 9440 does: the DER in base64 between two colons; the chain likewise, separated by commas, at most four.", "请按 RFC 9440 书写：DER 的 base64 置于两个冒号之间；证书链同样书写，以逗号分隔，最多四张。"];
+    FrontProxyRole = "front-proxy.role-refused", 403, ["Not through the front proxy", "该角色不得经由前置代理"],
+        ["Officers and proxies connect to this node directly.", "管理员与代理须直接连接本节点。"];
     RoleWrong = "role.wrong", 403, ["Your role may not do this", "角色无此权限"],
         ["Use a certificate of the role this path is for, or ask the security officer.", "请使用具有相应角色的证书，或联系安全管理员。"];
     // What it is about.

@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bodies;
+mod front_proxy;
 mod http2;
+mod legacy;
 mod lifecycle;
 mod limits;
 mod operators;

@@ -10,6 +10,7 @@ use tokio::net::TcpStream;
 use xinqiao::edge::local::{Check, Local, State};
 use xinqiao::logging::{Format, subscriber};
 use xinqiao::metrics::{Metric, Metrics};
+use xinqiao_certs::Role;
 
 use crate::site::{Plan, Site, until, within};
 use crate::wire::Wire;
@@ -97,6 +98,30 @@ async fn the_access_log_knows_the_request_but_nothing_it_carried() {
     assert!(first["micros"].is_u64() && first["trace"].as_str().unwrap().len() == 32);
     assert_eq!(lines[1]["method"], "other");
     assert_eq!(lines[2]["code"], "encoding.unsupported");
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn the_access_log_says_that_a_request_came_through_the_proxy() {
+    let output = Output::default();
+    let log = subscriber(Format::Json, "info", {
+        let output = output.clone();
+        move || output.clone()
+    });
+    let _logging = tracing::subscriber::set_default(log.unwrap());
+    let site = Site::start(Plan { front_proxy: true, ..Plan::default() }).await;
+    let config = site.pki.client_as(Role::FrontProxy, "front", b"http/1.1");
+    let mut wire = Wire::connect(site.address, config).await.unwrap();
+    let headers = crate::front_proxy::department(&site, "dept-a");
+    wire.post("/", &headers, b"x").await;
+    wire.post("/", "", b"x").await;
+    let lines = || {
+        let json = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap();
+        let lines: Vec<_> = output.text().lines().map(json).collect();
+        lines.into_iter().filter(|line| line["target"] == "xinqiao::access").collect::<Vec<_>>()
+    };
+    until("two lines", || lines().len() == 2).await;
+    assert_eq!((&lines()[0]["member"], &lines()[0]["through"]), (&"dept-a".into(), &"front".into()));
+    assert_eq!((&lines()[1]["member"], &lines()[1]["through"]), (&"front".into(), &"".into()));
 }
 
 #[derive(Clone, Default)]

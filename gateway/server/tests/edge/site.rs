@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::rustls::ClientConfig;
 use xinqiao::edge::{
     BodyCaps, Budget, Caps, Deadlines, Drained, Edge, EdgeConfig, EdgeControl, Exchange, Limits, Rates,
-    Reply, ReplyBody, Terms,
+    Reply, ReplyBody, Terms, TermsSource,
 };
 use xinqiao::metrics::Metrics;
 use xinqiao::problem::ProblemCode;
@@ -66,6 +66,14 @@ impl Pki {
             .unwrap()
     }
 
+    /// A department of an authority that the root vouches for, whose chain holds the authority too.
+    pub(crate) fn identity_of_branch(&self, name: &str) -> Identity {
+        let branch = self.root.issue_intermediate("Test Branch", validity()).unwrap();
+        let issued = branch.issue(&Request::new(Role::Department, DOMAIN, name, validity())).unwrap();
+        Identity::from_pem(issued.chain_pem().as_bytes(), issued.key_pem().as_bytes(), UnixTime::now())
+            .unwrap()
+    }
+
     /// What a node that knows these members holds its peers to.
     pub(crate) fn terms(&self, members: Vec<Member>) -> Terms {
         let registry = Registry::new(members, self.trust.clone()).unwrap();
@@ -79,7 +87,12 @@ impl Pki {
 
     /// TLS settings of the department `name`, for one application protocol.
     pub(crate) fn client(&self, name: &str, alpn: &[u8]) -> Arc<ClientConfig> {
-        let config = xinqiao_certs::tls::client_config(&self.identity(Role::Department, name), &self.trust);
+        self.client_as(Role::Department, name, alpn)
+    }
+
+    /// The same for a member of another role.
+    pub(crate) fn client_as(&self, role: Role, name: &str, alpn: &[u8]) -> Arc<ClientConfig> {
+        let config = xinqiao_certs::tls::client_config(&self.identity(role, name), &self.trust);
         let mut config = (*config).clone();
         config.alpn_protocols = vec![alpn.to_vec()];
         Arc::new(config)
@@ -90,7 +103,7 @@ fn validity() -> Validity {
     Validity::days(SystemTime::now(), 30)
 }
 
-/// The members every site knows: two departments, and one that is suspended.
+/// The members every site knows: two departments, one that is suspended, a front proxy and an officer.
 pub(crate) fn members() -> Vec<Member> {
     let mut suspended = Member::new(DOMAIN, Role::Department, "suspended");
     suspended.suspended = true;
@@ -98,6 +111,8 @@ pub(crate) fn members() -> Vec<Member> {
         Member::new(DOMAIN, Role::Department, "dept-a"),
         Member::new(DOMAIN, Role::Department, "dept-b"),
         suspended,
+        Member::new(DOMAIN, Role::FrontProxy, "front"),
+        Member::new(DOMAIN, Role::Auditor, "auditor"),
     ]
 }
 
@@ -108,6 +123,9 @@ pub(crate) struct Plan {
     pub(crate) rates: Rates,
     pub(crate) budget: Budget,
     pub(crate) body: BodyCaps,
+    pub(crate) front_proxy: bool,
+    /// The listener for old systems, for these members.
+    pub(crate) legacy: Option<&'static [&'static str]>,
 }
 
 impl Default for Plan {
@@ -118,6 +136,8 @@ impl Default for Plan {
             rates: Rates::default(),
             budget: Budget::new(64 << 20, 32 << 20),
             body: BodyCaps::of(4 << 20),
+            front_proxy: false,
+            legacy: None,
         }
     }
 }
@@ -147,20 +167,30 @@ impl Site {
     pub(crate) async fn start(plan: Plan) -> Self {
         let pki = Pki::new();
         let metrics = Metrics::new();
-        let terms = Arc::new(RwLock::new(pki.terms(members())));
+        let mut first = pki.terms(members());
+        if plan.legacy.is_some() {
+            let node = pki.identity(Role::Node, "node");
+            first.tls = xinqiao_certs::tls::legacy_server_config(&node, &pki.trust);
+        }
+        let terms = Arc::new(RwLock::new(first));
+        let mut source: TermsSource = Arc::new({
+            let terms = terms.clone();
+            move || terms.read().clone()
+        });
+        if let Some(members) = plan.legacy {
+            source = xinqiao::edge::listed(source, members.iter().map(ToString::to_string));
+        }
         let budget = plan.budget.clone();
         budget.expose(&metrics);
         let config = EdgeConfig {
             name: "exchange",
             listen: ([127, 0, 0, 1], 0).into(),
-            terms: Arc::new({
-                let terms = terms.clone();
-                move || terms.read().clone()
-            }),
+            terms: source,
             caps: plan.caps,
             deadlines: plan.deadlines,
             budget: plan.budget,
             limits: Arc::new(Limits::new(plan.rates)),
+            front_proxy: plan.front_proxy,
         };
         let edge = Edge::bind(config, metrics.clone()).await.unwrap();
         let (address, control) = (edge.local_addr().unwrap(), edge.control());
@@ -228,6 +258,16 @@ async fn handle(seen: Arc<Seen>, caps: BodyCaps, exchange: Exchange) -> Reply {
                 sender.finish().await
             });
             return Reply::new("/stream", http::Response::new(body));
+        }
+        "/drip" => {
+            let (sender, body) = ReplyBody::streamed(Some(1_000));
+            tokio::spawn(async move {
+                sender.send(bytes::Bytes::from_static(b"first")).await?;
+                seen.gate.acquire().await.unwrap().forget();
+                sender.send(bytes::Bytes::from(vec![b'x'; 995])).await?;
+                sender.finish().await
+            });
+            return Reply::new("/drip", http::Response::new(body));
         }
         "/cut" => {
             let (sender, body) = ReplyBody::streamed(None);

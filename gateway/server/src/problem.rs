@@ -320,6 +320,8 @@ mod tests {
             IdentityError::NotYetValid,
             IdentityError::Expired,
             IdentityError::Revoked,
+            IdentityError::StatusUnknown,
+            IdentityError::StatusStale,
             IdentityError::Untrusted(text()),
             IdentityError::UriMalformed,
             IdentityError::Unknown { uri: None },

@@ -119,6 +119,10 @@ problem_codes! {
         ["Renew it and connect again.", "请更新证书后重新连接。"];
     CertificateRevoked = "certificate.revoked", 403, ["Certificate revoked", "证书已吊销"],
         ["Use the renewed certificate, or ask your issuer for one.", "请使用更新后的证书，或向签发机构申请。"];
+    CertificateStatusUnknown = "certificate.status-unknown", 403, ["Revocation status of the certificate unknown", "证书吊销状态未知"],
+        ["This node has no revocation list of the issuer and must have one. Ask the security officer of this node to load it.", "本节点没有签发机构的吊销列表，且策略要求必须有。请联系本节点安全管理员加载。"];
+    CertificateStatusStale = "certificate.status-stale", 403, ["Revocation list of the issuer overdue", "签发机构的吊销列表已逾期"],
+        ["This node's revocation list of the issuer is overdue. Ask the security officer of this node to load the next one.", "本节点上签发机构的吊销列表已逾期。请联系本节点安全管理员加载新的列表。"];
     CertificateUntrusted = "certificate.untrusted", 403, ["Certificate's issuer not trusted", "证书签发机构不受信任"],
         ["Send the intermediate certificates too, or ask the security officer of this node to add the authority.", "请一并发送中间证书，或联系本节点安全管理员添加该机构。"];
     CertificateUri = "certificate.uri-malformed", 403, ["Certificate's SPIFFE URI not usable", "证书中的 SPIFFE URI 无效"],
@@ -248,6 +252,8 @@ problem_codes! {
         ["The write may or may not have reached the disk. Repeat with the same Idempotency-Key: it counts once.", "写入是否落盘尚不确定。请使用同一 Idempotency-Key 重发，只会计入一次。"];
     DiskFull = "disk.full", 503, ["Node's disk is full", "节点磁盘已满"],
         ["Nothing was stored. Batches can still be pulled; the administrator must free space.", "未保存任何内容。批次仍可拉取；需管理员释放空间。"];
+    KeysUnavailable = "keys.unavailable", 503, ["Node cannot sign now", "节点暂时无法签名"],
+        ["Nothing was stored. The node's key or its token does not answer; send again later with the same Idempotency-Key.", "未保存任何内容。节点的密钥或令牌没有响应，请稍后使用同一 Idempotency-Key 重发。"];
     DiskFailed = "disk.failed", 503, ["Node cannot write its disk", "节点无法写入磁盘"],
         ["Nothing was stored. The administrator must look at the node's health page.", "未保存任何内容。请管理员查看节点健康状态。"];
     JournalDamaged = "journal.damaged", 503, ["Stored data is damaged", "存储数据已损坏"],

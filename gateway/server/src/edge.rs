@@ -160,6 +160,20 @@ impl Edge {
     }
 }
 
+/// SHA-256 over a certificate chain, each certificate with its length.
+#[must_use]
+pub fn chain_digest(chain: &[CertificateDer<'_>]) -> [u8; 32] {
+    use ring::digest::{Context, SHA256};
+    let mut context = Context::new(&SHA256);
+    for certificate in chain {
+        context.update(&(certificate.len() as u64).to_be_bytes());
+        context.update(certificate);
+    }
+    let mut out = [0; 32];
+    out.copy_from_slice(context.finish().as_ref());
+    out
+}
+
 impl EdgeControl {
     /// Judges every live connection's certificates again and closes those whose member is no
     /// longer the same, and the requests of such members behind a front proxy: call it after
@@ -167,6 +181,21 @@ impl EdgeControl {
     pub fn recheck(&self) -> usize {
         let identify = (self.shared.config.terms)().identify;
         self.shared.live().iter().map(|connection| connection.recheck(&identify)).sum()
+    }
+
+    /// Asks every live connection to make room for a new one: after its next reply, or after a while of silence. Call it
+    /// after what handshakes rely on changed.
+    pub fn retire(&self) {
+        self.shared.retire();
+        for connection in self.shared.live() {
+            connection.retire();
+        }
+    }
+
+    /// Digests of the certificate chains live connections were made with; see [`chain_digest`].
+    #[must_use]
+    pub fn chains(&self) -> Vec<[u8; 32]> {
+        self.shared.live().iter().map(|connection| chain_digest(connection.chain())).collect()
     }
 
     /// Connections past the handshake.

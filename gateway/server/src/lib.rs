@@ -13,4 +13,5 @@ pub mod logging;
 pub mod metrics;
 pub mod problem;
 pub mod serve;
+pub mod standing;
 pub mod template;

@@ -3,28 +3,23 @@
 
 use crate::config::{Config, ConfigError};
 use crate::edge::local::{Check, Local, Readiness, State};
-use crate::edge::{Budget, Caps, Deadlines, Edge, EdgeConfig, Limits, Rates, Terms};
+use crate::edge::{Budget, Caps, Deadlines, Edge, EdgeConfig, Limits, Rates, TermsSource, listed};
 use crate::engine::telemetry::Telemetry;
 use crate::engine::{Node, OpenNodeError, Opened};
 use crate::logging;
 use crate::metrics::{Metric, Metrics};
-use crate::problem::ProblemCode;
+use crate::standing::{Keeper, Overlay, Refusal};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use xinqiao_certs::{
-    AnchorRights, Identity, LoadError, Registry, Revocation, Trust, TrustAnchors, UnixTime, tls,
-};
 
 /// Why a node did not start, or did not end well.
 #[derive(Debug)]
 pub enum ServeError {
     /// The configuration.
     Config(ConfigError),
-    /// A certificate, key or anchor.
-    Certificate(LoadError),
-    /// The registry of members.
-    Registry(String),
+    /// Certificates, anchors, revocation lists or members.
+    Standing(Refusal),
     /// The node itself.
     Node(OpenNodeError),
     /// A listener.
@@ -37,8 +32,8 @@ impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Config(e) => write!(f, "{e}"),
-            Self::Certificate(e) => write!(f, "{e}"),
-            Self::Registry(e) | Self::Start(e) => f.write_str(e),
+            Self::Standing(e) => write!(f, "{e}"),
+            Self::Start(e) => f.write_str(e),
             Self::Node(e) => write!(f, "{e}"),
             Self::Listen(what, e) => {
                 write!(f, "the {what} listener cannot be opened ({}); is the address in use?", e.kind())
@@ -51,6 +46,7 @@ impl std::error::Error for ServeError {}
 /// What `serve` prints once it listens, one JSON object, for people and supervisors.
 fn announce(
     exchange: std::net::SocketAddr,
+    legacy: Option<std::net::SocketAddr>,
     admin: Option<std::net::SocketAddr>,
     local: std::net::SocketAddr,
     node: &Node,
@@ -58,6 +54,7 @@ fn announce(
     let line = serde_json::json!({
         "event": "serving", "node": node.name.as_str(), "epoch": node.epoch(),
         "exchange": exchange.to_string(), "local": local.to_string(), "admin": admin.map(|a| a.to_string()),
+        "legacy": legacy.map(|a| a.to_string()),
     });
     #[allow(clippy::print_stdout, reason = "the one line a supervisor waits for")]
     {
@@ -75,49 +72,21 @@ pub fn run(config: Config) -> Result<(), ServeError> {
     let _log = logging::init(format, &config.logging.level, std::io::stderr(), &metrics).map_err(|_| {
         ServeError::Start("`logging.level` is not a filter; use error, warn, info or debug".into())
     })?;
-    let terms = terms(&config)?;
+    let keeper = Keeper::open(&config, &Overlay::default()).map_err(ServeError::Standing)?;
     let Opened { node, committer } =
         Node::open(config, Telemetry(metrics.clone())).map_err(ServeError::Node)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|e| ServeError::Start(format!("no runtime ({})", e.kind())))?;
-    let outcome = runtime.block_on(serve(node.clone(), terms, metrics));
+    let outcome = runtime.block_on(serve(node.clone(), keeper, metrics));
     runtime.block_on(node.stop());
     drop(runtime);
     let _ = committer.join();
     outcome
 }
 
-/// Certificates, anchors and members, loaded and checked together.
-pub fn terms(config: &Config) -> Result<Terms, ServeError> {
-    let now = UnixTime::now();
-    let identity = Identity::from_files(&config.exchange.certificate, &config.exchange.key, now)
-        .map_err(ServeError::Certificate)?;
-    let mut anchors = TrustAnchors::new();
-    for a in &config.trust {
-        let rights = AnchorRights::new(a.domains.iter().map(String::as_str), a.roles.iter().copied());
-        anchors.add_file(&a.file, rights, now).map_err(ServeError::Certificate)?;
-    }
-    let trust = Trust::new(anchors, Revocation::none()).map_err(ServeError::Certificate)?;
-    let members = config.members.iter().map(|m| xinqiao_certs::Member {
-        name: m.name.clone(),
-        role: m.role,
-        trust_domain: m.trust_domain.clone().unwrap_or_else(|| config.trust_domain().to_owned()),
-        suspended: m.suspended,
-        bindings: m.bindings.clone(),
-    });
-    let registry =
-        Registry::new(members.collect(), trust.clone()).map_err(|e| ServeError::Registry(e.to_string()))?;
-    let identify = move |chain: &[rustls_pki_types::CertificateDer<'_>]| {
-        registry
-            .identify(chain, UnixTime::now())
-            .map_err(|e| ProblemCode::parse(e.code()).unwrap_or(ProblemCode::MemberUnknown))
-    };
-    Ok(Terms { tls: tls::server_config(&identity, &trust), identify: Arc::new(identify) })
-}
-
-async fn serve(node: Arc<Node>, terms: Terms, metrics: Arc<Metrics>) -> Result<(), ServeError> {
+async fn serve(node: Arc<Node>, keeper: Arc<Keeper>, metrics: Arc<Metrics>) -> Result<(), ServeError> {
     let limits = &node.config.limits;
     let budget = Budget::new(
         limits.memory_bytes as usize,
@@ -137,13 +106,29 @@ async fn serve(node: Arc<Node>, terms: Terms, metrics: Arc<Metrics>) -> Result<(
                 name: "admin",
                 listen: admin.listen,
                 front_proxy: false,
-                ..edge_config(&node, terms.clone(), budget.clone(), rates.clone())
+                ..edge_config(&node, keeper.terms(), budget.clone(), rates.clone())
             };
             Some(Edge::bind(config, metrics.clone()).await.map_err(|e| ServeError::Listen("admin", e))?)
         }
     };
-    let edge = Edge::bind(edge_config(&node, terms, budget, rates.clone()), metrics.clone());
+    let edge = Edge::bind(edge_config(&node, keeper.terms(), budget.clone(), rates.clone()), metrics.clone());
     let edge = edge.await.map_err(|e| ServeError::Listen("exchange", e))?;
+    let legacy = match &node.config.legacy {
+        None => None,
+        Some(legacy) => {
+            let terms = listed(keeper.legacy_terms(), legacy.members.iter().cloned());
+            let config = EdgeConfig {
+                name: "exchange-tls12",
+                listen: legacy.listen,
+                front_proxy: false,
+                ..edge_config(&node, terms, budget, rates.clone())
+            };
+            Some(Edge::bind(config, metrics.clone()).await.map_err(|e| ServeError::Listen("legacy", e))?)
+        }
+    };
+    for edge in [Some(&edge), admin.as_ref(), legacy.as_ref()].into_iter().flatten() {
+        keeper.follow(edge.control());
+    }
     let readiness: Readiness = {
         let node = node.clone();
         Arc::new(move || readiness(&node))
@@ -181,7 +166,19 @@ async fn serve(node: Arc<Node>, terms: Terms, metrics: Arc<Metrics>) -> Result<(
                 .await;
         });
     }
-    announce(exchange_address, admin_address, local_address, &node);
+    let legacy_address = legacy.as_ref().and_then(|l| l.local_addr().ok());
+    if let Some(legacy) = legacy {
+        let (node, mut stop) = (node.clone(), stopping.clone());
+        let handler = move |exchange| crate::api::route(node.clone(), exchange);
+        tasks.spawn(async move {
+            let _ = legacy
+                .serve(handler, async move {
+                    let _ = stop.changed().await;
+                })
+                .await;
+        });
+    }
+    announce(exchange_address, legacy_address, admin_address, local_address, &node);
     let handler = {
         let node = node.clone();
         move |exchange| crate::api::route(node.clone(), exchange)
@@ -197,12 +194,12 @@ fn rate(n: u32) -> std::num::NonZeroU32 {
     std::num::NonZeroU32::new(n).unwrap_or(std::num::NonZeroU32::MIN)
 }
 
-fn edge_config(node: &Node, terms: Terms, budget: Budget, limits: Arc<Limits>) -> EdgeConfig {
+fn edge_config(node: &Node, terms: TermsSource, budget: Budget, limits: Arc<Limits>) -> EdgeConfig {
     let l = &node.config.limits;
     EdgeConfig {
         name: "exchange",
         listen: node.config.exchange.listen,
-        terms: Arc::new(move || terms.clone()),
+        terms,
         caps: Caps {
             connections: l.connections,
             per_address: l.connections_per_address,

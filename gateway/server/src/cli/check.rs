@@ -4,6 +4,7 @@ use super::console::say;
 use super::{Failure, console};
 use crate::config::Config;
 use crate::engine::secrets::Secrets;
+use crate::standing::{Keeper, Overlay};
 use clap::Args;
 use std::path::PathBuf;
 use xinqiao_exchange::plan::Plan;
@@ -29,7 +30,7 @@ impl ConfigArgs {
         let config = self.load()?;
         let mut wrong = Vec::new();
         say("configuration: ok  配置文件：正常");
-        match crate::serve::terms(&config) {
+        match Keeper::open(&config, &Overlay::default()) {
             Ok(_) => say("certificates and members: ok  证书与成员：正常"),
             Err(e) => wrong.push(e.to_string()),
         }

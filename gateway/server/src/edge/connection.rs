@@ -52,6 +52,7 @@ pub(super) struct Connection {
     head_begun: AtomicBool,
     blocked: AtomicBool,
     lingering: AtomicBool,
+    retiring: AtomicBool,
     /// Replies in progress.
     replies: Mutex<Vec<Sending>>,
     clocks: Mutex<Clocks>,
@@ -78,6 +79,7 @@ struct Clocks {
     head: Option<Instant>,
     blocked: Option<Instant>,
     lingering: Option<Instant>,
+    retiring: Option<Instant>,
 }
 
 const CARRY_ON: u8 = 0;
@@ -96,6 +98,7 @@ pub(super) async fn drive<H, F>(
     stream: TlsStream<TcpStream>,
     peer: SocketAddr,
     identify: Identify,
+    retirements: u64,
     shared: Arc<Shared>,
     handler: H,
 ) where
@@ -108,6 +111,9 @@ pub(super) async fn drive<H, F>(
     let terms = (shared.config.terms)();
     if !same_terms(&terms.identify, &identify) {
         connection.recheck(&terms.identify);
+    }
+    if shared.retirements() != retirements {
+        connection.retire();
     }
     let io = TokioIo::new(Transport::new(stream, connection.clone()));
     let service = service_fn({
@@ -175,6 +181,7 @@ impl Connection {
             head_begun: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
             lingering: AtomicBool::new(false),
+            retiring: AtomicBool::new(false),
             replies: Mutex::default(),
             clocks: Mutex::default(),
             last_outcome: Mutex::default(),
@@ -237,6 +244,25 @@ impl Connection {
         }
     }
 
+    /// Makes room for a newer connection: HTTP/2 says so at once, HTTP/1.1 with its next reply, so that no request meets a
+    /// closed connection; silence ends it too.
+    pub(super) fn retire(&self) {
+        self.retiring.store(true, Relaxed);
+        if self.is_h2 {
+            self.finish();
+        }
+    }
+
+    /// Whether its next reply is its last.
+    pub(super) fn is_retiring(&self) -> bool {
+        self.retiring.load(Relaxed)
+    }
+
+    /// What the peer proved itself with.
+    pub(super) fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.chain
+    }
+
     /// Identifies the peer again, and whom it has named. Cuts the connection if the answer is no longer the same, and what
     /// clients of a front proxy have in flight likewise. Answers how many ended.
     pub(super) fn recheck(&self, identify: &Identify) -> usize {
@@ -278,6 +304,9 @@ impl Connection {
         }
         if over(&mut clocks.head, in_head, deadlines.header) {
             return Verdict::Cut("header-slow");
+        }
+        if over(&mut clocks.retiring, at_rest && self.is_retiring(), deadlines.header) {
+            return Verdict::Finish("superseded");
         }
         if over(&mut clocks.quiet, at_rest, deadlines.idle) {
             return Verdict::Finish("idle");

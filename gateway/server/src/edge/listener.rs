@@ -5,7 +5,10 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{
+    AtomicU64,
+    Ordering::{Relaxed, SeqCst},
+};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -42,6 +45,7 @@ pub(super) struct Shared {
     connections: Arc<Room>,
     live: Mutex<HashMap<u64, Arc<Connection>>>,
     next: AtomicU64,
+    retirements: AtomicU64,
     pub(super) on_refused: OnceLock<Refused>,
 }
 
@@ -64,6 +68,7 @@ impl Shared {
             connections: Room::new(caps.connections),
             live: Mutex::default(),
             next: AtomicU64::new(0),
+            retirements: AtomicU64::new(0),
             metrics,
             config,
             on_refused: OnceLock::new(),
@@ -83,6 +88,16 @@ impl Shared {
 
     pub(super) fn live(&self) -> Vec<Arc<Connection>> {
         self.live.lock().values().cloned().collect()
+    }
+
+    /// Connections whose handshake began before this are to make room, listed or not.
+    pub(super) fn retire(&self) {
+        self.retirements.fetch_add(1, SeqCst);
+    }
+
+    /// How often connections were asked to make room.
+    pub(super) fn retirements(&self) -> u64 {
+        self.retirements.load(SeqCst)
     }
 
     fn refuse(&self, reason: &str) {
@@ -190,6 +205,7 @@ async fn connect<H, F>(
     H: Fn(Exchange) -> F + Clone + Send + Sync + 'static,
     F: Future<Output = Reply> + Send + 'static,
 {
+    let retirements = shared.retirements();
     let terms = (shared.config.terms)();
     let Some(stream) = shake_hands(stream, peer, terms.tls, &shared).await else {
         return;
@@ -199,7 +215,7 @@ async fn connect<H, F>(
         shared.refuse("connections");
         return;
     };
-    connection::drive(stream, peer, terms.identify, shared, handler).await;
+    connection::drive(stream, peer, terms.identify, retirements, shared, handler).await;
 }
 
 async fn shake_hands(

@@ -95,7 +95,9 @@ impl<F: Future<Output = Reply>> Future for Answer<F> {
         };
         let ticket = this.ticket.take().expect("a finished answer is not polled again");
         let mut response = ticket.send(reply);
-        if !connection.is_h2() && (connection.identity.is_err() || connection.body_left_unread()) {
+        if !connection.is_h2()
+            && (connection.identity.is_err() || connection.body_left_unread() || connection.is_retiring())
+        {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         } else if connection.identity.is_err() {
             connection.finish();

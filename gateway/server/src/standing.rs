@@ -1,0 +1,298 @@
+//! Who this node is, whom it trusts and whom it knows: identity, anchors, revocation lists and members, for the listeners
+//! and for the connections it makes itself. Loaded from the configuration's files and the officers' decisions, tried
+//! against the peers' own verifier and against the certificates members really use, and swapped as one value.
+//!
+//! Promises: nothing torn, malformed or foreign goes live; who would be locked out by accident is named first; what was
+//! good stays in force until something better is; after a swap, connections of those no longer let in are cut and the
+//! others make room for new ones.
+
+#![expect(dead_code, reason = "the watcher and the ledger of seen certificates use the rest")]
+
+mod material;
+mod overlay;
+mod rehearse;
+mod report;
+mod seen;
+mod set;
+
+pub use material::Dial;
+pub use overlay::{FileSet, Overlay, OverlayAnchor};
+pub use report::{Advice, Affected, Refusal, Report};
+pub use set::Standing;
+
+use crate::config::{self, Config};
+use crate::edge::{EdgeControl, Identify, Terms, TermsSource};
+use crate::problem::ProblemCode;
+use material::{Material, Named};
+use parking_lot::{Mutex, RwLock};
+use rehearse::Rehearsal;
+use seen::Seen;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::sync::watch;
+use xinqiao_certs::{CertificateDer, UnixTime};
+use xinqiao_client::{Client, ClientError, Profile};
+use xinqiao_evidence::keys::Jwks;
+
+/// Keeps the set in force, and changes it.
+pub struct Keeper {
+    config: PathBuf,
+    live: RwLock<Arc<Live>>,
+    /// What the live set was made from; whoever changes it holds this throughout.
+    changing: Mutex<Material>,
+    seen: Arc<Seen>,
+    edges: Mutex<Vec<EdgeControl>>,
+    clients: Mutex<BTreeMap<Dial, Client>>,
+    refused: Mutex<Option<Refusal>>,
+    changes: watch::Sender<u64>,
+}
+
+/// The set in force and the judgement that goes with it.
+struct Live {
+    set: Standing,
+    identify: Identify,
+}
+
+impl Keeper {
+    /// Loads everything for the first time; all of it must be good.
+    pub fn open(config: &Config, overlay: &Overlay) -> Result<Arc<Self>, Refusal> {
+        let now = UnixTime::now();
+        let material = Material::read(&Named::of(config), None, now)?;
+        let set = Standing::build(&material, overlay, None, now)?;
+        let seen = Arc::new(Seen::default());
+        Ok(Arc::new(Self {
+            config: config.file.clone(),
+            live: RwLock::new(Arc::new(Live::new(set, &seen))),
+            changing: Mutex::new(material),
+            seen,
+            edges: Mutex::default(),
+            clients: Mutex::default(),
+            refused: Mutex::default(),
+            changes: watch::Sender::new(0),
+        }))
+    }
+
+    /// What a new connection of the exchange or the officers' listener is made under.
+    pub fn terms(self: &Arc<Self>) -> TermsSource {
+        let keeper = self.clone();
+        Arc::new(move || {
+            let live = keeper.live();
+            Terms { tls: live.set.exchange.clone(), identify: live.identify.clone() }
+        })
+    }
+
+    /// The same for the listener that speaks TLS 1.2 too.
+    pub fn legacy_terms(self: &Arc<Self>) -> TermsSource {
+        let keeper = self.clone();
+        Arc::new(move || {
+            let live = keeper.live();
+            Terms { tls: live.set.legacy.clone(), identify: live.identify.clone() }
+        })
+    }
+
+    /// A listener whose connections follow every change from now on.
+    pub fn follow(&self, edge: EdgeControl) {
+        self.edges.lock().push(edge);
+    }
+
+    /// A client of a peer this node dials, which follows every change. One per peer; clones share their connections.
+    pub fn client(&self, dial: &Dial, profile: &Profile) -> Result<Client, ClientError> {
+        let mut clients = self.clients.lock();
+        if let Some(client) = clients.get(dial) {
+            return Ok(client.clone());
+        }
+        // Asked for under the lock, so that a change either is in it or renews the client.
+        let client = match self.live().set.dials.get(dial) {
+            Some(tls) => Client::connect_with(profile, tls.clone())?,
+            // The files are no good: reading them says why.
+            None => return Client::connect(profile),
+        };
+        clients.insert(dial.clone(), client.clone());
+        Ok(client)
+    }
+
+    /// The public keys pinned for an upstream.
+    pub fn pinned_keys(&self, upstream: &str) -> Option<Jwks> {
+        self.live().set.pinned.get(upstream).cloned()
+    }
+
+    /// The public keys recipients sign their answers with, by member.
+    pub fn answer_keys(&self) -> BTreeMap<String, Jwks> {
+        self.live().set.answer_keys.clone()
+    }
+
+    /// The members in force.
+    pub fn members(&self) -> Vec<config::Member> {
+        self.live().set.members.clone()
+    }
+
+    /// The officers' decisions in force.
+    pub fn overlay(&self) -> Overlay {
+        self.live().set.overlay.clone()
+    }
+
+    /// Members and anchors as the files gave them when they were last read whole, in force or not.
+    pub fn files(&self) -> FileSet {
+        self.changing.lock().files.clone()
+    }
+
+    /// Grows with every change of the set.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// What these decisions would do, judged on the certificates actually seen. Nothing changes.
+    pub fn rehearse(&self, overlay: &Overlay) -> Result<Report, Refusal> {
+        let material = self.changing.lock();
+        let now = UnixTime::now();
+        let live = self.live();
+        let next = Standing::build(&material, overlay, Some(&live.set), now)?;
+        self.judge(&live.set, &next, &[], now)
+    }
+
+    /// Puts these decisions in force, unless someone would be locked out whom no decision locks out and `despite` does not
+    /// name. Works with what the files said when they were last good.
+    pub fn adopt(&self, overlay: &Overlay, despite: &[String]) -> Result<Report, Refusal> {
+        let material = self.changing.lock();
+        self.change(&material, overlay, despite)
+    }
+
+    /// Reads the configuration and every file again, and puts what they say in force. `why` is for the log. On a refusal
+    /// the last good set stays, but for what was revoked or suspended.
+    pub fn reload(&self, why: &str) -> Result<Report, Refusal> {
+        let config = match self.config.as_os_str().is_empty() {
+            true => None,
+            false => match Config::load(&self.config) {
+                Ok(config) => Some(config),
+                Err(e) => {
+                    let said = e.to_string();
+                    let refusal =
+                        Refusal::new("config.unusable", said.clone(), format!("配置文件无法使用：{said}"));
+                    return Err(self.refuse(refusal, why));
+                }
+            },
+        };
+        self.read_again(config.as_ref(), why)
+    }
+
+    /// Reads the files again; the configuration too, if it is given.
+    fn read_again(&self, config: Option<&Config>, why: &str) -> Result<Report, Refusal> {
+        let mut material = self.changing.lock();
+        let now = UnixTime::now();
+        let named = config.map_or_else(|| material.named.clone(), Named::of);
+        let overlay = self.overlay();
+        let outcome = Material::read(&named, Some(&material), now)
+            .and_then(|read| self.change(&read, &overlay, &[]).map(|report| (read, report)));
+        match outcome {
+            Ok((read, report)) => {
+                *material = read;
+                if self.refused.lock().take().is_some() || !report.changed.is_empty() {
+                    tracing::info!(
+                        why,
+                        changed = report.changed.join(","),
+                        cut = report.cut,
+                        "certificates and members are as the files say"
+                    );
+                }
+                for note in &report.notes {
+                    tracing::warn!(code = note.code, "{}  {}", note.en, note.zh);
+                }
+                Ok(report)
+            }
+            Err(refusal) => {
+                let closed = material.closing(&named);
+                if self.change(&closed, &overlay, &[]).is_ok_and(|report| !report.changed.is_empty()) {
+                    *material = closed;
+                }
+                drop(material);
+                Err(self.refuse(refusal, why))
+            }
+        }
+    }
+
+    /// Remembers a refusal and logs it, once.
+    fn refuse(&self, refusal: Refusal, why: &str) -> Refusal {
+        let before = self.refused.lock().replace(refusal.clone());
+        if before.as_ref() != Some(&refusal) {
+            tracing::error!(
+                why,
+                code = refusal.code,
+                "{}; the last good set stays in force  {}；原有配置继续生效",
+                refusal.en,
+                refusal.zh
+            );
+        }
+        refusal
+    }
+
+    fn change(&self, material: &Material, overlay: &Overlay, despite: &[String]) -> Result<Report, Refusal> {
+        let now = UnixTime::now();
+        let live = self.live();
+        let next = Standing::build(material, overlay, Some(&live.set), now)?;
+        let mut report = self.judge(&live.set, &next, despite, now)?;
+        let stopping = report.affected.iter().filter(|a| !despite.contains(&a.member));
+        let stopping: Vec<Affected> = stopping.cloned().collect();
+        if !stopping.is_empty() {
+            return Err(Refusal::lock_out(stopping));
+        }
+        report.cut = self.swap(&live.set, next, &report);
+        Ok(report)
+    }
+
+    fn judge(
+        &self,
+        live: &Standing,
+        next: &Standing,
+        despite: &[String],
+        now: UnixTime,
+    ) -> Result<Report, Refusal> {
+        let connected = self.edges.lock().iter().flat_map(EdgeControl::chains).collect();
+        let seen = self.seen.all();
+        Rehearsal { live, next, seen: &seen, connected: &connected, now }.run(despite)
+    }
+
+    /// Puts a set in force: first new connections, then the open ones are judged by it. How many were cut.
+    fn swap(&self, last: &Standing, next: Standing, report: &Report) -> usize {
+        let retire = next.supersedes(last);
+        let changed = |part: &str| report.changed.iter().any(|c| c == part);
+        let dials = next.dials.clone();
+        *self.live.write() = Arc::new(Live::new(next, &self.seen));
+        if report.changed.is_empty() {
+            return 0;
+        }
+        if changed("upstreams") || changed("revocation") {
+            for (dial, client) in self.clients.lock().iter() {
+                if let Some(tls) = dials.get(dial) {
+                    client.renew(tls.clone());
+                }
+            }
+        }
+        let edges = self.edges.lock().clone();
+        let cut = edges.iter().map(EdgeControl::recheck).sum();
+        if retire {
+            edges.iter().for_each(EdgeControl::retire);
+        }
+        self.changes.send_modify(|n| *n += 1);
+        cut
+    }
+
+    fn live(&self) -> Arc<Live> {
+        self.live.read().clone()
+    }
+}
+
+impl Live {
+    fn new(set: Standing, seen: &Arc<Seen>) -> Self {
+        let (registry, seen) = (set.registry.clone(), seen.clone());
+        let identify = move |chain: &[CertificateDer<'_>]| {
+            let now = UnixTime::now();
+            let member = registry
+                .identify(chain, now)
+                .map_err(|e| ProblemCode::parse(e.code()).unwrap_or(ProblemCode::MemberUnknown))?;
+            seen.note(&member, chain, i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
+            Ok(member)
+        };
+        Self { set, identify: Arc::new(identify) }
+    }
+}

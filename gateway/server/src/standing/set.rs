@@ -1,0 +1,331 @@
+//! One set: everything connections are made and judged by, built together, never changed.
+
+use super::material::{Blob, Dial, Material};
+use super::overlay::{Overlay, OverlayAnchor};
+use super::report::{Advice, Refusal};
+use crate::config::{self, Missing, Stale};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_rustls::rustls::ServerConfig;
+use xinqiao_certs::{
+    AnchorRights, Details, Identity, LoadError, Registry, Revocation, RevocationList, RevocationPolicy,
+    Trust, TrustAnchors, UnixTime, tls,
+};
+use xinqiao_client::Tls;
+use xinqiao_evidence::Digest;
+use xinqiao_evidence::keys::Jwks;
+
+/// Seconds a peer's clock may be ahead of this one's.
+const CLOCKS_APART: u64 = 300;
+
+/// What is in force.
+pub struct Standing {
+    pub(super) identity: Identity,
+    pub(super) trust: Arc<Trust>,
+    pub(super) registry: Arc<Registry>,
+    pub(super) exchange: Arc<ServerConfig>,
+    pub(super) legacy: Arc<ServerConfig>,
+    pub(super) dials: BTreeMap<Dial, Tls>,
+    pub(super) members: Vec<config::Member>,
+    pub(super) anchors: BTreeMap<String, OverlayAnchor>,
+    pub(super) lists: Vec<Blob>,
+    pub(super) answer_keys: BTreeMap<String, Jwks>,
+    pub(super) pinned: BTreeMap<String, Jwks>,
+    pub(super) overlay: Overlay,
+    pub(super) notes: Vec<Advice>,
+    parts: Parts,
+}
+
+/// Digests by which two sets are compared, part by part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Parts {
+    identity: Digest,
+    anchors: Digest,
+    revocation: Digest,
+    members: Digest,
+    upstreams: Digest,
+    keys: Digest,
+}
+
+impl Standing {
+    /// Builds a set from what the files and the officers say. `last` is the one before: what did not change is shared with
+    /// it, and a revocation list that is no good keeps its earlier state.
+    pub(super) fn build(
+        material: &Material,
+        overlay: &Overlay,
+        last: Option<&Standing>,
+        now: UnixTime,
+    ) -> Result<Self, Refusal> {
+        let mut notes = material.notes.clone();
+        let anchors = overlay.anchors(&material.files);
+        let members = overlay.members(&material.files);
+        let policy = policy(&material.named.revocation);
+        let usable = trust_anchors(&anchors, last, now, &mut notes)?;
+        let trusted = trust(&usable, material.lists.clone(), policy, last, now, &mut notes)?;
+        let parts = Parts::of(material, &anchors, &trusted.files, &members, policy);
+        let same = |part: fn(&Parts) -> Digest| last.filter(|l| part(&l.parts) == part(&parts));
+        // An anchor that ended since is left out the next time anything changes.
+        let as_many = |l: &&Standing| l.trust.anchors().len() == trusted.trust.anchors().len();
+        let trust_same = same(|p| p.anchors).and(same(|p| p.revocation)).filter(as_many);
+        let trust = trust_same.map_or_else(|| trusted.trust.clone(), |l| l.trust.clone());
+        let registry = match trust_same.and(same(|p| p.members)) {
+            Some(last) => last.registry.clone(),
+            None => Arc::new(registry(&members, &material.named.trust_domain, &trust)?),
+        };
+        let (exchange, legacy) = match trust_same.and(same(|p| p.identity)) {
+            Some(last) => (last.exchange.clone(), last.legacy.clone()),
+            None => (
+                tls::server_config(&material.identity, &trust),
+                tls::legacy_server_config(&material.identity, &trust),
+            ),
+        };
+        let dials = match same(|p| p.upstreams).and(same(|p| p.revocation)) {
+            Some(last) => last.dials.clone(),
+            None => dials(material, &trusted, last, now, &mut notes),
+        };
+        let lists = trusted.files;
+        Ok(Self {
+            identity: material.identity.clone(),
+            trust,
+            registry,
+            exchange,
+            legacy,
+            dials,
+            members,
+            anchors,
+            lists,
+            answer_keys: material.answer_keys.clone(),
+            pinned: material.pinned.clone(),
+            overlay: overlay.clone(),
+            notes,
+            parts,
+        })
+    }
+
+    /// The names of the parts that are not as in `last`.
+    pub(super) fn changed(&self, last: &Standing) -> Vec<String> {
+        let (new, old) = (&self.parts, &last.parts);
+        [
+            ("identity", new.identity == old.identity),
+            ("anchors", new.anchors == old.anchors),
+            ("revocation", new.revocation == old.revocation),
+            ("members", new.members == old.members),
+            ("upstreams", new.upstreams == old.upstreams),
+            ("keys", new.keys == old.keys),
+        ]
+        .into_iter()
+        .filter(|part| !part.1)
+        .map(|part| part.0.to_owned())
+        .collect()
+    }
+
+    /// Whether old connections must make room for new ones: something their handshake relied on changed.
+    pub(super) fn supersedes(&self, last: &Standing) -> bool {
+        !Arc::ptr_eq(&self.exchange, &last.exchange)
+    }
+}
+
+impl Parts {
+    fn of(
+        material: &Material,
+        anchors: &BTreeMap<String, OverlayAnchor>,
+        lists: &[Blob],
+        members: &[config::Member],
+        policy: RevocationPolicy,
+    ) -> Self {
+        let mut identity: Vec<u8> = material.identity.chain().iter().flat_map(|c| c.to_vec()).collect();
+        identity.extend_from_slice(material.ocsp.as_deref().unwrap_or_default());
+        let mut revocation = format!("{policy:?}").into_bytes();
+        for list in lists {
+            revocation.extend_from_slice(list.name.as_bytes());
+            revocation.extend_from_slice(Digest::of(&list.bytes).as_bytes());
+        }
+        let mut upstreams = Vec::new();
+        for (dial, files) in &material.dials {
+            upstreams.extend_from_slice(format!("{dial:?}").as_bytes());
+            let own = files.own.as_ref().unwrap_or(&material.identity);
+            upstreams.extend(own.chain().iter().flat_map(|c| c.to_vec()));
+            upstreams.extend_from_slice(&files.authorities.bytes);
+        }
+        let keys = format!("{:?}{:?}", texts(&material.answer_keys), texts(&material.pinned));
+        Self {
+            identity: Digest::of(&identity),
+            anchors: json(anchors),
+            revocation: Digest::of(&revocation),
+            members: json(&members),
+            upstreams: Digest::of(&upstreams),
+            keys: Digest::of(keys.as_bytes()),
+        }
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> Digest {
+    Digest::of(&serde_json::to_vec(value).expect("members and anchors have string keys"))
+}
+
+fn texts(keys: &BTreeMap<String, Jwks>) -> Vec<(&str, String)> {
+    keys.iter().map(|(member, keys)| (member.as_str(), keys.to_json())).collect()
+}
+
+fn policy(revocation: &config::Revocation) -> RevocationPolicy {
+    RevocationPolicy {
+        demand_status: revocation.missing == Missing::Refuse,
+        demand_current: revocation.stale == Stale::Refuse,
+        grace: Duration::from_secs(revocation.grace_hours.seconds()),
+    }
+}
+
+fn details(anchor: &OverlayAnchor) -> Option<Details> {
+    Details::read(&anchor.name, anchor.pem.as_bytes()).ok()?.into_iter().next()
+}
+
+fn trust_anchors(
+    anchors: &BTreeMap<String, OverlayAnchor>,
+    last: Option<&Standing>,
+    now: UnixTime,
+    notes: &mut Vec<Advice>,
+) -> Result<TrustAnchors, Refusal> {
+    let mut set = TrustAnchors::new();
+    for (digest, anchor) in anchors {
+        let new = last.is_some_and(|l| !l.anchors.contains_key(digest));
+        if new && details(anchor).is_some_and(|d| d.not_before > now.as_secs() + CLOCKS_APART) {
+            return Err(Refusal::new(
+                "anchor.not-yet-valid",
+                format!(
+                    "{}: the trust anchor is valid only in the future; check this machine's clock, or wait",
+                    anchor.name
+                ),
+                format!("{}：信任锚尚未生效，请检查本机时钟或等待生效", anchor.name),
+            ));
+        }
+        let rights = AnchorRights::new(anchor.domains.iter().cloned(), anchor.roles.iter().copied());
+        match set.add_pem(&anchor.name, anchor.pem.as_bytes(), rights, now) {
+            Ok(()) => {}
+            // One that ended must not keep everything else from changing.
+            Err(e) if e.code() == "anchor.expired" => notes.push(e.into()),
+            Err(e) => return Err(e.into()),
+        }
+    }
+    Ok(set)
+}
+
+/// Anchors and lists that hold together, and the files the lists are from.
+struct Trusted {
+    trust: Arc<Trust>,
+    files: Vec<Blob>,
+    lists: Vec<Arc<RevocationList>>,
+}
+
+fn trust(
+    anchors: &TrustAnchors,
+    mut files: Vec<Blob>,
+    policy: RevocationPolicy,
+    last: Option<&Standing>,
+    now: UnixTime,
+    notes: &mut Vec<Advice>,
+) -> Result<Trusted, Refusal> {
+    loop {
+        let read = RevocationList::read_all(files.iter().map(|b| (b.name.as_str(), &b.bytes[..])));
+        let made = read.and_then(|lists| {
+            let lists: Vec<_> = lists.into_iter().map(Arc::new).collect();
+            let trust = Trust::new(anchors.clone(), Revocation::shared(lists.clone(), policy))?;
+            Ok((trust, lists))
+        });
+        let (place, advice) = match made {
+            Ok((trust, lists)) => match lists.iter().find_map(|list| out_of_time(list, last, now)) {
+                None => return Ok(Trusted { trust, files, lists }),
+                Some(found) => found,
+            },
+            Err(e) if e.code().starts_with("crl.") || e.code().starts_with("pem.") => {
+                (e.place().to_owned(), e.into())
+            }
+            Err(e) => return Err(e.into()),
+        };
+        if last.is_none() {
+            return Err(Refusal::new(&advice.code, advice.en, advice.zh));
+        }
+        notes.push(advice);
+        keep_earlier(&mut files, &place, last);
+    }
+}
+
+/// A list from the future, or one older than the list it would replace.
+fn out_of_time(list: &RevocationList, last: Option<&Standing>, now: UnixTime) -> Option<(String, Advice)> {
+    let name = list.name();
+    let found = |advice| Some((name.to_owned(), advice));
+    if list.this_update() > now.as_secs() + CLOCKS_APART {
+        return found(Advice::new(
+            "crl.not-yet-valid",
+            format!("{name}: the revocation list is dated in the future; check this machine's clock"),
+            format!("{name}：吊销列表的签发时间在未来，请检查本机时钟"),
+        ));
+    }
+    let before = last.iter().flat_map(|l| l.trust.revocation().lists());
+    let mut newer = before.filter(|b| b.name() == name && b.issuer() == list.issuer());
+    if newer.any(|b| b.this_update() > list.this_update()) {
+        return found(Advice::new(
+            "crl.older",
+            format!(
+                "{name}: the revocation list is older than the one in force, which stays; fetch the newest"
+            ),
+            format!("{name}：吊销列表比生效中的旧，已保留原列表，请重新获取最新列表"),
+        ));
+    }
+    None
+}
+
+/// Puts the earlier state of a list in the place of one that is no good, or leaves it out if there is none.
+fn keep_earlier(files: &mut Vec<Blob>, place: &str, last: Option<&Standing>) {
+    let earlier = last.and_then(|l| l.lists.iter().find(|b| b.name == place));
+    match files.iter().position(|b| b.name == place) {
+        Some(at) => match earlier.filter(|b| **b != files[at]) {
+            Some(b) => files[at] = b.clone(),
+            None => drop(files.remove(at)),
+        },
+        None => files.clear(),
+    }
+}
+
+fn registry(members: &[config::Member], domain: &str, trust: &Arc<Trust>) -> Result<Registry, LoadError> {
+    let members = members.iter().map(|m| xinqiao_certs::Member {
+        name: m.name.clone(),
+        role: m.role,
+        trust_domain: m.trust_domain.clone().unwrap_or_else(|| domain.to_owned()),
+        suspended: m.suspended,
+        bindings: m.bindings.clone(),
+    });
+    Registry::new(members.collect(), trust.clone())
+}
+
+/// What each dialled peer is met with. One whose files are no good keeps what it had, or has nothing.
+fn dials(
+    material: &Material,
+    trusted: &Trusted,
+    last: Option<&Standing>,
+    now: UnixTime,
+    notes: &mut Vec<Advice>,
+) -> BTreeMap<Dial, Tls> {
+    let policy = trusted.trust.revocation().policy();
+    let mut all = BTreeMap::new();
+    for (dial, files) in &material.dials {
+        let build = || -> Result<Tls, LoadError> {
+            let authorities = &files.authorities;
+            let anchors = TrustAnchors::for_servers(&authorities.name, &authorities.bytes, now)?;
+            let trust = Trust::new(anchors, Revocation::shared(trusted.lists.clone(), policy))?;
+            Ok(Tls::new(files.own.as_ref().unwrap_or(&material.identity), &trust))
+        };
+        match build() {
+            Ok(tls) => {
+                all.insert(dial.clone(), tls);
+            }
+            Err(e) => {
+                notes.push(e.into());
+                if let Some(tls) = last.and_then(|l| l.dials.get(dial)) {
+                    all.insert(dial.clone(), tls.clone());
+                }
+            }
+        }
+    }
+    all
+}

@@ -5,7 +5,7 @@ use rustls_pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
-use x509_parser::prelude::{FromDer, X509Certificate, X509Name};
+use x509_parser::prelude::{FromDer, SubjectPublicKeyInfo, X509Certificate, X509Name};
 use x509_parser::public_key::PublicKey;
 
 use crate::der;
@@ -21,6 +21,11 @@ impl PublicKeyPin {
     pub fn of(certificate: &CertificateDer<'_>) -> Result<Self, LoadError> {
         let parsed = parse(certificate).ok_or_else(|| malformed("certificate"))?;
         Ok(Self(sha256(parsed.public_key().raw)))
+    }
+
+    /// The pin of a DER SubjectPublicKeyInfo.
+    pub(crate) fn of_key(key: &[u8]) -> Self {
+        Self(sha256(key))
     }
 
     pub(crate) fn of_parsed(certificate: &X509Certificate<'_>) -> Self {
@@ -113,17 +118,21 @@ pub(crate) fn from_pem(place: &str, text: &[u8]) -> Result<Vec<CertificateDer<'s
         }
     }
     if certificates.is_empty() {
-        return Err(LoadError::new(
-            "certificate.none-in-file",
-            place,
-            "holds no PEM block that begins with -----BEGIN CERTIFICATE-----; was it exported as DER or PKCS#12?",
-            "没有以 -----BEGIN CERTIFICATE----- 开头的 PEM 块，是否误导出为 DER 或 PKCS#12 格式？",
-        ));
+        return Err(none_in_file(place));
     }
     Ok(certificates)
 }
 
-fn malformed(place: &str) -> LoadError {
+pub(crate) fn none_in_file(place: &str) -> LoadError {
+    LoadError::new(
+        "certificate.none-in-file",
+        place,
+        "holds no PEM block that begins with -----BEGIN CERTIFICATE-----; was it exported as DER or PKCS#12?",
+        "没有以 -----BEGIN CERTIFICATE----- 开头的 PEM 块，是否误导出为 DER 或 PKCS#12 格式？",
+    )
+}
+
+pub(crate) fn malformed(place: &str) -> LoadError {
     LoadError::new(
         "pem.malformed",
         place,
@@ -284,8 +293,17 @@ const P384: &str = "1.3.132.0.34";
 
 /// The named curve of an elliptic key.
 fn curve(certificate: &X509Certificate<'_>) -> Option<String> {
-    let parameters = certificate.public_key().algorithm.parameters.as_ref()?;
+    curve_of(certificate.public_key())
+}
+
+fn curve_of(key: &SubjectPublicKeyInfo<'_>) -> Option<String> {
+    let parameters = key.algorithm.parameters.as_ref()?;
     parameters.as_oid().ok().map(|oid| oid.to_id_string())
+}
+
+/// P-256 or P-384.
+pub(crate) fn is_common_curve(key: &SubjectPublicKeyInfo<'_>) -> bool {
+    matches!(curve_of(key).as_deref(), Some(P256 | P384))
 }
 
 /// The curve as people call it.

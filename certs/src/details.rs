@@ -4,10 +4,12 @@ use rustls_pki_types::CertificateDer;
 use serde::Serialize;
 use std::net::IpAddr;
 use x509_parser::extensions::GeneralName;
-use x509_parser::prelude::X509Certificate;
+use x509_parser::prelude::{X509Certificate, X509Name};
 use x509_parser::public_key::PublicKey;
 
 use crate::certificate;
+use crate::member::{Role, parse_uri};
+use crate::renewal::RenewalPlan;
 use crate::trouble::LoadError;
 
 /// A certificate in words. Nothing here is verified.
@@ -17,6 +19,8 @@ pub struct Details {
     pub subject: String,
     /// The issuer's.
     pub issuer: String,
+    /// organizationIdentifier of the subject: the unified social credit code.
+    pub uscc: Option<String>,
     /// The serial number, lower-case hexadecimal.
     pub serial: String,
     /// First second of validity, since 1970.
@@ -54,8 +58,9 @@ impl Details {
         })?;
         let seconds = |time: x509_parser::time::ASN1Time| u64::try_from(time.timestamp()).unwrap_or(0);
         let mut details = Self {
-            subject: parsed.subject().to_string(),
-            issuer: parsed.issuer().to_string(),
+            subject: name(parsed.subject()),
+            issuer: name(parsed.issuer()),
+            uscc: certificate::subject_attribute(&parsed, "2.5.4.97"),
             serial: certificate::hex(parsed.tbs_certificate.raw_serial()),
             not_before: seconds(parsed.validity().not_before),
             not_after: seconds(parsed.validity().not_after),
@@ -81,17 +86,37 @@ impl Details {
         Ok(details)
     }
 
+    /// The trust domain, role and name of its SPIFFE URI, if it carries one of this project's.
+    pub fn member(&self) -> Option<(&str, Role, &str)> {
+        self.uris.iter().find_map(|uri| parse_uri(uri))
+    }
+
+    /// When it is due for renewal.
+    pub fn plan(&self) -> RenewalPlan {
+        let mut digest = [0u8; 32];
+        for (byte, pair) in digest.iter_mut().zip(self.sha256.as_bytes().chunks_exact(2)) {
+            let pair = std::str::from_utf8(pair).expect("hexadecimal");
+            *byte = u8::from_str_radix(pair, 16).expect("hexadecimal");
+        }
+        RenewalPlan::new(self.not_before, self.not_after, &digest)
+    }
+
     /// Every certificate of a PEM text, in order.
     pub fn read(place: &str, text: &[u8]) -> Result<Vec<Self>, LoadError> {
         certificate::from_pem(place, text)?.iter().map(Self::of).collect()
     }
 }
 
-fn address(bytes: &[u8]) -> Option<IpAddr> {
+pub(crate) fn address(bytes: &[u8]) -> Option<IpAddr> {
     <[u8; 4]>::try_from(bytes)
         .map(IpAddr::from)
         .or_else(|_| <[u8; 16]>::try_from(bytes).map(IpAddr::from))
         .ok()
+}
+
+/// As people write it; x509-parser does not know this attribute's name.
+fn name(name: &X509Name<'_>) -> String {
+    name.to_string().replace("OID(2.5.4.97)", "organizationIdentifier")
 }
 
 fn key(certificate: &X509Certificate<'_>) -> String {

@@ -1,8 +1,11 @@
 //! A certificate chain with its private key, checked before it can be used.
 
+mod chain;
 mod check;
 mod key;
 mod ocsp;
+
+pub(crate) use key::{private_key, trim_passphrase};
 
 use rustls::sign::CertifiedKey;
 use rustls_pki_types::{CertificateDer, UnixTime};
@@ -27,6 +30,10 @@ pub struct Identity {
     ocsp_next_update: Option<u64>,
 }
 
+/// How often a pair of files that do not match is looked at, and the pause between.
+const LOOKS: u32 = 3;
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(20);
+
 /// Where an identity comes from.
 #[derive(Clone, Copy)]
 struct Source<'a> {
@@ -50,19 +57,27 @@ impl Identity {
         passphrase: Option<&Path>,
         now: UnixTime,
     ) -> Result<Self, LoadError> {
-        let chain_text = read(chain)?;
-        let key_text = Zeroizing::new(read(key)?);
         let passphrase = passphrase.map(|path| read(path).map(Zeroizing::new)).transpose()?;
-        Self::build(
-            &Source {
+        let mut looked = 0;
+        loop {
+            looked += 1;
+            let chain_text = read(chain)?;
+            let key_text = Zeroizing::new(read(key)?);
+            let source = Source {
                 chain_place: &chain.display().to_string(),
                 chain: &chain_text,
                 key_place: &key.display().to_string(),
                 key: &key_text,
                 passphrase: passphrase.as_ref().map(|text| key::trim_passphrase(text)),
-            },
-            now,
-        )
+            };
+            match Self::build(&source, now) {
+                // The two files are being replaced this very moment: one is new already, the other is not.
+                Err(error) if error.code() == "identity.key-mismatch" && looked < LOOKS => {
+                    std::thread::sleep(PAUSE);
+                }
+                done => return done,
+            }
+        }
     }
 
     /// The same from texts already in memory.
@@ -101,9 +116,20 @@ impl Identity {
             tls::provider().key_provider.load_private_key(key).map_err(|_| unusable_key(key_place))?;
         let certified = CertifiedKey::new(chain, signer);
         check_key(&certified, chain_place, key_place)?;
-        check_order(&certified.cert, chain_place)?;
-        let (not_before, not_after) = check_leaf(&certified.cert[0], chain_place, now)?;
+        let (not_before, not_after) = Self::check_chain(chain_place, &certified.cert, now)?;
         Ok(Self { certified: Arc::new(certified), not_before, not_after, ocsp_next_update: None })
+    }
+
+    /// Order, signatures, strength and validity of a chain; answers the leaf's validity.
+    pub(crate) fn check_chain(
+        place: &str,
+        chain: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(u64, u64), LoadError> {
+        let leaf = certificate::parse(&chain[0]).ok_or_else(|| certificate::malformed(place))?;
+        chain::strength(place, chain)?;
+        chain::order(place, chain)?;
+        chain::leaf(place, &leaf, now)
     }
 
     /// The chain, leaf first.
@@ -167,13 +193,26 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
     })
 }
 
-fn unusable_key(place: &str) -> LoadError {
+pub(crate) fn unusable_key(place: &str) -> LoadError {
     LoadError::new(
         "identity.key-unusable",
         place,
         "the private key cannot be used; it must be ECDSA P-256 or P-384, Ed25519, or RSA of at least 2048 bits",
         "私钥无法使用，须为 ECDSA P-256/P-384、Ed25519 或不少于 2048 位的 RSA",
     )
+}
+
+/// Whether a key can be used and belongs to the first certificate.
+pub(crate) fn key_mistake(
+    chain_place: &str,
+    chain: &[CertificateDer<'static>],
+    key_place: &str,
+    key: &[u8],
+    passphrase: Option<&[u8]>,
+) -> Result<(), LoadError> {
+    let key = private_key(key_place, key, passphrase)?;
+    let signer = tls::provider().key_provider.load_private_key(key).map_err(|_| unusable_key(key_place))?;
+    check_key(&CertifiedKey::new(chain.to_vec(), signer), chain_place, key_place)
 }
 
 fn check_key(key: &CertifiedKey, chain_place: &str, key_place: &str) -> Result<(), LoadError> {
@@ -201,68 +240,4 @@ fn check_key(key: &CertifiedKey, chain_place: &str, key_place: &str) -> Result<(
         ),
         format!("私钥与 {chain_place} 中的证书不匹配，请使用申请该证书时的私钥"),
     ))
-}
-
-fn check_order(chain: &[CertificateDer<'_>], place: &str) -> Result<(), LoadError> {
-    for (position, pair) in chain.windows(2).enumerate() {
-        let (Some(lower), Some(upper)) = (certificate::parse(&pair[0]), certificate::parse(&pair[1])) else {
-            continue;
-        };
-        if lower.issuer().as_raw() != upper.subject().as_raw() {
-            return Err(LoadError::new(
-                "identity.chain-broken",
-                place,
-                format!(
-                    "certificate {} did not issue certificate {}; an intermediate is missing or the order is wrong",
-                    position + 2,
-                    position + 1
-                ),
-                format!(
-                    "第 {} 张证书不是第 {} 张的签发者，缺少中间证书或顺序有误",
-                    position + 2,
-                    position + 1
-                ),
-            ));
-        }
-    }
-    Ok(())
-}
-
-fn check_leaf(leaf: &CertificateDer<'_>, place: &str, now: UnixTime) -> Result<(u64, u64), LoadError> {
-    let parsed = certificate::parse(leaf).expect("from_pem parsed it");
-    if let Some((code, en, zh)) = certificate::weakness(&parsed) {
-        return Err(LoadError::new(code, place, en, zh));
-    }
-    if let Some(oid) = certificate::unknown_critical_extension(&parsed) {
-        return Err(LoadError::new(
-            "certificate.unknown-critical-extension",
-            place,
-            format!(
-                "has the critical extension {oid}, which no peer could honour; ask the authority for one without it"
-            ),
-            format!("含有无法识别的关键扩展 {oid}，请向发证机构申请不含该扩展的证书"),
-        ));
-    }
-    let not_before = u64::try_from(parsed.validity().not_before.timestamp()).unwrap_or(0);
-    let not_after = u64::try_from(parsed.validity().not_after.timestamp()).unwrap_or(0);
-    if now.as_secs() < not_before {
-        return Err(LoadError::new(
-            "identity.not-yet-valid",
-            place,
-            format!(
-                "the certificate is valid only from {}; wait, or check this machine's clock",
-                parsed.validity().not_before
-            ),
-            format!("证书自 {} 起才有效，请等待生效或检查本机时钟", parsed.validity().not_before),
-        ));
-    }
-    if now.as_secs() > not_after {
-        return Err(LoadError::new(
-            "identity.expired",
-            place,
-            format!("the certificate expired at {}; renew it", parsed.validity().not_after),
-            format!("证书已于 {} 过期，请更新", parsed.validity().not_after),
-        ));
-    }
-    Ok((not_before, not_after))
 }

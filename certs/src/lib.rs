@@ -3,12 +3,16 @@
 //! This crate makes certificates ([`pki`]), loads and checks them ([`Identity`], [`TrustAnchors`], [`RevocationList`]),
 //! chooses the TLS settings in one place ([`tls`]) and turns a verified chain into exactly one member ([`Registry`]).
 //!
+//! A [`Bundle`] names every mistake in a chain, key, anchors and lists before any of them goes live; [`Details`] and
+//! [`RenewalPlan`] say what certificates say and when they are due.
+//!
 //! What is trusted lives in one immutable [`Trust`]: anchors and revocation lists, parsed once and shared by the handshake
 //! and the registry. Rotation is building a new `Trust`, `Registry` and TLS configuration beside the old ones and
 //! swapping them together; nothing in here changes in place.
 //!
 //! Only [`Registry::identify`] constructs a [`VerifiedMember`], so a path that forgot to identify does not compile.
 
+mod bundle;
 mod certificate;
 mod chain;
 mod der;
@@ -16,10 +20,12 @@ mod details;
 mod identity;
 mod member;
 pub mod pki;
+mod renewal;
 pub mod tls;
 mod trouble;
 mod trust;
 
+pub use bundle::{Bundle, Finding, Placed, Purpose};
 pub use certificate::PublicKeyPin;
 pub use chain::{certificates, to_pem};
 pub use details::Details;
@@ -28,6 +34,7 @@ pub use member::{
     Attribute, Binding, ExtensionBinding, IdentityError, Member, Registry, Role, SubjectBinding,
     VerifiedMember,
 };
+pub use renewal::{RenewalPlan, State};
 pub use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 pub use trouble::LoadError;
 pub use trust::{Anchor, AnchorRights, Revocation, RevocationList, RevocationPolicy, Trust, TrustAnchors};

@@ -5,7 +5,7 @@ mod error;
 mod registry;
 
 pub use binding::{Attribute, Binding, ExtensionBinding, SubjectBinding};
-pub(crate) use binding::{parse_uri, uri};
+pub(crate) use binding::{is_trust_domain, parse_uri, uri};
 pub use error::IdentityError;
 pub use registry::Registry;
 

@@ -3,13 +3,29 @@
 //! Keys are ECDSA P-256. A leaf carries one URI `spiffe://<trust-domain>/<role>/<name>`, and its organisation's unified
 //! social credit code as organizationIdentifier. Only roles that accept connections get the server usage, so that a
 //! department's certificate cannot pose as a gateway.
+//!
+//! [`SmallCa`] keeps such an authority in a directory: sealed keys, an index of what was issued and revoked, numbered
+//! lists. [`KeyRequest`] is the other side: a key and a request for any authority, and [`install`] takes its answer in.
 
 mod authority;
 mod bundle;
+mod ca;
+mod chain;
 mod files;
+mod index;
+mod install;
+mod request;
+mod seal;
 
-pub use authority::{Authority, Issued, Request, Revoked, Validity};
-pub use files::{write_private, write_public};
+pub use authority::{Authority, Issued, Reason, Request, Revoked, Signed, Validity};
+pub use bundle::{Pkcs12, Pkcs12Kind};
+pub use ca::SmallCa;
+pub use chain::{arrange, certificates};
+pub use files::{write_pair, write_private, write_public};
+pub use index::{Entry, Index};
+pub use install::{Installation, install};
+pub use request::{KeyRequest, SigningRequest};
+pub use seal::{key_as_pkcs8, passphrase, seal_key};
 
 use std::fmt;
 
@@ -34,6 +50,10 @@ impl PkiError {
         )
     }
 
+    pub(crate) fn random() -> Self {
+        Self::new("pki.no-randomness", "the system gave no random numbers", "系统未能提供随机数")
+    }
+
     /// The stable code.
     pub fn code(&self) -> &'static str {
         self.code
@@ -47,6 +67,12 @@ impl PkiError {
     /// What is wrong, in Chinese.
     pub fn chinese(&self) -> &str {
         &self.zh
+    }
+}
+
+impl From<crate::LoadError> for PkiError {
+    fn from(error: crate::LoadError) -> Self {
+        Self::new(error.code(), error.english(), error.chinese())
     }
 }
 

@@ -16,6 +16,11 @@ impl LoadError {
         Self { code, place: place.to_owned(), en: en.into(), zh: zh.into() }
     }
 
+    /// The same about another place.
+    pub(crate) fn at(self, place: &str) -> Self {
+        Self { place: place.to_owned(), ..self }
+    }
+
     /// The stable code, such as `identity.key-encrypted`.
     pub fn code(&self) -> &'static str {
         self.code

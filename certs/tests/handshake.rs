@@ -6,7 +6,7 @@ use rustls::{ClientConnection, Connection, ServerConnection};
 use std::io::{Read, Write};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
-use xinqiao_certs::pki::{Authority, Issued, Request, Revoked, Validity};
+use xinqiao_certs::pki::{Authority, Issued, Reason, Request, Revoked, Validity};
 use xinqiao_certs::{
     AnchorRights, Attribute, Binding, CertificateDer, Identity, Member, PublicKeyPin, Registry, Revocation,
     RevocationList, RevocationPolicy, Role, SubjectBinding, Trust, TrustAnchors, UnixTime, tls,
@@ -271,13 +271,13 @@ fn an_identity_is_tried_before_it_goes_live() {
     assert_eq!(refusal(health.check_as_server(&trust, &[], now())), "identity.wrong-usage");
     assert_eq!(
         refusal(identity(&gateway(&stranger)).check_as_server(&trust, &[], now())),
-        "identity.not-trusted"
+        "identity.missing-intermediate"
     );
     // The intermediate was left out.
     let leaf = node.chain_pem().find("-----END CERTIFICATE-----\n").unwrap() + 26;
     let alone = &node.chain_pem().as_bytes()[..leaf];
     let alone = Identity::from_pem(alone, node.key_pem().as_bytes(), now()).unwrap();
-    assert_eq!(refusal(alone.check_as_server(&trust, &[], now())), "identity.not-trusted");
+    assert_eq!(refusal(alone.check_as_server(&trust, &[], now())), "identity.missing-intermediate");
 }
 
 #[test]
@@ -420,7 +420,8 @@ fn two_members_cannot_share_a_name_or_a_binding() {
 fn a_revoked_certificate_is_refused_by_handshake_and_registry() {
     let city = root("City Root", DOMAIN);
     let (good, bad) = (department(&city, "health"), department(&city, "tax"));
-    let revoked = [Revoked { serial: bad.serial().to_vec(), time: SystemTime::now() }];
+    let revoked =
+        [Revoked { serial: bad.serial().to_vec(), time: SystemTime::now(), reason: Reason::default() }];
     let text = city.revocation_list(1, valid(), &revoked).unwrap();
     let list = RevocationList::read("city.crl", text.as_bytes()).unwrap();
     assert_eq!(list.entries(), 1);
@@ -460,7 +461,7 @@ fn a_revoked_intermediate_takes_its_certificates_with_it() {
         let (_, parsed) = x509_parser::parse_x509_certificate(pem.contents()).unwrap();
         parsed.tbs_certificate.raw_serial().to_vec()
     };
-    let revoked = [Revoked { serial, time: SystemTime::now() }];
+    let revoked = [Revoked { serial, time: SystemTime::now(), reason: Reason::default() }];
     let text = city.revocation_list(1, valid(), &revoked).unwrap();
     let registry = with_lists(&city, &[("root.crl", &text)], RevocationPolicy::default());
     assert!(registry.identify(department(&good, "health").chain(), now()).is_ok());
@@ -478,7 +479,8 @@ fn missing_and_stale_lists_count_as_the_policy_says() {
     let stale = issuing.revocation_list(1, past, &[]).unwrap();
     // Another authority of the same name says nothing about this one's certificates, not even bad things.
     let double = city.issue_intermediate("City Issuing", valid()).unwrap();
-    let revoked = [Revoked { serial: leaf.serial().to_vec(), time: SystemTime::now() }];
+    let revoked =
+        [Revoked { serial: leaf.serial().to_vec(), time: SystemTime::now(), reason: Reason::default() }];
     let foreign = double.revocation_list(9, valid(), &revoked).unwrap();
     let policy = |demand_status, demand_current| RevocationPolicy {
         demand_status,

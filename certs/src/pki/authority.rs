@@ -1,78 +1,22 @@
 //! Roots, intermediates, leaves and revocation lists.
 
+mod terms;
+
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevocationReason,
-    RevokedCertParams, SanType, SerialNumber,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData,
+    RevokedCertParams, SanType, SerialNumber, SubjectPublicKeyInfo,
 };
 use ring::rand::{SecureRandom, SystemRandom};
 use rustls_pki_types::CertificateDer;
 use std::fmt;
-use std::net::IpAddr;
-use std::time::{Duration, SystemTime};
 use zeroize::Zeroizing;
 
-use super::PkiError;
+use super::{PkiError, SigningRequest};
 use crate::certificate;
 use crate::member::Role;
 use crate::trust::AnchorRights;
-
-/// The seconds a certificate is good for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Validity {
-    not_before: SystemTime,
-    not_after: SystemTime,
-}
-
-impl Validity {
-    /// From `start` for `length`.
-    pub fn from(start: SystemTime, length: Duration) -> Self {
-        Self { not_before: start, not_after: start + length }
-    }
-
-    /// For this many days, beginning five minutes before `now` so that clocks may differ a little.
-    pub fn days(now: SystemTime, days: u64) -> Self {
-        Self {
-            not_before: now - Duration::from_secs(300),
-            not_after: now + Duration::from_secs(days.saturating_mul(86_400)),
-        }
-    }
-}
-
-/// What a leaf is asked to say.
-#[derive(Debug, Clone)]
-pub struct Request<'a> {
-    /// The member's role.
-    pub role: Role,
-    /// One of the authority's trust domains.
-    pub trust_domain: &'a str,
-    /// The member's name.
-    pub name: &'a str,
-    /// The organisation's unified social credit code.
-    pub uscc: Option<&'a str>,
-    /// Host names it answers under.
-    pub dns: Vec<String>,
-    /// Addresses it answers under.
-    pub ips: Vec<IpAddr>,
-    /// How long it is good for.
-    pub validity: Validity,
-}
-
-impl<'a> Request<'a> {
-    /// A request without host names and credit code.
-    pub fn new(role: Role, trust_domain: &'a str, name: &'a str, validity: Validity) -> Self {
-        Self { role, trust_domain, name, uscc: None, dns: Vec::new(), ips: Vec::new(), validity }
-    }
-}
-
-/// One entry of a revocation list.
-#[derive(Debug, Clone)]
-pub struct Revoked {
-    /// The serial number, as [`Issued::serial`] gave it.
-    pub serial: Vec<u8>,
-    /// When.
-    pub time: SystemTime,
-}
+pub use terms::{Reason, Request, Revoked, Signed, Validity};
 
 /// A certificate just made, with its key.
 pub struct Issued {
@@ -164,18 +108,30 @@ impl Authority {
     pub fn issue(&self, request: &Request<'_>) -> Result<Issued, PkiError> {
         self.check(request)?;
         let key = KeyPair::generate().map_err(PkiError::generator)?;
-        let params = leaf_params(request)?;
-        let serial = params.serial_number.as_ref().map(SerialNumber::to_bytes).unwrap_or_default();
-        let leaf = params.signed_by(&key, &self.issuer).map_err(PkiError::generator)?;
-        let mut chain = vec![leaf.der().clone()];
-        chain.extend(self.below_root.iter().cloned());
+        let signed = self.certify(request, &key)?;
         Ok(Issued {
-            chain_pem: pem_of(&chain),
+            chain_pem: signed.chain_pem,
             key_pem: Zeroizing::new(key.serialize_pem()),
             key_der: Zeroizing::new(key.serialize_der()),
-            chain,
-            serial,
+            chain: signed.chain,
+            serial: signed.serial,
         })
+    }
+
+    /// A certificate for the key of a request. What it says is `request`'s, not the signing request's: the caller decides.
+    pub fn sign(&self, request: &Request<'_>, signing: &SigningRequest) -> Result<Signed, PkiError> {
+        self.check(request)?;
+        let key = SubjectPublicKeyInfo::from_der(signing.public_key()).map_err(PkiError::generator)?;
+        self.certify(request, &key)
+    }
+
+    fn certify(&self, request: &Request<'_>, key: &impl PublicKeyData) -> Result<Signed, PkiError> {
+        let params = leaf_params(request)?;
+        let serial = params.serial_number.as_ref().map(SerialNumber::to_bytes).unwrap_or_default();
+        let leaf = params.signed_by(key, &self.issuer).map_err(PkiError::generator)?;
+        let mut chain = vec![leaf.der().clone()];
+        chain.extend(self.below_root.iter().cloned());
+        Ok(Signed { chain_pem: pem_of(&chain), chain, serial })
     }
 
     /// A signed list of everything this authority revoked, in PEM. `number` must grow from list to list.
@@ -195,7 +151,7 @@ impl Authority {
                 .map(|entry| RevokedCertParams {
                     serial_number: SerialNumber::from_slice(&entry.serial),
                     revocation_time: entry.time.into(),
-                    reason_code: Some(RevocationReason::Unspecified),
+                    reason_code: Some(terms::code(entry.reason)),
                     invalidity_date: None,
                 })
                 .collect(),
@@ -256,6 +212,12 @@ impl Authority {
         Zeroizing::new(self.issuer.key().serialize_pem())
     }
 
+    /// Its own last second, since 1970.
+    pub fn not_after(&self) -> u64 {
+        let own = certificate::parse(&self.own).expect("it was made or parsed here");
+        u64::try_from(own.validity().not_after.timestamp()).unwrap_or(0)
+    }
+
     /// The domains it issues for.
     pub fn trust_domains(&self) -> &[String] {
         &self.trust_domains
@@ -278,14 +240,7 @@ impl Authority {
                 format!("该签发机构只为 {} 签发", self.trust_domains.join("、")),
             ));
         }
-        let uri = crate::member::uri(request.trust_domain, request.role, request.name);
-        if crate::member::parse_uri(&uri).is_none() {
-            return Err(PkiError::new(
-                "pki.name-malformed",
-                "a member's name is 1 to 63 lower-case letters, digits and hyphens, and a trust domain looks like xm.example",
-                "成员名须为 1 至 63 个小写字母、数字或连字符，信任域形如 xm.example",
-            ));
-        }
+        check_name(request)?;
         Ok(())
     }
 }
@@ -297,6 +252,19 @@ impl fmt::Debug for Authority {
             .field("key", &"redacted")
             .finish_non_exhaustive()
     }
+}
+
+/// Whether role, domain and name make a URI others can read.
+pub(super) fn check_name(request: &Request<'_>) -> Result<(), PkiError> {
+    let uri = crate::member::uri(request.trust_domain, request.role, request.name);
+    if crate::member::parse_uri(&uri).is_none() {
+        return Err(PkiError::new(
+            "pki.name-malformed",
+            "a member's name is 1 to 63 lower-case letters, digits and hyphens, and a trust domain looks like xm.example",
+            "成员名须为 1 至 63 个小写字母、数字或连字符，信任域形如 xm.example",
+        ));
+    }
+    Ok(())
 }
 
 fn authority_params(
@@ -316,6 +284,23 @@ fn authority_params(
 }
 
 fn leaf_params(request: &Request<'_>) -> Result<CertificateParams, PkiError> {
+    let mut params = named_params(request)?;
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    let listens = !(request.dns.is_empty() && request.ips.is_empty());
+    if listens && matches!(request.role, Role::Node | Role::Relay | Role::Recipient) {
+        params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
+    }
+    params.use_authority_key_identifier_extension = true;
+    params.not_before = request.validity.not_before.into();
+    params.not_after = request.validity.not_after.into();
+    params.serial_number = Some(random_serial()?);
+    Ok(params)
+}
+
+/// What a leaf and the request for it say alike: subject and alternative names.
+pub(super) fn named_params(request: &Request<'_>) -> Result<CertificateParams, PkiError> {
     let text = |value: &str| value.try_into().map_err(PkiError::generator);
     let uri = crate::member::uri(request.trust_domain, request.role, request.name);
     let mut params = CertificateParams::default();
@@ -332,34 +317,21 @@ fn leaf_params(request: &Request<'_>) -> Result<CertificateParams, PkiError> {
     for ip in &request.ips {
         params.subject_alt_names.push(SanType::IpAddress(*ip));
     }
-    params.is_ca = IsCa::ExplicitNoCa;
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-    let listens = !(request.dns.is_empty() && request.ips.is_empty());
-    if listens && matches!(request.role, Role::Node | Role::Relay | Role::Recipient) {
-        params.extended_key_usages.push(ExtendedKeyUsagePurpose::ServerAuth);
-    }
-    params.use_authority_key_identifier_extension = true;
-    params.not_before = request.validity.not_before.into();
-    params.not_after = request.validity.not_after.into();
-    params.serial_number = Some(random_serial()?);
     Ok(params)
 }
 
 fn random_serial() -> Result<SerialNumber, PkiError> {
     let mut bytes = [0u8; 16];
-    SystemRandom::new().fill(&mut bytes).map_err(|_| {
-        PkiError::new("pki.no-randomness", "the system gave no random numbers", "系统未能提供随机数")
-    })?;
+    SystemRandom::new().fill(&mut bytes).map_err(|_| PkiError::random())?;
     // Positive, and never with a leading zero that another encoder would drop.
     bytes[0] = (bytes[0] & 0x7f) | 0x40;
     Ok(SerialNumber::from_slice(&bytes))
 }
 
-fn pem_of(chain: &[CertificateDer<'_>]) -> String {
+pub(super) fn pem_of(chain: &[CertificateDer<'_>]) -> String {
     chain.iter().map(|der| pem::encode_config(&pem::Pem::new("CERTIFICATE", der.to_vec()), lf())).collect()
 }
 
-fn lf() -> pem::EncodeConfig {
+pub(super) fn lf() -> pem::EncodeConfig {
     pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF)
 }

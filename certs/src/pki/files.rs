@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::PkiError;
 use super::authority::{Authority, Issued};
@@ -11,8 +11,9 @@ use super::authority::{Authority, Issued};
 impl Issued {
     /// Writes `<name>.crt` and `<name>.key` into a directory that exists; the key is readable by its owner only.
     pub fn write_to(&self, directory: &Path, name: &str) -> Result<(), PkiError> {
-        write_private(&directory.join(format!("{name}.key")), self.key_pem().as_bytes())?;
-        write_public(&directory.join(format!("{name}.crt")), self.chain_pem().as_bytes())
+        let (certificate, key) =
+            (directory.join(format!("{name}.crt")), directory.join(format!("{name}.key")));
+        write_pair(&certificate, self.chain_pem().as_bytes(), &key, self.key_pem().as_bytes())
     }
 }
 
@@ -34,7 +35,37 @@ pub fn write_public(path: &Path, bytes: &[u8]) -> Result<(), PkiError> {
     replace(path, bytes, 0o644).map_err(|error| cannot_write(path, &error))
 }
 
+/// Replaces a certificate and its key together: both are written and synced beside the old ones, then renamed, the key
+/// first, the certificate last. A node that watches the certificate therefore finds the new key when it looks; one that
+/// looks in the instant between sees a pair that does not match, looks again, and keeps its last good pair if it has to.
+pub fn write_pair(
+    certificate: &Path,
+    certificate_pem: &[u8],
+    key: &Path,
+    key_pem: &[u8],
+) -> Result<(), PkiError> {
+    let write = |path: &Path, bytes: &[u8], mode| {
+        beside(path, bytes, mode).map_err(|error| cannot_write(path, &error))
+    };
+    let new_key = write(key, key_pem, 0o600)?;
+    let new_certificate = write(certificate, certificate_pem, 0o644)?;
+    fs::rename(new_key, key).map_err(|error| cannot_write(key, &error))?;
+    fs::rename(new_certificate, certificate).map_err(|error| cannot_write(certificate, &error))?;
+    sync_directory(certificate).map_err(|error| cannot_write(certificate, &error))
+}
+
 fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    fs::rename(beside(path, bytes, mode)?, path)?;
+    sync_directory(path)
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+}
+
+/// Writes what will take `path`'s place into a file next to it.
+fn beside(path: &Path, bytes: &[u8], mode: u32) -> io::Result<PathBuf> {
     let name = path
         .file_name()
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path names no file"))?;
@@ -49,10 +80,10 @@ fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let mut file: File = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    fs::rename(&beside, path)
+    Ok(beside)
 }
 
-fn cannot_write(path: &Path, error: &io::Error) -> PkiError {
+pub(super) fn cannot_write(path: &Path, error: &io::Error) -> PkiError {
     let path = path.display();
     PkiError::new(
         "file.unwritable",

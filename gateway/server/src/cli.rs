@@ -3,6 +3,7 @@
 
 mod backup;
 mod calendar;
+mod certs;
 mod check;
 pub(crate) mod console;
 mod demo;
@@ -39,6 +40,9 @@ enum Command {
     /// Make or show the node's own keys (节点密钥)
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// Certificates: authority, requests, checks, status, renewal (证书)
+    #[command(subcommand)]
+    Certs(certs::Certs),
     /// Validate a file of records offline (离线校验)
     Validate(validate::Validate),
     /// Send files of records to a gateway (报送)
@@ -176,6 +180,7 @@ pub fn main() -> ExitCode {
         Command::Serve(c) => c.serve(),
         Command::Check(c) => c.check(),
         Command::Keys(c) => c.run(),
+        Command::Certs(c) => c.run(),
         Command::Validate(c) => c.run(),
         Command::Send(c) => c.run(),
         Command::Pull(c) => c.run(),

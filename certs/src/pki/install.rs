@@ -1,0 +1,80 @@
+//! Taking an authority's answer in: everything is checked before a file changes.
+
+use rustls_pki_types::{CertificateDer, UnixTime};
+use std::path::Path;
+
+use super::PkiError;
+use super::authority::pem_of;
+use super::chain::{arrange, certificates};
+use super::files::write_pair;
+use crate::bundle::{Bundle, Finding, Purpose};
+use crate::certificate::PublicKeyPin;
+use crate::identity::{private_key, read, trim_passphrase};
+use crate::tls;
+use crate::trouble::LoadError;
+use zeroize::Zeroizing;
+
+/// An answer to be installed.
+#[derive(Debug, Clone, Copy)]
+pub struct Installation<'a> {
+    /// The authority's answer: PEM in any order, DER or PKCS#7.
+    pub answer: &'a Path,
+    /// The private key of the request.
+    pub key: &'a Path,
+    /// A file with the passphrase of the key.
+    pub passphrase: Option<&'a Path>,
+    /// Trust anchors of the peers, PEM; what the chain must lead to. Empty: this is not checked.
+    pub anchors: &'a [(&'a str, &'a [u8])],
+    /// What the certificate is for.
+    pub purpose: Purpose<'a>,
+    /// Where the chain goes.
+    pub certificate_to: &'a Path,
+    /// Where the key goes.
+    pub key_to: &'a Path,
+}
+
+/// Checks an answer and puts chain and key in place; answers what is worth knowing. Refuses with every mistake found.
+pub fn install(what: &Installation<'_>, now: UnixTime) -> Result<Vec<Finding>, Vec<LoadError>> {
+    let one = |error: LoadError| vec![error];
+    let (answer_place, key_place) = (what.answer.display().to_string(), what.key.display().to_string());
+    let answer = read(what.answer).map_err(one)?;
+    let key = Zeroizing::new(read(what.key).map_err(one)?);
+    let passphrase = what.passphrase.map(|path| read(path).map(Zeroizing::new)).transpose().map_err(one)?;
+    let passphrase = passphrase.as_ref().map(|text| trim_passphrase(text));
+    let found = certificates(&answer_place, &answer).map_err(one)?;
+    let chain = order(&answer_place, &key_place, &found, &key, passphrase).map_err(one)?;
+    let pem = pem_of(&chain);
+    let bundle = Bundle {
+        chain: (&answer_place, pem.as_bytes()),
+        key: Some((&key_place, &key)),
+        passphrase,
+        anchors: what.anchors,
+        lists: &[],
+        purpose: what.purpose,
+    };
+    let findings = bundle.examine(now);
+    let errors: Vec<LoadError> =
+        findings.iter().filter(|f| f.is_error()).map(|f| f.problem().clone()).collect();
+    if !errors.is_empty() {
+        return Err(errors);
+    }
+    write_pair(what.certificate_to, pem.as_bytes(), what.key_to, &key).map_err(|error: PkiError| {
+        one(LoadError::new(error.code(), "certs install", error.english(), error.chinese()))
+    })?;
+    Ok(findings)
+}
+
+fn order(
+    answer_place: &str,
+    key_place: &str,
+    found: &[CertificateDer<'static>],
+    key: &[u8],
+    passphrase: Option<&[u8]>,
+) -> Result<Vec<CertificateDer<'static>>, LoadError> {
+    let key = private_key(key_place, key, passphrase)?;
+    let signer = tls::provider().key_provider.load_private_key(key);
+    let public = signer.ok().and_then(|signer| signer.public_key().map(|key| key.to_vec()));
+    let public = public.ok_or_else(|| crate::identity::unusable_key(key_place))?;
+    // A weak or SM2 leaf has a key this node cannot load, so this speaks of certificates that can at least be used.
+    arrange(answer_place, found, &PublicKeyPin::of_key(&public))
+}

@@ -1,36 +1,134 @@
-//! The officers' listener: mutual TLS like the exchange, officers only, each path open to the roles named beside it.
-//! Whatever changes something is an entry of the log with the officer's name.
+//! The officers' listener: mutual TLS like the exchange, officers only. A request is turned once into one of the three
+//! officers; what changes something takes the officer it needs by type, so a wrong role cannot reach it. Whoever tries
+//! what is not his, or shows certificates that are refused, is locked out for a while. Whatever changes something is an
+//! entry of the log with the officer's name.
 
-use crate::edge::{BodyCaps, Exchange, Reply};
+mod lockout;
+mod proposals;
+mod registry;
+mod reload;
+pub mod session;
+mod streams;
+
+use crate::edge::local::Readiness;
+use crate::edge::{Exchange, Refused, Reply};
 use crate::engine::Node;
-use crate::engine::trace::Wanted;
+use crate::engine::governance::{Governor, Officer};
+use crate::metrics::Metric;
 use crate::problem::{Problem, ProblemCode};
+use crate::standing::Keeper;
 use bytes::Bytes;
 use http::{Method, StatusCode};
-use serde::{Deserialize, Serialize};
+use lockout::{Lockouts, Who};
+use serde::Serialize;
 use std::sync::Arc;
-use xinqiao_certs::Role;
-use xinqiao_exchange::names::StreamId;
+use std::time::{Duration, Instant};
 
-/// Why an officer does something, and what.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Decision {
-    reason: String,
-    #[serde(default)]
-    release: bool,
+/// Where officers work.
+pub struct Office {
+    node: Arc<Node>,
+    governor: Arc<Governor>,
+    keeper: Arc<Keeper>,
+    lockouts: Lockouts,
+    readiness: Readiness,
 }
 
-#[derive(Serialize)]
-struct HeadView {
-    stream: String,
-    next_seq: u64,
-    pending_records: u64,
-    sealed_records: u64,
-    acknowledged_records: u64,
-    rejected_records: u64,
-    held: bool,
-    dead: bool,
+/// What a path is, with the names in it.
+#[derive(Debug, PartialEq, Eq)]
+enum Path<'a> {
+    Streams,
+    Withheld(&'a str),
+    Hold(&'a str, bool),
+    Rule(&'a str, &'a str),
+    Retry(&'a str),
+    Trace,
+    Document(&'a str),
+    Members,
+    Member(&'a str),
+    Suspend(&'a str),
+    Trust,
+    Policies,
+    Proposals,
+    Proposal(&'a str),
+    Decide(&'a str, &'a str),
+    Reload,
+    Entries,
+    Status,
+    Lockouts,
+    Lift(&'a str),
+    Unknown,
+}
+
+impl<'a> Path<'a> {
+    fn parse(path: &'a str) -> Self {
+        let Some(rest) = path.strip_prefix("/v1/") else { return Path::Unknown };
+        let parts: Vec<&str> = rest.splitn(5, '/').collect();
+        match parts.as_slice() {
+            ["streams"] => Path::Streams,
+            ["streams", stream, "withheld"] => Path::Withheld(stream),
+            ["streams", stream, what @ ("hold" | "release")] => Path::Hold(stream, *what == "hold"),
+            ["streams", stream, "withheld", chunk] => Path::Rule(stream, chunk),
+            ["streams", stream, "retry"] => Path::Retry(stream),
+            ["trace"] => Path::Trace,
+            ["documents", digest] => Path::Document(digest),
+            ["members"] => Path::Members,
+            ["members", name] => Path::Member(name),
+            ["members", name, "suspend"] => Path::Suspend(name),
+            ["trust"] => Path::Trust,
+            ["policies"] => Path::Policies,
+            ["proposals"] => Path::Proposals,
+            ["proposals", id] => Path::Proposal(id),
+            ["proposals", id, what @ ("approve" | "reject" | "withdraw")] => Path::Decide(id, what),
+            ["reload"] => Path::Reload,
+            ["log", "entries"] => Path::Entries,
+            ["status"] => Path::Status,
+            ["lockouts"] => Path::Lockouts,
+            ["lockouts", name, "lift"] => Path::Lift(name),
+            _ => Path::Unknown,
+        }
+    }
+
+    /// The template that goes to metrics and logs.
+    fn template(&self) -> &'static str {
+        match self {
+            Path::Streams => "/v1/streams",
+            Path::Withheld(_) => "/v1/streams/{stream}/withheld",
+            Path::Hold(..) => "/v1/streams/{stream}/hold",
+            Path::Rule(..) => "/v1/streams/{stream}/withheld/{chunk}",
+            Path::Retry(_) => "/v1/streams/{stream}/retry",
+            Path::Trace => "/v1/trace",
+            Path::Document(_) => "/v1/documents/{digest}",
+            Path::Members => "/v1/members",
+            Path::Member(_) => "/v1/members/{name}",
+            Path::Suspend(_) => "/v1/members/{name}/suspend",
+            Path::Trust => "/v1/trust",
+            Path::Policies => "/v1/policies",
+            Path::Proposals => "/v1/proposals",
+            Path::Proposal(_) => "/v1/proposals/{id}",
+            Path::Decide(..) => "/v1/proposals/{id}/{decision}",
+            Path::Reload => "/v1/reload",
+            Path::Entries => "/v1/log/entries",
+            Path::Status => "/v1/status",
+            Path::Lockouts => "/v1/lockouts",
+            Path::Lift(_) => "/v1/lockouts/{name}/lift",
+            Path::Unknown => "unknown",
+        }
+    }
+
+    /// The methods it knows.
+    fn methods(&self) -> &'static [Method] {
+        match self {
+            Path::Proposals => &[Method::GET, Method::POST],
+            Path::Hold(..)
+            | Path::Rule(..)
+            | Path::Retry(_)
+            | Path::Suspend(_)
+            | Path::Decide(..)
+            | Path::Reload
+            | Path::Lift(_) => &[Method::POST],
+            _ => &[Method::GET],
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -38,166 +136,137 @@ struct List<T> {
     items: Vec<T>,
 }
 
+impl Office {
+    /// Over this node.
+    pub fn new(
+        node: Arc<Node>,
+        governor: Arc<Governor>,
+        keeper: Arc<Keeper>,
+        readiness: Readiness,
+    ) -> Arc<Self> {
+        let officers = &node.config.officers;
+        let lockouts =
+            Lockouts::new(officers.lockout_failures, Duration::from_secs(officers.lockout_seconds));
+        Arc::new(Self { node, governor, keeper, lockouts, readiness })
+    }
+
+    /// What the listener tells of refused certificates.
+    pub fn on_refused(self: &Arc<Self>) -> Refused {
+        let office = self.clone();
+        Box::new(move |address| {
+            let who = Who::address(address);
+            if office.lockouts.failed(&who, None, Instant::now()) {
+                office.node.metrics.0.add(Metric::OfficerLockouts, &["address"], 1);
+                tracing::warn!(address = who.name(), "an address is locked out of the officers' listener");
+            }
+        })
+    }
+
+    /// Notes what an officer was refused; too much of it locks him out.
+    async fn refused(&self, officer: &Officer, code: ProblemCode) {
+        use ProblemCode::{OfficerSelf, ProposalDigest, ProposalNotOwn, ProposalOwn, RoleWrong};
+        if !matches!(code, RoleWrong | OfficerSelf | ProposalOwn | ProposalNotOwn | ProposalDigest) {
+            return;
+        }
+        let who = Who::Officer(officer.name().to_owned());
+        if self.lockouts.failed(&who, Some(officer.role()), Instant::now()) {
+            self.node.metrics.0.add(Metric::OfficerLockouts, &["officer"], 1);
+            tracing::warn!(officer = officer.name(), "an officer is locked out after failures");
+            let noted = self.node.note_officer("locked-out", officer.name(), officer, None).await;
+            if let Err(problem) = noted {
+                tracing::error!(%problem, "the lock-out could not be written to the log");
+            }
+        }
+    }
+}
+
 /// Answers one request of an officer.
-pub async fn route(node: Arc<Node>, exchange: Exchange) -> Reply {
-    let path = exchange.parts.uri.path().to_owned();
-    let parts: Vec<&str> = path.strip_prefix("/v1/").unwrap_or("").split('/').collect();
-    let (template, outcome) = answer(node, exchange, &parts).await;
-    outcome.unwrap_or_else(|problem| Reply::problem(template, problem))
+pub async fn route(office: Arc<Office>, exchange: Exchange) -> Reply {
+    let uri = exchange.parts.uri.clone();
+    let path = Path::parse(uri.path());
+    let template = path.template();
+    let address = Who::address(exchange.peer.ip());
+    let officer = match Officer::try_from(exchange.member.clone()) {
+        Ok(officer) => officer,
+        Err(code) => {
+            (office.on_refused())(exchange.peer.ip());
+            return Reply::problem(template, code);
+        }
+    };
+    let now = Instant::now();
+    let left =
+        [address, Who::Officer(officer.name().to_owned())].iter().find_map(|w| office.lockouts.left(w, now));
+    if let Some(seconds) = left {
+        let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
+        return Reply::problem(template, Problem::new(ProblemCode::OfficerLockedOut).retry_after(seconds));
+    }
+    match answer(&office, &officer, exchange, &path, template).await {
+        Ok(reply) => reply,
+        Err(problem) => {
+            office.refused(&officer, problem.code()).await;
+            Reply::problem(template, problem)
+        }
+    }
 }
 
 async fn answer(
-    node: Arc<Node>,
+    office: &Arc<Office>,
+    officer: &Officer,
     exchange: Exchange,
-    parts: &[&str],
-) -> (&'static str, Result<Reply, Problem>) {
-    let role = exchange.member.role();
-    let post = exchange.parts.method == Method::POST;
-    let security = role == Role::SecurityOfficer;
-    match (post, parts) {
-        (false, ["streams"]) => {
-            let template = "/v1/streams";
-            (template, allow(role.is_officer()).and_then(|()| json(template, &heads(&node))))
+    path: &Path<'_>,
+    template: &'static str,
+) -> Result<Reply, Problem> {
+    if *path == Path::Unknown {
+        return Err(ProblemCode::NotFound.into());
+    }
+    let method = exchange.parts.method.clone();
+    if !path.methods().contains(&method) {
+        let allow = match path.methods() {
+            [one] if *one == Method::POST => "POST",
+            [_] => "GET",
+            _ => "GET, POST",
+        };
+        return Err(Problem::new(ProblemCode::MethodNotAllowed).allow(allow));
+    }
+    match *path {
+        Path::Streams => streams::list(office, template),
+        Path::Withheld(stream) => streams::withheld(office, stream, template),
+        Path::Hold(stream, held) => streams::hold(office, officer, exchange, stream, held, template).await,
+        Path::Rule(stream, chunk) => {
+            streams::rule(office, officer, exchange, (stream, chunk), template).await
         }
-        (false, ["streams", stream, "withheld"]) => {
-            let template = "/v1/streams/{stream}/withheld";
-            let list = allow(role.is_officer()).and_then(|()| node.withheld(&stream_of(stream)?));
-            (template, list.and_then(|items| json(template, &List { items })))
+        Path::Retry(stream) => streams::retry(office, officer, stream, template).await,
+        Path::Trace => streams::trace(office, officer, &exchange, template).await,
+        Path::Document(digest) => document(office, digest, template),
+        Path::Members => registry::members(office, None, template),
+        Path::Member(name) => registry::members(office, Some(name), template),
+        Path::Suspend(name) => proposals::suspend(office, officer, exchange, name, template).await,
+        Path::Trust => registry::trust(office, template),
+        Path::Policies => registry::policies(office, template),
+        Path::Proposals if method == Method::POST => {
+            proposals::propose(office, officer, exchange, template).await
         }
-        (true, ["streams", stream, what @ ("hold" | "release")]) => {
-            let template = "/v1/streams/{stream}/hold";
-            (template, hold(&node, exchange, stream, *what == "hold", security, template).await)
-        }
-        (true, ["streams", stream, "withheld", chunk]) => {
-            let template = "/v1/streams/{stream}/withheld/{chunk}";
-            (template, rule(&node, exchange, stream, chunk, security, template).await)
-        }
-        (true, ["streams", stream, "retry"]) => {
-            let template = "/v1/streams/{stream}/retry";
-            (template, retry(&node, &exchange, stream, role == Role::SystemOfficer, template).await)
-        }
-        (false, ["trace"]) => {
-            let template = "/v1/trace";
-            (template, trace(&node, &exchange, security || role == Role::Auditor, template).await)
-        }
-        (false, ["documents", digest]) => {
-            let template = "/v1/documents/{digest}";
-            let found = allow(role.is_officer()).and_then(|()| {
-                let good = digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit());
-                node.document(digest).filter(|_| good).ok_or_else(|| ProblemCode::NotFound.into())
-            });
-            (template, found.map(|bytes| Reply::bytes(template, StatusCode::OK, "application/toml", bytes)))
-        }
-        _ => ("unknown", Err(ProblemCode::NotFound.into())),
+        Path::Proposals => proposals::list(office, &exchange, template).await,
+        Path::Proposal(id) => proposals::show(office, id, template),
+        Path::Decide(id, what) => proposals::decide(office, officer, exchange, (id, what), template).await,
+        Path::Reload => reload::reload(office, officer, &exchange, template).await,
+        Path::Entries => registry::entries(office, officer, &exchange, template).await,
+        Path::Status => registry::status(office, template).await,
+        Path::Lockouts => json(template, &List { items: office.lockouts.list(Instant::now()) }),
+        Path::Lift(name) => proposals::lift(office, officer, exchange, name, template).await,
+        Path::Unknown => Err(ProblemCode::NotFound.into()),
     }
 }
 
-fn allow(yes: bool) -> Result<(), Problem> {
-    if yes { Ok(()) } else { Err(ProblemCode::RoleWrong.into()) }
-}
-
-fn stream_of(text: &str) -> Result<StreamId, Problem> {
-    StreamId::parse(text).map_err(|_| ProblemCode::StreamUnknown.into())
-}
-
-fn heads(node: &Node) -> List<HeadView> {
-    let items = node
-        .heads()
-        .into_iter()
-        .map(|(stream, h)| HeadView {
-            stream: stream.to_string(),
-            next_seq: h.next_seq,
-            pending_records: h.pending_records,
-            sealed_records: h.sealed_records,
-            acknowledged_records: h.acknowledged_records,
-            rejected_records: h.rejected_records,
-            held: h.held,
-            dead: h.dead,
-        })
-        .collect();
-    List { items }
-}
-
-async fn decision(exchange: Exchange) -> Result<(String, Decision), Problem> {
-    let by = exchange.member.name().to_owned();
-    let body = exchange.body.read(BodyCaps::of(64 << 10)).await?;
-    let decision: Decision = serde_json::from_slice(&body.bytes).map_err(|_| ProblemCode::BodyMalformed)?;
-    let length = decision.reason.chars().count();
-    if !(1..=200).contains(&length) || decision.reason.chars().any(char::is_control) {
-        return Err(ProblemCode::BodyMalformed.into());
-    }
-    Ok((by, decision))
-}
-
-async fn hold(
-    node: &Node,
-    exchange: Exchange,
-    stream: &str,
-    held: bool,
-    may: bool,
-    template: &'static str,
-) -> Result<Reply, Problem> {
-    allow(may)?;
-    let stream = stream_of(stream)?;
-    let (by, decision) = decision(exchange).await?;
-    node.hold(&stream, held, &by, &decision.reason).await?;
-    json(template, &serde_json::json!({ "stream": stream.as_str(), "held": held }))
-}
-
-async fn rule(
-    node: &Node,
-    exchange: Exchange,
-    stream: &str,
-    chunk: &str,
-    may: bool,
-    template: &'static str,
-) -> Result<Reply, Problem> {
-    allow(may)?;
-    let stream = stream_of(stream)?;
-    let chunk: u64 = chunk.parse().map_err(|_| ProblemCode::NotFound)?;
-    let (by, decision) = decision(exchange).await?;
-    node.rule(&stream, chunk, decision.release, &by, &decision.reason).await?;
-    json(
-        template,
-        &serde_json::json!({ "stream": stream.as_str(), "chunk": chunk, "released": decision.release }),
-    )
-}
-
-async fn retry(
-    node: &Node,
-    exchange: &Exchange,
-    stream: &str,
-    may: bool,
-    template: &'static str,
-) -> Result<Reply, Problem> {
-    allow(may)?;
-    let stream = stream_of(stream)?;
-    node.retry_push(&stream, exchange.member.name()).await?;
-    json(template, &serde_json::json!({ "stream": stream.as_str(), "dead": false }))
-}
-
-async fn trace(
-    node: &Arc<Node>,
-    exchange: &Exchange,
-    may: bool,
-    template: &'static str,
-) -> Result<Reply, Problem> {
-    allow(may)?;
-    let known = ["dataset", "member", "ref", "recipient", "key"];
-    let query = crate::api::query::Query::parse(exchange.parts.uri.query(), &known)?;
-    let text = |name: &'static str| query.text(name).map(str::to_owned);
-    let dataset = text("dataset").ok_or(ProblemCode::ParameterInvalid)?;
-    let (member, reference, recipient, key) = (text("member"), text("ref"), text("recipient"), text("key"));
-    let node = node.clone();
-    let found = tokio::task::spawn_blocking(move || match (&member, &reference, &recipient, &key) {
-        (Some(member), Some(reference), None, None) => {
-            node.trace(&dataset, &Wanted::Reference { member, reference })
-        }
-        (None, None, Some(recipient), Some(key)) => node.trace(&dataset, &Wanted::Key { recipient, key }),
-        _ => Err(ProblemCode::ParameterInvalid.into()),
-    });
-    let items = found.await.map_err(|_| ProblemCode::Internal)??;
-    json(template, &List { items })
+fn document(office: &Office, digest: &str, template: &'static str) -> Result<Reply, Problem> {
+    let good = digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit());
+    let bytes = office.node.document(digest).filter(|_| good).ok_or(ProblemCode::NotFound)?;
+    let media_type = match bytes.first() {
+        Some(b'{') => "application/json",
+        _ if bytes.starts_with(b"-----BEGIN") => "application/x-pem-file",
+        _ => "application/toml",
+    };
+    Ok(Reply::bytes(template, StatusCode::OK, media_type, bytes))
 }
 
 fn json(template: &'static str, body: &impl Serialize) -> Result<Reply, Problem> {

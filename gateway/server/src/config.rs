@@ -14,6 +14,7 @@ use xinqiao_exchange::source::{Authority, Unit};
 mod check;
 mod security;
 
+pub(crate) use check::member_problems;
 pub use security::{
     Hours, Keys, Legacy, Minutes, Missing, Officers, Revocation, RevocationList, Seal, Stale, Token,
 };

@@ -5,6 +5,7 @@ pub mod acknowledge;
 pub mod clock;
 mod committer;
 mod entries;
+pub mod governance;
 mod logged;
 pub mod maintenance;
 mod manifests;

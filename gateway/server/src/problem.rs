@@ -119,6 +119,18 @@ impl Problem {
         self
     }
 
+    /// What the caller reads in English and Chinese, with what was found first.
+    #[must_use]
+    pub fn said(&self) -> [String; 2] {
+        let [en, zh] = match (&self.detail, self.findings.first()) {
+            (Some(both), _) => [both[0].as_ref(), both[1].as_ref()],
+            (None, Some(found)) => [found.detail.as_ref(), found.detail_zh.as_ref()],
+            (None, None) => self.code.advice(),
+        };
+        let [title, title_zh] = self.code.title();
+        [format!("{title}: {en}"), format!("{title_zh}：{zh}")]
+    }
+
     /// The stable code.
     #[must_use]
     pub fn code(&self) -> ProblemCode {

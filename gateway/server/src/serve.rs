@@ -1,9 +1,11 @@
 //! Composition of a running node: configuration first, then everything that can fail, then the listeners, and at the
 //! end a drain under a deadline.
 
+use crate::admin::Office;
 use crate::config::{Config, ConfigError};
 use crate::edge::local::{Check, Local, Readiness, State};
 use crate::edge::{Budget, Caps, Deadlines, Edge, EdgeConfig, Limits, Rates, TermsSource, listed};
+use crate::engine::governance::Governor;
 use crate::engine::telemetry::Telemetry;
 use crate::engine::{Node, OpenNodeError, Opened};
 use crate::logging;
@@ -72,14 +74,20 @@ pub fn run(config: Config) -> Result<(), ServeError> {
     let _log = logging::init(format, &config.logging.level, std::io::stderr(), &metrics).map_err(|_| {
         ServeError::Start("`logging.level` is not a filter; use error, warn, info or debug".into())
     })?;
-    let keeper = Keeper::open(&config, &Overlay::default()).map_err(ServeError::Standing)?;
+    // Judged before the data is touched; officers' decisions are laid over it when they can be read.
+    Keeper::open(&config, &Overlay::default()).map_err(ServeError::Standing)?;
     let Opened { node, committer } =
         Node::open(config, Telemetry(metrics.clone())).map_err(ServeError::Node)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(|e| ServeError::Start(format!("no runtime ({})", e.kind())))?;
-    let outcome = runtime.block_on(serve(node.clone(), keeper, metrics));
+    let decided = node.adopted().ok_or_else(|| {
+        ServeError::Start("officers' decisions cannot be read from the journal; restore a backup".into())
+    });
+    let keeper = decided
+        .and_then(|adopted| Keeper::open(&node.config, &adopted.standing).map_err(ServeError::Standing));
+    let outcome = keeper.and_then(|keeper| runtime.block_on(serve(node.clone(), keeper, metrics)));
     runtime.block_on(node.stop());
     drop(runtime);
     let _ = committer.join();
@@ -99,14 +107,22 @@ async fn serve(node: Arc<Node>, keeper: Arc<Keeper>, metrics: Arc<Metrics>) -> R
         node_per_second: rate(limits.node_requests_per_second),
         node_burst: rate(limits.node_requests_per_second),
     }));
+    let governor = Governor::new(node.clone(), keeper.clone());
+    if let Err(problem) = governor.settle().await {
+        tracing::error!(%problem, "officers' decisions could not be brought up to date; tried again");
+    }
     let admin = match &node.config.admin {
         None => None,
         Some(admin) => {
+            let terms = crate::admin::session::terms(keeper.terms());
+            let common = edge_config(&node, terms, budget.clone(), rates.clone());
+            let idle = node.config.officers.idle_seconds;
             let config = EdgeConfig {
                 name: "admin",
                 listen: admin.listen,
                 front_proxy: false,
-                ..edge_config(&node, keeper.terms(), budget.clone(), rates.clone())
+                deadlines: crate::admin::session::deadlines(idle, common.deadlines),
+                ..common
             };
             Some(Edge::bind(config, metrics.clone()).await.map_err(|e| ServeError::Listen("admin", e))?)
         }
@@ -130,11 +146,21 @@ async fn serve(node: Arc<Node>, keeper: Arc<Keeper>, metrics: Arc<Metrics>) -> R
         keeper.follow(edge.control());
     }
     let readiness: Readiness = {
-        let node = node.clone();
-        Arc::new(move || readiness(&node))
+        let (node, governor) = (node.clone(), governor.clone());
+        Arc::new(move || {
+            let mut checks = readiness(&node);
+            checks.extend(governor.checks());
+            checks
+        })
     };
     gauges(&node, &metrics);
-    let local = Local::bind(node.config.local.listen, readiness, metrics.clone());
+    let waiting = Arc::downgrade(&governor);
+    metrics.on_scrape(move |m| {
+        if let Some(governor) = waiting.upgrade() {
+            m.set(Metric::ProposalsOpen, &[], governor.waiting().len() as f64);
+        }
+    });
+    let local = Local::bind(node.config.local.listen, readiness.clone(), metrics.clone());
     let local = local.await.map_err(|e| ServeError::Listen("local", e))?;
     let exchange_address = edge.local_addr().map_err(|e| ServeError::Listen("exchange", e))?;
     let local_address = local.local_addr().map_err(|e| ServeError::Listen("local", e))?;
@@ -148,6 +174,7 @@ async fn serve(node: Arc<Node>, keeper: Arc<Keeper>, metrics: Arc<Metrics>) -> R
     for recipient in node.config.recipients.clone() {
         crate::engine::push::spawn(&mut tasks, &node, recipient, &stopping);
     }
+    tasks.spawn(governor.clone().follow(stopping.clone()));
     tasks.spawn(forget_old_rates(rates, stopping.clone()));
     let mut local_stop = stopping.clone();
     tasks.spawn(local.serve(async move {
@@ -156,8 +183,10 @@ async fn serve(node: Arc<Node>, keeper: Arc<Keeper>, metrics: Arc<Metrics>) -> R
 
     let admin_address = admin.as_ref().and_then(|a| a.local_addr().ok());
     if let Some(admin) = admin {
-        let (node, mut stop) = (node.clone(), stopping.clone());
-        let handler = move |exchange| crate::admin::route(node.clone(), exchange);
+        let office = Office::new(node.clone(), governor.clone(), keeper.clone(), readiness);
+        admin.on_refused(office.on_refused());
+        let mut stop = stopping.clone();
+        let handler = move |exchange| crate::admin::route(office.clone(), exchange);
         tasks.spawn(async move {
             let _ = admin
                 .serve(handler, async move {

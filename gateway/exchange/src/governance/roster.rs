@@ -76,8 +76,9 @@ impl View<'_> {
         if acts.is_empty() || acts.len() > ACTS || subjects.len() != acts.len() {
             return Err(Refusal::Acts);
         }
-        // What the file says is taken as a whole.
-        if acts.len() > 1 && acts.iter().any(|a| matches!(a, Act::AdoptFiles { .. })) {
+        // What the file says is taken as a whole; a key that was succeeded cannot be put back if another act fails.
+        let alone = |a: &Act| matches!(a, Act::AdoptFiles { .. } | Act::KeyRotate { .. });
+        if acts.len() > 1 && acts.iter().any(alone) {
             return Err(Refusal::Acts);
         }
         for act in acts {

@@ -1,6 +1,6 @@
 //! What a configuration must hold to beyond its form.
 
-use super::{Config, is_member_name};
+use super::{Config, Member, is_member_name};
 use std::collections::BTreeSet;
 use xinqiao_certs::Role;
 use xinqiao_exchange::names::StreamId;
@@ -19,38 +19,7 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
         if !names.insert(&m.name) {
             all.push(format!("member `{}` stands twice; names are unique", m.name));
         }
-        match (&m.source, m.role) {
-            (Some(s), Role::Department | Role::Node) => {
-                if s.authorities.is_empty() {
-                    all.push(format!(
-                        "member `{}`: `authorities` is empty; nothing it sends could be accepted",
-                        m.name
-                    ));
-                }
-                all.extend(
-                    s.authorities
-                        .iter()
-                        .filter_map(|a| a.problem())
-                        .map(|p| format!("member `{}`: {p}", m.name)),
-                );
-                if m.role == Role::Department && s.authorities.iter().any(|a| a.code.ends_with('*')) {
-                    all.push(format!(
-                        "member `{}`: a pattern in `code` is for nodes only; name the authority",
-                        m.name
-                    ));
-                }
-            }
-            (Some(_), role) => {
-                all.push(format!("member `{}`: a {role} sends no records; remove `source`", m.name));
-            }
-            (None, Role::Department) => {
-                all.push(format!(
-                    "member `{}`: a department needs `source` (datasets, unit, authorities)",
-                    m.name
-                ));
-            }
-            (None, _) => {}
-        }
+        all.extend(member_problems(m));
     }
     for r in &config.recipients {
         match config.members.iter().find(|m| m.name == r.member) {
@@ -102,6 +71,41 @@ pub(super) fn problems(config: &Config) -> Vec<String> {
     }
     if config.limits.decoded_bytes < config.limits.body_bytes {
         all.push("`limits.decoded_bytes` is below `limits.body_bytes`".into());
+    }
+    all
+}
+
+/// What is wrong with one member's entry, each with a way out.
+pub(crate) fn member_problems(m: &Member) -> Vec<String> {
+    let mut all = Vec::new();
+    match (&m.source, m.role) {
+        (Some(s), Role::Department | Role::Node) => {
+            if s.authorities.is_empty() {
+                all.push(format!(
+                    "member `{}`: `authorities` is empty; nothing it sends could be accepted",
+                    m.name
+                ));
+            }
+            all.extend(
+                s.authorities.iter().filter_map(|a| a.problem()).map(|p| format!("member `{}`: {p}", m.name)),
+            );
+            if m.role == Role::Department && s.authorities.iter().any(|a| a.code.ends_with('*')) {
+                all.push(format!(
+                    "member `{}`: a pattern in `code` is for nodes only; name the authority",
+                    m.name
+                ));
+            }
+        }
+        (Some(_), role) => {
+            all.push(format!("member `{}`: a {role} sends no records; remove `source`", m.name));
+        }
+        (None, Role::Department) => {
+            all.push(format!(
+                "member `{}`: a department needs `source` (datasets, unit, authorities)",
+                m.name
+            ));
+        }
+        (None, _) => {}
     }
     all
 }

@@ -149,6 +149,11 @@ pub(super) fn configuration(
     write(node, node.clock.now(), event)
 }
 
+/// What officers did.
+pub(super) fn officer(node: &Node, event: Event<'_>) -> Vec<u8> {
+    write(node, node.clock.now(), event)
+}
+
 fn write(node: &Node, time: i64, event: Event<'_>) -> Vec<u8> {
     let time = timestamp(time);
     let entry = Entry { node: node.name.as_str().into(), epoch: node.epoch(), time: time.into(), event };

@@ -1,5 +1,6 @@
 //! What officers decide about streams, and how an epoch begins.
 
+use super::governance::{SecurityOfficer, SystemOfficer};
 use super::rules::Rules;
 use super::{CommitError, Node, entries};
 use crate::problem::{Problem, ProblemCode};
@@ -10,7 +11,7 @@ use xinqiao_exchange::group::{Change, Item, Kind};
 use xinqiao_exchange::names::StreamId;
 use xinqiao_exchange::state::{Table, WithheldRow, stream_key};
 
-const DOCUMENT_AAD: &[u8] = b"document";
+pub(super) const DOCUMENT_AAD: &[u8] = b"document";
 
 /// A withheld chunk, as an officer sees it.
 #[derive(Serialize)]
@@ -21,16 +22,29 @@ pub struct WithheldView {
     reason: String,
 }
 
+impl WithheldView {
+    /// How many records wait in it.
+    pub fn records(&self) -> u32 {
+        self.records
+    }
+}
+
 impl Node {
     /// Puts a stream on hold or lets it go, from this moment.
-    pub async fn hold(&self, stream: &StreamId, held: bool, by: &str, reason: &str) -> Result<(), Problem> {
+    pub async fn hold(
+        &self,
+        stream: &StreamId,
+        held: bool,
+        by: &SecurityOfficer,
+        reason: &str,
+    ) -> Result<(), Problem> {
         if self.rules().plan.recipient_of(stream).is_none() {
             return Err(ProblemCode::StreamUnknown.into());
         }
         let change = Change {
             events: vec![Event::Held { stream: stream.clone(), held }],
             items: Vec::new(),
-            entry: Some(entries::hold(self, stream, held, by, reason)),
+            entry: Some(entries::hold(self, stream, held, by.name(), reason)),
         };
         self.change(change, |_| true).await.map(|_| ()).map_err(super::submit::commit_problem)
     }
@@ -60,7 +74,7 @@ impl Node {
         stream: &StreamId,
         chunk: u64,
         release: bool,
-        by: &str,
+        by: &SecurityOfficer,
         reason: &str,
     ) -> Result<(), Problem> {
         let head = self.head(stream).ok_or(ProblemCode::StreamUnknown)?;
@@ -71,20 +85,27 @@ impl Node {
         let change = Change {
             events: vec![Event::Ruled { stream: stream.clone(), chunk, release }],
             items: Vec::new(),
-            entry: Some(entries::withheld(self, stream, state, u64::from(row.chunk.records), by, reason)),
+            entry: Some(entries::withheld(
+                self,
+                stream,
+                state,
+                u64::from(row.chunk.records),
+                by.name(),
+                reason,
+            )),
         };
         self.change(change, |_| true).await.map(|_| ()).map_err(super::submit::commit_problem)
     }
 
     /// Takes a stream up again whose pushing was given up.
-    pub async fn retry_push(&self, stream: &StreamId, by: &str) -> Result<(), Problem> {
+    pub async fn retry_push(&self, stream: &StreamId, by: &SystemOfficer) -> Result<(), Problem> {
         if self.head(stream).is_none() {
             return Err(ProblemCode::StreamUnknown.into());
         }
         let change = Change {
             events: vec![Event::DeadLetter { stream: stream.clone(), dead: false }],
             items: Vec::new(),
-            entry: Some(entries::configuration(self, "push", stream.as_str(), None, by)),
+            entry: Some(entries::configuration(self, "push", stream.as_str(), None, by.name())),
         };
         self.change(change, |_| true).await.map(|_| ()).map_err(super::submit::commit_problem)
     }

@@ -2,6 +2,7 @@
 //! or damaged is built again, from the newest snapshot or from the beginning.
 
 use super::committer::{Committer, KIND_RECORD, KIND_SNAPSHOT};
+use super::governance;
 use super::places::place;
 use super::rows::{self, QueueFault};
 use super::rules::Rules;
@@ -10,6 +11,7 @@ use super::telemetry::Telemetry;
 use super::{Node, Trouble};
 use crate::config::Config;
 use crate::engine::clock::Clock;
+use crate::standing::FileSet;
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap};
 use std::fmt;
@@ -172,6 +174,13 @@ impl Node {
         if let Some(reason) = &rebuilt {
             tracing::warn!(reason, "the queue was built again from the journal");
         }
+        let decided = governance::stored(&state, &queue, &reader).ok_or_else(|| {
+            OpenNodeError::Queue("officers' decisions cannot be read; restore a backup".into())
+        })?;
+        let files = FileSet { members: config.members.clone(), ..FileSet::default() };
+        let rules = rules
+            .decided(&config, decided.policies, decided.standing.members(&files), &secrets)
+            .map_err(|e| OpenNodeError::Catalogue(e.to_string()))?;
         let frontier = log.frontier();
         let shown = log.checkpoint().and_then(|note| epoch_of(&note)).unwrap_or(0);
         if log.size() < state.meta.log_size {

@@ -60,6 +60,20 @@ impl Rules {
         Self::compile(1, config, Arc::new(base), policies, members, secrets)
     }
 
+    /// The same with what officers decided laid over it.
+    pub(super) fn decided(
+        self,
+        config: &Config,
+        policies: BTreeMap<String, String>,
+        members: Vec<Member>,
+        secrets: &Secrets,
+    ) -> Result<Self, RulesError> {
+        if policies == self.policies && members == self.members {
+            return Ok(self);
+        }
+        Self::compile(self.number, config, self.base, policies, members, secrets)
+    }
+
     fn compile(
         number: u64,
         config: &Config,

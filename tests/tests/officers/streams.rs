@@ -1,14 +1,11 @@
 //! What officers do with a running node: hold and release, rule about withheld chunks, trace a record, put a backup
 //! back, change a recipient's schema.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-
+use crate::office::{code, officer, site};
 use serde_json::{Value, json};
 use std::ffi::OsStr;
-use std::path::Path;
 use std::time::Duration;
 use xinqiao::demo::process::NodeProcess;
-use xinqiao_certs::Role;
 use xinqiao_client::{Client, ClientError, Puller, RetryPolicy, Submission};
 use xinqiao_schemas::SubjectKind;
 use xinqiao_schemas::synthetic::{Generator, Record, Table, write_ndjson};
@@ -16,27 +13,6 @@ use xinqiao_tests::site::{DEPARTMENTS, PORTAL, PROVINCE, Site, today};
 
 const PENALTY: &str = "administrative-penalty";
 const STREAM: &str = "province.administrative-penalty";
-const OFFICERS: [(Role, &str); 3] =
-    [(Role::SecurityOfficer, "security"), (Role::SystemOfficer, "system"), (Role::Auditor, "auditor")];
-
-/// A site whose node has an officers' listener.
-fn site(dir: &Path) -> Site {
-    let mut extra = String::from("[admin]\nlisten = \"127.0.0.1:0\"\n");
-    for (role, name) in OFFICERS {
-        extra += &format!("[[members]]\nname = \"{name}\"\nrole = \"{role}\"\n");
-    }
-    let site = Site::new(dir, &extra);
-    for (role, name) in OFFICERS {
-        site.pki.issue(role, name).unwrap();
-    }
-    site
-}
-
-fn officer(site: &Site, node: &NodeProcess, name: &str) -> Client {
-    let profile = site.pki.profile(name, node.admin.expect("the officers' listener was configured"));
-    Client::connect(&profile).unwrap().with_retry(RetryPolicy::never())
-}
-
 /// Penalties about organisations, from the city's own table.
 fn penalties(first: u64, count: usize) -> Vec<Record> {
     let mut generator = Generator::new(5, today()).with_references().starting_at(first);
@@ -60,10 +36,6 @@ async fn send(site: &Site, node: &NodeProcess, records: &[Record]) -> String {
 
 async fn next(puller: &mut Puller) -> Option<u64> {
     puller.next(Duration::ZERO).await.unwrap().map(|p| p.records)
-}
-
-fn code(e: &ClientError) -> String {
-    e.code().to_owned()
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,0 +1,23 @@
+//! Reading the files again because an officer says so.
+
+use super::{Office, json, proposals};
+use crate::edge::{Exchange, Reply};
+use crate::engine::governance::Officer;
+use crate::problem::{Problem, ProblemCode};
+
+pub(super) async fn reload(
+    office: &Office,
+    officer: &Officer,
+    exchange: &Exchange,
+    template: &'static str,
+) -> Result<Reply, Problem> {
+    if let Officer::Auditor(_) = officer {
+        return Err(ProblemCode::RoleWrong.into());
+    }
+    let dry = proposals::dry_run(exchange)?;
+    let report = office.governor.reload(officer, dry).await?;
+    json(
+        template,
+        &serde_json::json!({ "dry_run": dry, "report": report, "proposals": office.governor.waiting() }),
+    )
+}

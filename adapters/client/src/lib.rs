@@ -5,6 +5,7 @@
 
 mod client;
 mod error;
+mod followed;
 mod profile;
 mod puller;
 mod transport;
@@ -13,6 +14,7 @@ pub use client::{
     Answer, BatchEntry, BatchPage, Client, Feedback, FeedbackPage, RetryPolicy, Sent, StreamInfo, Submission,
 };
 pub use error::{ClientError, Finding, Problem, Unverified};
+pub use followed::FollowedKeys;
 pub use profile::Profile;
 pub use puller::{
     Acknowledged, KeySource, Limits, LineVerdict, Outcome, PullSettings, Pulled, Puller, Review,

@@ -12,7 +12,8 @@
 //!
 //! A batch appears under its name only after its signature, place in the chain, log proof, digest, lines and root were
 //! verified and its bytes are on disk; `state.json` moves on last. Killed anywhere, it goes on where it was. Files are
-//! written synchronously: run a puller on a task of its own.
+//! written synchronously: run a puller on a task of its own. A key that is not known is looked for among the node's
+//! published ones, and taken only if signatures lead to it from a pinned one.
 
 mod acknowledge;
 mod fetch;
@@ -105,14 +106,20 @@ impl Puller {
     /// Opens, or makes, the stream's directory and reads where it stands.
     pub async fn open(client: Client, settings: PullSettings) -> Result<Self, ClientError> {
         let folder = Folder::open(&settings.into, &settings.stream)?;
-        let keys = PinnedKeys::load(&settings.keys, &settings.into, &client).await?;
+        let mut keys = PinnedKeys::load(&settings.keys, &settings.into, &client).await?;
         let mut state = State::load(&folder, &settings.stream)?;
         if let (Some(epoch), Some(state)) = (settings.adopt_epoch, &mut state)
             && epoch != state.chain.epoch()
         {
             state.adopt(&folder, epoch)?;
         }
-        let log = LogView::resume(state.as_ref().and_then(|state| state.checkpoint.as_deref()), &keys)?;
+        let newest = state.as_ref().and_then(|state| state.checkpoint.as_deref());
+        let log = match LogView::resume(newest, &keys) {
+            Err(error) if may_be_a_new_key(&error) && keys.refresh(&client).await? => {
+                LogView::resume(newest, &keys)?
+            }
+            other => other?,
+        };
         Ok(Self { client, settings, folder, keys, state, log, waiting: VecDeque::new(), unusable: None })
     }
 
@@ -123,7 +130,14 @@ impl Puller {
                 self.look(wait).await?;
             }
             let Some(entry) = self.waiting.pop_front() else { return Ok(None) };
-            match self.take(&entry).await {
+            let mut taken = self.take(&entry).await;
+            if let Err(error) = &taken
+                && may_be_a_new_key(error)
+                && self.keys.refresh(&self.client).await.unwrap_or(false)
+            {
+                taken = self.take(&entry).await;
+            }
+            match taken {
                 Ok(Some(pulled)) => return Ok(Some(pulled)),
                 Ok(None) => {}
                 Err(error) => {
@@ -160,7 +174,12 @@ impl Puller {
         let Some(state) = &mut self.state else { return Ok(()) };
         let note = self.client.checkpoint().await?;
         let stands = (state.chain.node(), state.chain.epoch());
-        self.log.advance(&self.client, &self.keys, stands, &note).await?;
+        match self.log.advance(&self.client, &self.keys, stands, &note).await {
+            Err(error) if may_be_a_new_key(&error) && self.keys.refresh(&self.client).await? => {
+                self.log.advance(&self.client, &self.keys, stands, &note).await?;
+            }
+            other => other?,
+        }
         state.checkpoint = self.log.newest().map(str::to_owned);
         Ok(())
     }
@@ -248,6 +267,12 @@ impl fmt::Debug for Puller {
             .field("chain", &self.chain())
             .finish_non_exhaustive()
     }
+}
+
+/// What a node's change of keys looks like to those who pinned the old ones.
+fn may_be_a_new_key(error: &ClientError) -> bool {
+    matches!(error, ClientError::Unverified(what)
+        if ["jws.unknown-key", "manifest.key-time", "tlog.unknown-key"].contains(&what.code.as_str()))
 }
 
 fn pulled(manifest: &Manifest, payload: PathBuf) -> Pulled {

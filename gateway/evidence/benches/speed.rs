@@ -146,7 +146,9 @@ fn groups() {
         for _ in 0..1_000 {
             let group = GroupProofs::new(&frontier, &leaves);
             let checkpoint =
-                Checkpoint { origin: log_origin(NODE, 1), size: group.size(), root: group.root() }.sign(&key);
+                Checkpoint { origin: log_origin(NODE, 1), size: group.size(), root: group.root() }
+                    .sign(&key)
+                    .unwrap();
             for place in 0..leaves.len() {
                 group.proof_into(place, &mut hashes);
                 out.clear();

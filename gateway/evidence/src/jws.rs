@@ -46,6 +46,8 @@ pub enum JwsType {
     Acknowledgement,
     /// `xinqiao-envelope+jws`.
     Envelope,
+    /// `xinqiao-keys+jws`: a manifest key vouches for other keys of its node.
+    Keys,
 }
 
 impl JwsType {
@@ -55,12 +57,13 @@ impl JwsType {
             Self::Manifest => "xinqiao-manifest+jws",
             Self::Acknowledgement => "xinqiao-ack+jws",
             Self::Envelope => "xinqiao-envelope+jws",
+            Self::Keys => "xinqiao-keys+jws",
         }
     }
 
     fn key_use(self) -> KeyUse {
         match self {
-            Self::Manifest => KeyUse::Manifest,
+            Self::Manifest | Self::Keys => KeyUse::Manifest,
             Self::Acknowledgement => KeyUse::Acknowledgement,
             Self::Envelope => KeyUse::Envelope,
         }
@@ -74,6 +77,15 @@ pub fn sign<P: Purpose>(payload: &[u8], key: &Es256Key<P>) -> Result<String, Key
         KeyUse::Envelope => JwsType::Envelope,
         KeyUse::Manifest | KeyUse::Log => JwsType::Manifest,
     };
+    sign_as(payload, kind, key)
+}
+
+/// Signs under a `typ` that shares its key with another.
+pub(crate) fn sign_as<P: Purpose>(
+    payload: &[u8],
+    kind: JwsType,
+    key: &Es256Key<P>,
+) -> Result<String, KeyError> {
     let protected =
         base64::encode_url(format!(r#"{{"alg":"ES256","kid":"{}","typ":"{}"}}"#, key.kid(), kind.as_str()));
     let payload = base64::encode_url(payload);
@@ -265,7 +277,7 @@ mod tests {
         assert_eq!(check(&case.jws, &Jwks::new([as_log])), Err(JwsError::UnknownKey));
         let _ = LogKey::generate().unwrap();
         // The same private key as an acknowledgement key gives another typ.
-        let other = AcknowledgementKey::from_pkcs8(&case.key.to_pkcs8()).unwrap();
+        let other = AcknowledgementKey::from_pkcs8(&case.key.to_pkcs8().unwrap()).unwrap();
         let jws: Value = serde_json::from_str(&sign(b"payload", &other).unwrap()).unwrap();
         assert_eq!(check(&jws, &case.keys), Err(JwsError::WrongType { expected: "xinqiao-manifest+jws" }));
     }

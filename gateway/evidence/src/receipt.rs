@@ -311,7 +311,8 @@ mod tests {
         let leaves = [leaf_hash(b"earlier"), leaf_hash(&entry), leaf_hash(b"later")];
         let group = GroupProofs::new(&Frontier::new(), &leaves);
         let origin = log_origin(NODE, 1);
-        let checkpoint = Checkpoint { origin: origin.clone(), size: 3, root: group.root() }.sign(&key);
+        let checkpoint =
+            Checkpoint { origin: origin.clone(), size: 3, root: group.root() }.sign(&key).unwrap();
         let hashes = group.proof(1).unwrap();
         let mut fast = Vec::new();
         let parts = ReceiptParts {

@@ -421,6 +421,9 @@ impl Config {
         self.exchange.ocsp.iter_mut().for_each(fix);
         self.revocation.lists.iter_mut().for_each(|l| fix(&mut l.file));
         self.keys.passphrase_file.iter_mut().for_each(fix);
+        if let Some(token) = self.keys.token.as_mut().filter(|t| !t.pin.starts_with("credential:")) {
+            token.pin = base.join(&token.pin).display().to_string();
+        }
         self.trust.iter_mut().for_each(|a| fix(&mut a.file));
         self.recipients.iter_mut().filter_map(|r| r.acknowledgement_keys.as_mut()).for_each(fix);
         self.recipients.iter_mut().filter_map(|r| r.push.as_mut()).for_each(|p| fix(&mut p.authorities));

@@ -5,6 +5,7 @@ pub mod acknowledge;
 pub mod clock;
 mod committer;
 mod entries;
+mod keys;
 pub mod governance;
 mod logged;
 pub mod maintenance;
@@ -27,6 +28,7 @@ pub mod trace;
 pub mod views;
 
 pub(crate) use committer::CommitError;
+pub(crate) use entries::timestamp;
 pub use open::{OpenNodeError, Opened, RESTORED, catalogue};
 pub use rules::{Rules, RulesError, recipients};
 

@@ -9,6 +9,7 @@ pub mod config;
 pub mod demo;
 pub mod edge;
 pub mod engine;
+pub mod keyring;
 pub mod logging;
 pub mod metrics;
 pub mod problem;

@@ -293,6 +293,14 @@ fn readiness(node: &Node) -> Vec<Check> {
         };
         failing("journal", State::Failing, en, zh);
     }
+    if node.secrets.token_trouble().is_some() {
+        failing(
+            "token",
+            State::Failing,
+            "The PKCS#11 token that holds the node's keys does not answer: nothing can be signed. Plug it in or start its service; the node goes on by itself.",
+            "存放节点密钥的 PKCS#11 令牌没有响应，无法签名。请接入令牌或启动其服务，节点会自动恢复。",
+        );
+    }
     for code in &trouble.failed {
         failing(
             code,

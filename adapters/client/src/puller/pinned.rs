@@ -1,4 +1,4 @@
-//! The node's public keys, pinned.
+//! The node's public keys: pinned, and followed from there.
 
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use super::folder::write_whole;
 use super::unverified;
 use crate::client::Client;
 use crate::error::ClientError;
+use crate::followed::FollowedKeys;
 
 /// Where the node's public keys come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +21,7 @@ pub enum KeySource {
 }
 
 pub(super) struct PinnedKeys {
-    jwks: Jwks,
+    keys: FollowedKeys,
     /// The log's key in C2SP form, for key sets that name it only so.
     log: Option<VerifierKey>,
 }
@@ -53,16 +54,21 @@ impl PinnedKeys {
             Some(text) => Some(text.parse().map_err(|error| unverified(place, &error))?),
             None => None,
         };
-        Ok(Self { jwks, log })
+        Ok(Self { keys: FollowedKeys::new(jwks), log })
     }
 
     pub(super) fn jwks(&self) -> &Jwks {
-        &self.jwks
+        self.keys.jwks()
+    }
+
+    /// Follows the node's endorsements to the keys it has now; false if there is nothing new.
+    pub(super) async fn refresh(&mut self, client: &Client) -> Result<bool, ClientError> {
+        self.keys.refresh(client).await
     }
 
     /// The keys that may sign for the log of this origin.
     pub(super) fn of_log(&self, origin: &str) -> Vec<VerifierKey> {
-        let mut keys = self.jwks.log_verifiers(origin);
+        let mut keys = self.keys.jwks().log_verifiers(origin);
         keys.extend(self.log.iter().filter(|key| key.name() == origin).cloned());
         keys
     }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 use xinqiao_evidence::entry::{Entry, Event};
-use xinqiao_evidence::keys::{Jwks, LogKey, ManifestKey};
+use xinqiao_evidence::keys::{Endorsement, Jwk, Jwks, LogKey, ManifestKey};
 use xinqiao_evidence::manifest::{Manifest, MediaType, Payload, SignedManifest};
 use xinqiao_evidence::merkle::{self, inclusion_proof};
 use xinqiao_evidence::timestamp::Timestamp;
@@ -23,6 +23,9 @@ type Bend = Box<dyn FnMut(&Seen, Reply) -> Reply + Send>;
 pub(crate) struct Node {
     pub(crate) manifest_key: ManifestKey,
     pub(crate) log_key: LogKey,
+    /// Keys of before, and what each manifest key said of its successors.
+    former: Vec<Jwk>,
+    endorsements: Vec<String>,
     pub(crate) epoch: u64,
     pub(crate) kind: MediaType,
     pub(crate) entries: Vec<Vec<u8>>,
@@ -47,6 +50,8 @@ impl Node {
         Self {
             manifest_key: ManifestKey::generate().unwrap(),
             log_key: LogKey::generate().unwrap(),
+            former: Vec::new(),
+            endorsements: Vec::new(),
             epoch: 1,
             kind: MediaType::Zstd,
             entries: Vec::new(),
@@ -131,7 +136,27 @@ impl Node {
     }
 
     pub(crate) fn keys(&self) -> String {
-        Jwks::new([self.manifest_key.public_jwk().clone(), self.log_key.public_jwk().clone()]).to_json()
+        let mut document: serde_json::Value = serde_json::from_str(&self.jwks().to_json()).unwrap();
+        let read = |e: &String| serde_json::from_str::<serde_json::Value>(e).unwrap();
+        document["endorsements"] = self.endorsements.iter().map(read).collect();
+        document.to_string()
+    }
+
+    fn jwks(&self) -> Jwks {
+        let now = [self.manifest_key.public_jwk().clone(), self.log_key.public_jwk().clone()];
+        Jwks::new(now.into_iter().chain(self.former.iter().cloned()))
+    }
+
+    /// Takes new keys, for which the old manifest key vouches, or does not.
+    pub(crate) fn rotate(&mut self, vouched: bool) {
+        let old = std::mem::replace(&mut self.manifest_key, ManifestKey::generate().unwrap());
+        self.former.push(old.public_jwk().clone());
+        self.former.push(self.log_key.public_jwk().clone());
+        self.log_key = LogKey::generate().unwrap();
+        if vouched {
+            let endorsement = Endorsement::new(NODE, Timestamp::parse(TIME).unwrap(), self.jwks().keys());
+            self.endorsements.push(endorsement.sign(&old).unwrap());
+        }
     }
 
     fn log(&mut self, event: Event<'_>) {
@@ -156,7 +181,9 @@ impl Node {
 
     fn checkpoint(&self, size: usize) -> String {
         let root = self.root(0, size);
-        Checkpoint { origin: log_origin(NODE, self.epoch), size: size as u64, root }.sign(&self.log_key)
+        Checkpoint { origin: log_origin(NODE, self.epoch), size: size as u64, root }
+            .sign(&self.log_key)
+            .unwrap()
     }
 
     fn proof(&self, index: usize) -> String {

@@ -29,6 +29,9 @@ explained! {
             algorithm: &'static str
         } => "key.not-pkcs8", "not a PKCS#8 {algorithm} private key with its public key; create one with `xinqiao keys`",
              "不是包含公钥的 PKCS#8 {algorithm} 私钥；请用 `xinqiao keys` 生成";
+        /// The private key is in a token that does not answer.
+        Unavailable => "key.unavailable", "the private key cannot be used now: the token that holds it does not answer; plug it in or restart its service",
+                       "私钥暂不可用：存放私钥的令牌没有响应；请接入令牌或重启其服务";
         /// A key set is not JSON of the right shape, or too large.
         Malformed => "key.malformed", "not a JWK set: expected {{\"keys\":[…]}} with strict JSON of at most 256 KiB",
                      "不是 JWK 集合：应为不超过 256 KiB 的严格 JSON {{\"keys\":[…]}}";
@@ -110,8 +113,8 @@ impl fmt::Debug for PublicKey {
 }
 
 /// A public key with its id, its use and its time. `x5c`, `jku` and the like are never read.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(into = "Members")]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "Members", try_from = "Members")]
 pub struct Jwk {
     key: PublicKey,
     kid: String,
@@ -236,6 +239,14 @@ impl From<Jwk> for Members {
             xq_use: jwk.key_use,
             y: y.map(base64::encode_url),
         }
+    }
+}
+
+impl TryFrom<Members> for Jwk {
+    type Error = &'static str;
+
+    fn try_from(members: Members) -> Result<Self, Self::Error> {
+        members.into_jwk().ok_or("a wrong or missing member of a JWK")
     }
 }
 

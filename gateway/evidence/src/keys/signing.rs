@@ -1,7 +1,8 @@
-//! Private keys: made, stored as PKCS#8, read back, used.
+//! Private keys: made, stored as PKCS#8, read back, used; or out of reach in a token that signs for us.
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
@@ -40,6 +41,13 @@ purposes! {
     ForEnvelope = Envelope,
 }
 
+/// Signs with a private key that this process does not hold: one in a PKCS#11 token. [`KeyError::Unavailable`] if it
+/// cannot now.
+pub trait Signer: Send + Sync {
+    /// `r ‖ s` of ECDSA P-256 over the SHA-256 of `message`, or the Ed25519 signature of `message`, as the key is.
+    fn sign(&self, message: &[u8]) -> Result<[u8; 64], KeyError>;
+}
+
 /// A node's manifest key.
 pub type ManifestKey = Es256Key<ForManifest>;
 /// A recipient's acknowledgement key.
@@ -47,12 +55,25 @@ pub type AcknowledgementKey = Es256Key<ForAcknowledgement>;
 /// A member's envelope key.
 pub type EnvelopeKey = Es256Key<ForEnvelope>;
 
+/// Where a private key is.
+enum Private<Pair> {
+    Here { pair: Pair, pkcs8: Zeroizing<Vec<u8>> },
+    Elsewhere(Arc<dyn Signer>),
+}
+
+impl<Pair> Private<Pair> {
+    fn pkcs8(&self) -> Option<Zeroizing<Vec<u8>>> {
+        match self {
+            Self::Here { pkcs8, .. } => Some(pkcs8.clone()),
+            Self::Elsewhere(_) => None,
+        }
+    }
+}
+
 /// An ECDSA P-256 key for one purpose.
 pub struct Es256Key<P> {
-    pair: EcdsaKeyPair,
-    pkcs8: Zeroizing<Vec<u8>>,
+    private: Private<EcdsaKeyPair>,
     public: Jwk,
-    random: SystemRandom,
     purpose: PhantomData<P>,
 }
 
@@ -72,12 +93,19 @@ impl<P: Purpose> Es256Key<P> {
         let point =
             pair.public_key().as_ref().try_into().map_err(|_| KeyError::NotPkcs8 { algorithm: "P-256" })?;
         let public = Jwk::new(PublicKey::P256(point), P::USE);
-        Ok(Self { pair, pkcs8: Zeroizing::new(document.to_vec()), public, random, purpose: PhantomData })
+        let private = Private::Here { pair, pkcs8: Zeroizing::new(document.to_vec()) };
+        Ok(Self { private, public, purpose: PhantomData })
     }
 
-    /// The private key as PKCS#8 (DER). Encrypt it before it is stored.
-    pub fn to_pkcs8(&self) -> Zeroizing<Vec<u8>> {
-        self.pkcs8.clone()
+    /// A key whose private part is elsewhere; `point` is the public key, uncompressed.
+    pub fn external(point: [u8; 65], signer: Arc<dyn Signer>) -> Self {
+        let public = Jwk::new(PublicKey::P256(point), P::USE);
+        Self { private: Private::Elsewhere(signer), public, purpose: PhantomData }
+    }
+
+    /// The private key as PKCS#8 (DER), if it is here. Encrypt it before it is stored.
+    pub fn to_pkcs8(&self) -> Option<Zeroizing<Vec<u8>>> {
+        self.private.pkcs8()
     }
 
     /// The public key to publish and to pin.
@@ -92,7 +120,11 @@ impl<P: Purpose> Es256Key<P> {
 
     /// The raw `r ‖ s` signature of JOSE.
     pub(crate) fn sign(&self, message: &[u8]) -> Result<[u8; 64], KeyError> {
-        let signature = self.pair.sign(&self.random, message).map_err(|_| KeyError::NoRandomness)?;
+        let pair = match &self.private {
+            Private::Here { pair, .. } => pair,
+            Private::Elsewhere(signer) => return signer.sign(message),
+        };
+        let signature = pair.sign(&SystemRandom::new(), message).map_err(|_| KeyError::NoRandomness)?;
         Ok(signature.as_ref().try_into().expect("a P-256 signature has 64 bytes"))
     }
 }
@@ -105,8 +137,8 @@ impl<P: Purpose> fmt::Debug for Es256Key<P> {
 
 /// A node's Ed25519 log key: signs checkpoints.
 pub struct LogKey {
-    pair: Ed25519KeyPair,
-    pkcs8: Zeroizing<Vec<u8>>,
+    private: Private<Ed25519KeyPair>,
+    point: [u8; 32],
     public: Jwk,
 }
 
@@ -122,15 +154,21 @@ impl LogKey {
     pub fn from_pkcs8(document: &[u8]) -> Result<Self, KeyError> {
         let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(document)
             .map_err(|_| KeyError::NotPkcs8 { algorithm: "Ed25519" })?;
-        let public =
+        let point =
             pair.public_key().as_ref().try_into().map_err(|_| KeyError::NotPkcs8 { algorithm: "Ed25519" })?;
-        let public = Jwk::new(PublicKey::Ed25519(public), KeyUse::Log);
-        Ok(Self { pair, pkcs8: Zeroizing::new(document.to_vec()), public })
+        let private = Private::Here { pair, pkcs8: Zeroizing::new(document.to_vec()) };
+        Ok(Self { private, point, public: Jwk::new(PublicKey::Ed25519(point), KeyUse::Log) })
     }
 
-    /// The private key as PKCS#8 (DER). Encrypt it before it is stored.
-    pub fn to_pkcs8(&self) -> Zeroizing<Vec<u8>> {
-        self.pkcs8.clone()
+    /// A key whose private part is elsewhere.
+    pub fn external(point: [u8; 32], signer: Arc<dyn Signer>) -> Self {
+        let public = Jwk::new(PublicKey::Ed25519(point), KeyUse::Log);
+        Self { private: Private::Elsewhere(signer), point, public }
+    }
+
+    /// The private key as PKCS#8 (DER), if it is here. Encrypt it before it is stored.
+    pub fn to_pkcs8(&self) -> Option<Zeroizing<Vec<u8>>> {
+        self.private.pkcs8()
     }
 
     /// The public key to publish and to pin.
@@ -145,11 +183,16 @@ impl LogKey {
 
     /// The 32 bytes of the public key.
     pub fn public_key(&self) -> [u8; 32] {
-        self.pair.public_key().as_ref().try_into().expect("an Ed25519 public key has 32 bytes")
+        self.point
     }
 
-    pub(crate) fn sign(&self, message: &[u8]) -> [u8; 64] {
-        self.pair.sign(message).as_ref().try_into().expect("an Ed25519 signature has 64 bytes")
+    pub(crate) fn sign(&self, message: &[u8]) -> Result<[u8; 64], KeyError> {
+        match &self.private {
+            Private::Here { pair, .. } => {
+                Ok(pair.sign(message).as_ref().try_into().expect("an Ed25519 signature has 64 bytes"))
+            }
+            Private::Elsewhere(signer) => signer.sign(message),
+        }
     }
 }
 
@@ -166,18 +209,38 @@ mod tests {
     #[test]
     fn keys_survive_storage() {
         let key = ManifestKey::generate().unwrap();
-        let again = ManifestKey::from_pkcs8(&key.to_pkcs8()).unwrap();
+        let again = ManifestKey::from_pkcs8(&key.to_pkcs8().unwrap()).unwrap();
         assert_eq!(key.public_jwk(), again.public_jwk());
         assert!(key.public_jwk().public_key().verify(b"message", &again.sign(b"message").unwrap()));
 
         let key = LogKey::generate().unwrap();
-        let again = LogKey::from_pkcs8(&key.to_pkcs8()).unwrap();
+        let again = LogKey::from_pkcs8(&key.to_pkcs8().unwrap()).unwrap();
         assert_eq!(key.public_jwk(), again.public_jwk());
-        assert!(key.public_jwk().public_key().verify(b"message", &again.sign(b"message")));
-        assert!(!key.public_jwk().public_key().verify(b"other", &again.sign(b"message")));
+        assert!(key.public_jwk().public_key().verify(b"message", &again.sign(b"message").unwrap()));
+        assert!(!key.public_jwk().public_key().verify(b"other", &again.sign(b"message").unwrap()));
 
-        assert!(ManifestKey::from_pkcs8(&key.to_pkcs8()).is_err());
+        assert!(ManifestKey::from_pkcs8(&key.to_pkcs8().unwrap()).is_err());
         assert!(LogKey::from_pkcs8(b"").is_err());
+    }
+
+    /// Signs with a key of its own, or is unplugged.
+    struct Token(Option<LogKey>);
+    impl Signer for Token {
+        fn sign(&self, message: &[u8]) -> Result<[u8; 64], KeyError> {
+            self.0.as_ref().ok_or(KeyError::Unavailable)?.sign(message)
+        }
+    }
+
+    #[test]
+    fn a_key_elsewhere_signs_or_says_that_it_cannot() {
+        let inside = LogKey::generate().unwrap();
+        let point = inside.public_key();
+        let key = LogKey::external(point, Arc::new(Token(Some(inside))));
+        assert!(key.public_jwk().public_key().verify(b"message", &key.sign(b"message").unwrap()));
+        assert!(key.to_pkcs8().is_none());
+        let gone = LogKey::external(point, Arc::new(Token(None)));
+        assert_eq!(gone.sign(b"message"), Err(KeyError::Unavailable));
+        assert_eq!(gone.kid(), key.kid());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::note::{TlogError, VerifierKey, open_note, sign_note, split_note};
 use crate::base64;
 use crate::digest::Digest;
-use crate::keys::{Jwks, LogKey};
+use crate::keys::{Jwks, KeyError, LogKey};
 use crate::merkle;
 use crate::names;
 
@@ -52,8 +52,13 @@ impl Checkpoint {
     }
 
     /// The signed note; the key signs under the origin.
-    pub fn sign(&self, key: &LogKey) -> String {
-        sign_note(&self.to_text(), &self.origin, key)
+    pub fn sign(&self, key: &LogKey) -> Result<String, KeyError> {
+        self.sign_with([key])
+    }
+
+    /// The same with several keys, at least one: a log's own while it changes them.
+    pub fn sign_with<'a>(&self, keys: impl IntoIterator<Item = &'a LogKey>) -> Result<String, KeyError> {
+        sign_note(&self.to_text(), &self.origin, keys)
     }
 
     /// What a signed note claims, its signatures unchecked.
@@ -143,7 +148,7 @@ mod tests {
     #[test]
     fn only_the_logs_own_key_opens_it() {
         let key = LogKey::generate().unwrap();
-        let note = checkpoint().sign(&key);
+        let note = checkpoint().sign(&key).unwrap();
         let own = VerifierKey::of(&checkpoint().origin, &key).unwrap();
         assert_eq!(VerifiedCheckpoint::open(&note, &[own]).unwrap().checkpoint(), &checkpoint());
         let jwks = Jwks::new([key.public_jwk().clone()]);
@@ -151,7 +156,7 @@ mod tests {
         let elsewhere = VerifiedCheckpoint::open_with_jwks(&note, "qz.example/350500-credit", &jwks);
         assert_eq!(elsewhere, Err(TlogError::WrongOrigin));
         // A key that may sign under another name cannot speak for this log.
-        let foreign = sign_note(&checkpoint().to_text(), "other/log", &key);
+        let foreign = sign_note(&checkpoint().to_text(), "other/log", [&key]).unwrap();
         let other = VerifierKey::of("other/log", &key).unwrap();
         assert_eq!(VerifiedCheckpoint::open(&foreign, &[other]), Err(TlogError::WrongOrigin));
     }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::base64;
 use crate::digest::Digest;
 use crate::explain::explained;
-use crate::keys::{LogKey, PublicKey};
+use crate::keys::{KeyError, LogKey, PublicKey};
 use crate::merkle::MerkleError;
 
 /// A longer note is refused. Room for witnesses with large signatures.
@@ -113,12 +113,21 @@ fn is_key_name(name: &str) -> bool {
         && !name.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+')
 }
 
-/// Signs `text`, which ends in a newline, under `name`; the whole note.
-pub fn sign_note(text: &str, name: &str, key: &LogKey) -> String {
+/// Signs `text`, which ends in a newline, under `name` with every one of `keys`, of which there is at least one; the
+/// whole note. A log that is changing its key signs with both, so that a reader who knows either can open it.
+pub fn sign_note<'a>(
+    text: &str,
+    name: &str,
+    keys: impl IntoIterator<Item = &'a LogKey>,
+) -> Result<String, KeyError> {
     debug_assert!(text.ends_with('\n') && is_key_name(name));
-    let id = key_id(name, &key.public_key());
-    let signature = base64::encode([&id[..], &key.sign(text.as_bytes())].concat());
-    format!("{text}\n— {name} {signature}\n")
+    let mut note = format!("{text}\n");
+    for key in keys {
+        let id = key_id(name, &key.public_key());
+        let signature = base64::encode([&id[..], &key.sign(text.as_bytes())?].concat());
+        note.push_str(&format!("— {name} {signature}\n"));
+    }
+    Ok(note)
 }
 
 /// The text of `note` and the first of `keys` that signed it. A wrong signature by any of `keys` refuses the note.
@@ -180,10 +189,10 @@ mod tests {
     fn notes_are_strict() {
         let log = LogKey::generate().unwrap();
         let keys = [VerifierKey::of("a/b", &log).unwrap()];
-        let note = sign_note("line\n\nother\n", "a/b", &log);
+        let note = sign_note("line\n\nother\n", "a/b", [&log]).unwrap();
         assert_eq!(open_note(&note, &keys).unwrap().0, "line\n\nother\n");
         let other = LogKey::generate().unwrap();
-        let witness = sign_note("line\n\nother\n", "w", &other);
+        let witness = sign_note("line\n\nother\n", "w", [&other]).unwrap();
         let witnessed = format!("{note}{}", witness.lines().last().unwrap()) + "\n";
         assert!(open_note(&witnessed, &keys).is_ok());
         assert_eq!(open_note(&witness, &keys), Err(TlogError::UnknownKey));
@@ -208,6 +217,17 @@ mod tests {
                     || open_note(std::str::from_utf8(&bytes).unwrap(), &keys).is_err()
             );
         }
+    }
+
+    #[test]
+    fn a_note_with_two_signatures_opens_with_either_key() {
+        let (old, new) = (LogKey::generate().unwrap(), LogKey::generate().unwrap());
+        let note = sign_note("line\n", "a/b", [&old, &new]).unwrap();
+        for key in [&old, &new] {
+            assert!(open_note(&note, &[VerifierKey::of("a/b", key).unwrap()]).is_ok());
+        }
+        let both = [&old, &new].map(|key| VerifierKey::of("a/b", key).unwrap());
+        assert_eq!(open_note(&note, &both).unwrap().1, &both[0]);
     }
 
     #[test]

@@ -146,7 +146,7 @@ mod tests {
             extra: None,
             index: 5,
             hashes: group.proof(5).unwrap(),
-            checkpoint: checkpoint.sign(&key),
+            checkpoint: checkpoint.sign(&key).unwrap(),
         };
         (proof, vec![VerifierKey::of(&origin, &key).unwrap()])
     }

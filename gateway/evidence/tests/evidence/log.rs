@@ -48,7 +48,8 @@ impl Log {
             }
         }
         let checkpoint = Checkpoint { origin: log_origin(NODE, 1), size: group.size(), root: group.root() }
-            .sign(&self.key);
+            .sign(&self.key)
+            .unwrap();
         let proofs = (0..entries.len())
             .map(|place| LogProof {
                 extra: None,
@@ -63,7 +64,7 @@ impl Log {
 
     pub(crate) fn checkpoint(&self) -> String {
         let (size, root) = (self.frontier.size(), self.frontier.root());
-        Checkpoint { origin: log_origin(NODE, 1), size, root }.sign(&self.key)
+        Checkpoint { origin: log_origin(NODE, 1), size, root }.sign(&self.key).unwrap()
     }
 
     pub(crate) fn lookup(&self, level: u8, index: u64) -> Option<Digest> {

@@ -34,7 +34,7 @@ impl ConfigArgs {
             Ok(_) => say("certificates and members: ok  证书与成员：正常"),
             Err(e) => wrong.push(e.to_string()),
         }
-        let secrets = match Secrets::load(&config.node.keys) {
+        let secrets = match Secrets::open(&config.node.keys, &config.keys) {
             Ok(s) => {
                 say("keys: ok  密钥：正常");
                 Some(s)

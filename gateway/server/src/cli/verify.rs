@@ -7,15 +7,18 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use xinqiao_evidence::chain::Chain;
-use xinqiao_evidence::keys::Jwks;
+use xinqiao_evidence::keys::{Jwks, PublishedKeys};
 use xinqiao_evidence::manifest::{Limits, PayloadVerifier, SignedManifest};
 use xinqiao_evidence::receipt::Receipt;
 
 #[derive(Args)]
 pub(crate) struct Verify {
-    /// The node's pinned public keys, a JWKS file
+    /// The node's public keys: a JWKS file, or what GET /v1/keys gave
     #[arg(long)]
     keys: Option<PathBuf>,
+    /// Trust only this key (its kid, or a JWKS file) and those it vouches for, over any number of changes (固定密钥)
+    #[arg(long, value_name = "KID|JWKS", requires = "keys")]
+    pin: Vec<String>,
     /// One JSON object per thing verified
     #[arg(long)]
     json: bool,
@@ -34,16 +37,7 @@ struct Tally {
 
 impl Verify {
     pub(crate) fn run(self) -> Result<(), Failure> {
-        let keys = match &self.keys {
-            None => None,
-            Some(path) => {
-                let bytes = std::fs::read(path)?;
-                Some(
-                    Jwks::from_json(&bytes)
-                        .map_err(|e| Failure::Usage(format!("{}: {e}", path.display())))?,
-                )
-            }
-        };
+        let keys = self.keys.as_deref().map(|path| self.trusted(path)).transpose()?;
         let mut tally = Tally::default();
         for path in &self.paths {
             if path.is_dir() {
@@ -65,6 +59,35 @@ impl Verify {
             "{receipts} receipt(s), {batches} batch(es), {records} record(s): verified  已验证回执 {receipts} 份、批次 {batches} 个、记录 {records} 条"
         ));
         Ok(())
+    }
+
+    /// The keys to verify with: all of the file, or those that are reached from what was pinned.
+    fn trusted(&self, path: &Path) -> Result<Jwks, Failure> {
+        let bytes = std::fs::read(path)?;
+        let wrong =
+            |path: &Path, e: &dyn std::fmt::Display| Failure::Usage(format!("{}: {e}", path.display()));
+        let published = PublishedKeys::from_json(&bytes).map_err(|e| wrong(path, &e))?;
+        if self.pin.is_empty() {
+            return Ok(published.jwks().clone());
+        }
+        let mut pinned = Vec::new();
+        for pin in &self.pin {
+            let file = Path::new(pin);
+            let found = match file.is_file() {
+                true => Jwks::from_json(&std::fs::read(file)?).map_err(|e| wrong(file, &e))?,
+                false => published.pinned(&[pin]),
+            };
+            if found.keys().is_empty() {
+                return Err(Failure::Unverified(format!(
+                    "{pin}: no such key in {}; compare the kid with what the node's officers say  公钥文档中没有该密钥，请与节点管理员核对",
+                    path.display()
+                )));
+            }
+            pinned.extend(found.keys().iter().cloned());
+        }
+        published
+            .follow(&Jwks::new(pinned))
+            .map_err(|e| Failure::Unverified(format!("{}: {e}", path.display())))
     }
 
     fn receipt(&self, path: &Path, keys: Option<&Jwks>, tally: &mut Tally) -> Result<(), Failure> {

@@ -50,6 +50,13 @@ pub(super) enum Job {
         /// Told when done.
         reply: oneshot::Sender<()>,
     },
+    /// Wrap the keys of journal, evidence and queue by the current at-rest key.
+    Rewrap {
+        /// All at-rest keys.
+        keys: xinqiao_store::AtRestKeys,
+        /// Told how many were wrapped anew, or what failed.
+        reply: oneshot::Sender<Result<usize, &'static str>>,
+    },
     /// Write all rows into the journal, so that older segments may go.
     Snapshot {
         /// Told when done.
@@ -112,6 +119,8 @@ pub(crate) enum CommitError {
     OutcomeUnknown,
     /// The journal does not take anything now.
     Unavailable,
+    /// The key that signs is in a token that does not answer. Nothing was written.
+    Unsigned,
     /// The node is stopping.
     Stopping,
 }
@@ -145,6 +154,9 @@ impl Committer {
                 Job::Checkpoint { reply } => {
                     self.checkpoint();
                     let _ = reply.send(());
+                }
+                Job::Rewrap { keys, reply } => {
+                    let _ = reply.send(self.rewrap(&keys));
                 }
                 Job::Snapshot { reply } => {
                     let _ = reply.send(self.snapshot());
@@ -256,7 +268,10 @@ impl Committer {
         if let Some(p) = &proofs {
             let checkpoint =
                 Checkpoint { origin: node.name.log_origin(record.epoch), size: p.size(), root: p.root() };
-            record.checkpoint = checkpoint.sign(&node.secrets.log);
+            match checkpoint.sign_with(&*node.secrets.log()) {
+                Ok(note) => record.checkpoint = note,
+                Err(_) => return refuse(waiting, node.unsigned()),
+            }
         }
         let placed = match self.append(&record, &items, &entries, idempotency) {
             Ok(placed) => placed,
@@ -264,11 +279,7 @@ impl Committer {
                 let why = explain(&e);
                 node.append_failed(why);
                 tracing::error!(code = e.explain().code, "{}", e.explain().english);
-                for w in waiting {
-                    let (Waiting::Entry { reply, .. } | Waiting::Plain { reply }) = w;
-                    let _ = reply.send(Err(why));
-                }
-                return;
+                return refuse(waiting, why);
             }
         };
         node.append_succeeded();
@@ -375,6 +386,13 @@ impl Committer {
         }
     }
 
+    /// May be repeated; the older at-rest keys are needed until it succeeds.
+    fn rewrap(&self, keys: &xinqiao_store::AtRestKeys) -> Result<usize, &'static str> {
+        let count = self.journal.rewrap(keys).map_err(|e| e.explain().code)?;
+        let queue = self.node.queue().rewrap(keys).map_err(|e| e.explain().code)?;
+        Ok(count + usize::from(queue))
+    }
+
     fn snapshot(&mut self) -> Result<Place, CommitError> {
         let node = self.node.clone();
         if node.room() < Room::Enough {
@@ -397,6 +415,13 @@ impl Committer {
             CommitError::Unavailable
         })?;
         Ok(place(appended.items[0]))
+    }
+}
+
+fn refuse(waiting: Vec<Waiting>, why: CommitError) {
+    for w in waiting {
+        let (Waiting::Entry { reply, .. } | Waiting::Plain { reply }) = w;
+        let _ = reply.send(Err(why));
     }
 }
 

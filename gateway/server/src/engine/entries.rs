@@ -161,7 +161,7 @@ fn write(node: &Node, time: i64, event: Event<'_>) -> Vec<u8> {
 }
 
 /// RFC 3339 in UTC, from unix seconds.
-pub(super) fn timestamp(unix: i64) -> String {
+pub(crate) fn timestamp(unix: i64) -> String {
     let days = unix.div_euclid(86_400);
     let of_day = unix.rem_euclid(86_400);
     // Days to civil date, in the proleptic Gregorian calendar with years that begin in March.

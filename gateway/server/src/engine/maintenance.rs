@@ -46,6 +46,10 @@ impl Node {
             }
             ticks += 1;
             self.look_for_room();
+            if self.secrets.token_trouble().is_some() {
+                let node = self.clone();
+                let _ = tokio::task::spawn_blocking(move || node.secrets.look_at_token()).await;
+            }
             let now = self.log_size();
             if now != seen || self.trouble().failed.contains(&"queue.lost") {
                 seen = now;
@@ -70,6 +74,7 @@ impl Node {
         self.end_publications();
         self.apply_retention();
         self.release_segments();
+        self.tend_keys();
     }
 
     /// Withdraws from public recipients what may no longer be published.
@@ -317,7 +322,8 @@ impl Node {
         let Some(description) = head.descriptions.last() else { return };
         let turn = self.sealing.lock().entry(stream.clone()).or_default().clone();
         let _turn = turn.lock();
-        let signed = manifests::sign_void(self, stream, head, description, "retention");
+        // Without a signature nothing is dropped; the next round tries again.
+        let Ok(signed) = manifests::sign_void(self, stream, head, description, "retention") else { return };
         let seq = head.next_seq;
         let aad = stream.as_str().as_bytes().to_vec();
         let void = Sealed {

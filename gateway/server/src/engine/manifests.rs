@@ -1,6 +1,6 @@
 //! The manifest of a batch, filled in and signed.
 
-use super::{Node, entries};
+use super::{CommitError, Node, entries};
 use xinqiao_evidence::manifest::{
     Control, ControlKind, Manifest, MediaType, Origin, Payload, SignedManifest, VERSION,
 };
@@ -40,7 +40,7 @@ pub(super) fn sign(
     head: &StreamRow,
     description: &Description,
     made: &seal::Payload,
-) -> Signed {
+) -> Result<Signed, CommitError> {
     let content = Content {
         records: made.records,
         root: made.root,
@@ -61,7 +61,7 @@ pub(super) fn sign_void(
     head: &StreamRow,
     description: &Description,
     reason: &str,
-) -> Signed {
+) -> Result<Signed, CommitError> {
     let nothing = Content {
         records: 0,
         root: xinqiao_evidence::merkle::root(Vec::<Digest>::new()),
@@ -82,7 +82,7 @@ pub(super) fn sign_announcement(
     head: &StreamRow,
     now: &Description,
     coming: &Description,
-) -> Signed {
+) -> Result<Signed, CommitError> {
     let digests =
         |hex: &str| Digests::sha256(hex.parse::<Digest>().expect("descriptions hold SHA-256 in hexadecimal"));
     let control = Control {
@@ -110,13 +110,13 @@ fn sign_content(
     head: &StreamRow,
     description: &Description,
     content: Content<'_>,
-) -> Signed {
+) -> Result<Signed, CommitError> {
     let digests =
         |hex: &str| Digests::sha256(hex.parse::<Digest>().expect("descriptions hold SHA-256 in hexadecimal"));
+    let (key, now) = node.secrets.manifest(&node.clock);
     let manifest = Manifest {
         control: content.control,
-        created: Timestamp::parse(&entries::timestamp(node.clock.now()))
-            .expect("the clock gives four-digit years"),
+        created: Timestamp::parse(&entries::timestamp(now)).expect("the clock gives four-digit years"),
         dataset: stream.dataset().to_owned(),
         epoch: node.epoch(),
         mapping_digest: digests(&description.mapping_digest),
@@ -150,7 +150,7 @@ fn sign_content(
         void: content.void,
     };
     let digest = Digest::of(&manifest.to_json().expect("the node fills manifests by the rules"));
-    let signed = SignedManifest::sign(&manifest, &node.secrets.manifest).expect("the system has randomness");
+    let signed = SignedManifest::sign(&manifest, &key).map_err(|_| node.unsigned())?;
     let entry = manifest.log_entry(digest).to_bytes().expect("a manifest's names are bounded");
-    Signed { jws: signed.as_json().to_owned(), digest, entry }
+    Ok(Signed { jws: signed.as_json().to_owned(), digest, entry })
 }

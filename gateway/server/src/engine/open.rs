@@ -123,12 +123,12 @@ impl Node {
     /// Opens everything and starts the committer.
     pub fn open(config: Config, metrics: Telemetry) -> Result<Opened, OpenNodeError> {
         let base = catalogue_files(&config)?;
-        let secrets = Secrets::load(&config.node.keys)?;
+        let secrets = Secrets::open(&config.node.keys, &config.keys)?;
         let rules = Rules::first(&config, base, BTreeMap::new(), config.members.clone(), &secrets)
             .map_err(|e| OpenNodeError::Catalogue(e.to_string()))?;
         let dir = DataDir::open(&config.node.data)?;
         let log = open_log(&dir, &config.node.name, &secrets)?;
-        let (queue, queue_state) = Queue::open(&dir, &secrets.at_rest, config.storage.queue_cache_bytes)?;
+        let (queue, queue_state) = Queue::open(&dir, &secrets.at_rest(), config.storage.queue_cache_bytes)?;
         let referenced = match &queue_state {
             QueueState::Ready { applied } => Some(*applied),
             QueueState::Rebuild { .. } => None,
@@ -139,7 +139,7 @@ impl Node {
             log_size: log.synced_size(),
             adopt_rollback: config.storage.adopt_rollback,
         };
-        let (journal, reader, recovery) = Journal::open(&dir, &secrets.at_rest, options)?;
+        let (journal, reader, recovery) = Journal::open(&dir, &secrets.at_rest(), options)?;
         let marker = dir.path().join(RESTORED);
         let adopted = recovery.rolled_back.is_some() || marker.exists();
         let mut rebuilt = None;
@@ -190,8 +190,9 @@ impl Node {
         }
         let answer_keys = answer_keys(&config)?;
         let origin = config.node.name.log_origin(state.meta.epoch.max(1));
-        let checkpoint =
-            Checkpoint { origin, size: frontier.size(), root: frontier.root() }.sign(&secrets.log);
+        let checkpoint = Checkpoint { origin, size: frontier.size(), root: frontier.root() }
+            .sign_with(&*secrets.log())
+            .map_err(|_| SecretsError::Signing("the log's checkpoint"))?;
         let clock = Clock::default();
         // A clock that was set back while the node was down is noticed by what the log says last.
         if let Some(moment) = log.size().checked_sub(1).and_then(|last| last_moment(&log, last)) {
@@ -362,7 +363,7 @@ fn build(
     reader: &Reader,
     log: &LogFiles,
 ) -> Result<(Queue, State), OpenNodeError> {
-    let queue = Queue::rebuild(dir, &secrets.at_rest, config.storage.queue_cache_bytes)?;
+    let queue = Queue::rebuild(dir, &secrets.at_rest(), config.storage.queue_cache_bytes)?;
     let mut state = State::default();
     let whole = reader.segments().first().is_none_or(|s| s.segment == 1);
     replay(reader, None, None, &queue, &mut state, log, !whole)?;

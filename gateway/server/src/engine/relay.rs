@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinSet;
-use xinqiao_client::{BatchEntry, Client, ClientError, Profile};
+use xinqiao_client::{BatchEntry, Client, ClientError, FollowedKeys, Profile};
 use xinqiao_evidence::Digests;
 use xinqiao_evidence::acknowledgement::{Acknowledgement, LineError, Outcome};
 use xinqiao_evidence::base64;
@@ -115,7 +115,7 @@ struct Follower {
     upstream: Upstream,
     stream: StreamId,
     client: Client,
-    keys: Jwks,
+    keys: FollowedKeys,
     answered: bool,
 }
 
@@ -132,7 +132,7 @@ impl Follower {
             upstream: upstream.clone(),
             stream: StreamId::parse(stream).map_err(|_| RelayError::Setting("relay.stream"))?,
             client: Client::connect(&profile)?,
-            keys: keys.ok_or(RelayError::Setting("relay.keys"))?,
+            keys: FollowedKeys::new(keys.ok_or(RelayError::Setting("relay.keys"))?),
             answered: false,
         })
     }
@@ -165,7 +165,15 @@ impl Follower {
     }
 
     async fn take(&mut self, entry: &BatchEntry, last: &RelayRow) -> Result<RelayRow, RelayError> {
-        let manifest = self.verify(entry, last)?;
+        let manifest = match self.verify(entry, last) {
+            // The upstream may have changed its keys: go on from those that were pinned.
+            Err(RelayError::Unverified("relay.manifest" | "relay.log-proof"))
+                if self.keys.refresh(&self.client).await? =>
+            {
+                self.verify(entry, last)?
+            }
+            other => other?,
+        };
         let said = manifest.manifest();
         let lines = match said.records {
             0 => Bytes::new(),
@@ -185,7 +193,7 @@ impl Follower {
     fn verify(&self, entry: &BatchEntry, last: &RelayRow) -> Result<VerifiedManifest, RelayError> {
         let signed = SignedManifest::parse(entry.manifest.get().as_bytes());
         let manifest = signed
-            .and_then(|s| s.verify(&self.keys))
+            .and_then(|s| s.verify(self.keys.jwks()))
             .map_err(|_| RelayError::Unverified("relay.manifest"))?;
         let said = manifest.manifest();
         if said.node != self.upstream.node.as_str() || said.stream != self.stream.as_str() {
@@ -211,7 +219,7 @@ impl Follower {
         ) || said.void.is_some();
         let proof =
             LogProof::from_text(&entry.proof).map_err(|_| RelayError::Unverified("relay.log-proof"))?;
-        let proven = proof.verify_with_jwks(&logged, self.upstream.node.as_str(), &self.keys).is_ok();
+        let proven = proof.verify_with_jwks(&logged, self.upstream.node.as_str(), self.keys.jwks()).is_ok();
         if names_it && proven { Ok(manifest) } else { Err(RelayError::Unverified("relay.log-proof")) }
     }
 

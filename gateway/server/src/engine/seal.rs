@@ -248,7 +248,7 @@ impl Node {
             return Ok(false);
         }
         let seq = head.next_seq;
-        let manifest = manifests::sign(self, stream, head, description, &made);
+        let manifest = manifests::sign(self, stream, head, description, &made)?;
         let aad = stream.as_str().as_bytes().to_vec();
         let mut items = vec![
             Item { kind: Kind::Evidence, aad: aad.clone(), bytes: manifest.jws.into_bytes() },
@@ -311,7 +311,7 @@ impl Node {
             let answered = self.batch(head, seq).and_then(|b| b.answer).is_some_and(|a| a.outcome.is_final());
             return Ok(if answered { Switch::None } else { Switch::Waiting });
         }
-        let signed = manifests::sign_announcement(self, stream, head, now, coming);
+        let signed = manifests::sign_announcement(self, stream, head, now, coming)?;
         let seq = head.next_seq;
         let aad = stream.as_str().as_bytes().to_vec();
         let sealed = Sealed {

@@ -420,6 +420,7 @@ pub(crate) fn commit_problem(e: CommitError) -> Problem {
         CommitError::DiskFull => ProblemCode::DiskFull.into(),
         CommitError::OutcomeUnknown => ProblemCode::OutcomeUnknown.into(),
         CommitError::Unavailable => ProblemCode::DiskFailed.into(),
+        CommitError::Unsigned => ProblemCode::KeysUnavailable.into(),
         CommitError::Stopping => ProblemCode::BusyDraining.into(),
         CommitError::JudgeAgain | CommitError::Overtaken => ProblemCode::BusyQueue.into(),
     }

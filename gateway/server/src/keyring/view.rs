@@ -1,0 +1,75 @@
+//! A key as officers see it.
+
+use super::book::{Fact, KeyKind, KeyState, Place, timestamp};
+use crate::config;
+use serde::Serialize;
+
+const DAY: i64 = 86_400;
+
+/// A key as officers see it: public facts alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KeyView {
+    /// Its id: the RFC 7638 thumbprint of a signing key, `at-rest-<n>` of an at-rest key.
+    pub kid: String,
+    /// What it is for.
+    #[serde(rename = "use")]
+    pub kind: KeyKind,
+    /// Where it stands in its life.
+    pub state: KeyState,
+    /// When it was made.
+    pub created: String,
+    /// From when it signs; absent on the first keys of a node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<String>,
+    /// From when it signs no more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retired: Option<String>,
+    /// Days since it was made.
+    pub age_days: i64,
+    /// Days until it takes over, or until its successor does by the schedule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub days_left: Option<i64>,
+    /// Where the private part is: `file`, `token`, `destroyed`.
+    pub place: &'static str,
+}
+
+impl KeyView {
+    pub(super) fn of(fact: &Fact, settings: &config::Keys, now: i64) -> Self {
+        let text = |t: i64| timestamp(t).as_str().to_owned();
+        let days = |seconds: i64| seconds.div_euclid(DAY);
+        let days_left = match fact.state {
+            KeyState::Pending => fact.activates.map(|at| days(at - now)),
+            KeyState::Active => {
+                let serves = serves(fact.kind, settings);
+                (serves > 0).then(|| days(fact.since() + serves - now))
+            }
+            KeyState::Retired => None,
+        };
+        Self {
+            kid: fact.kid.clone(),
+            kind: fact.kind,
+            state: fact.state,
+            created: text(fact.created),
+            not_before: fact.activates.map(text),
+            retired: fact.retired.map(text),
+            age_days: days(now - fact.created),
+            days_left,
+            place: match fact.place {
+                Place::File(_) => "file",
+                Place::Token(_) => "token",
+                Place::Gone => "destroyed",
+            },
+        }
+    }
+}
+
+/// Seconds a key of this kind serves by the schedule; 0: until somebody rotates it.
+pub(super) fn serves(kind: KeyKind, settings: &config::Keys) -> i64 {
+    let days = match kind {
+        KeyKind::Manifest => settings.manifest_days,
+        KeyKind::Log => settings.log_days,
+        KeyKind::Acknowledgement => settings.acknowledgement_days,
+        KeyKind::AtRest => settings.at_rest_days,
+    };
+    i64::from(days) * DAY
+}

@@ -93,7 +93,8 @@ impl Bundle<'_> {
                 return findings;
             }
         };
-        if let Some((place, key)) = self.key
+        let strong = Identity::check_strength(self.chain.0, &chain).is_ok();
+        if let Some((place, key)) = self.key.filter(|_| strong)
             && let Err(error) = key_mistake(self.chain.0, &chain, place, key, self.passphrase)
         {
             findings.push(Finding::error(error));

@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 
 use crate::certificate::{self, PublicKeyPin};
 use crate::details::Details;
+use crate::pair;
 use crate::tls;
 use crate::trouble::LoadError;
 
@@ -61,8 +62,10 @@ impl Identity {
         let mut looked = 0;
         loop {
             looked += 1;
+            let hold = pair::to_read(chain);
             let chain_text = read(chain)?;
             let key_text = Zeroizing::new(read(key)?);
+            drop(hold);
             let source = Source {
                 chain_place: &chain.display().to_string(),
                 chain: &chain_text,
@@ -71,7 +74,7 @@ impl Identity {
                 passphrase: passphrase.as_ref().map(|text| key::trim_passphrase(text)),
             };
             match Self::build(&source, now) {
-                // The two files are being replaced this very moment: one is new already, the other is not.
+                // Another program (one that does not lock) may be replacing the two files this very moment.
                 Err(error) if error.code() == "identity.key-mismatch" && looked < LOOKS => {
                     std::thread::sleep(PAUSE);
                 }
@@ -111,6 +114,8 @@ impl Identity {
     fn build(source: &Source<'_>, now: UnixTime) -> Result<Self, LoadError> {
         let Source { chain_place, key_place, .. } = *source;
         let chain = certificate::from_pem(chain_place, source.chain)?;
+        // First: the key of a weak or SM2 certificate cannot be loaded, and would be blamed for it.
+        Self::check_strength(chain_place, &chain)?;
         let key = key::private_key(key_place, source.key, source.passphrase)?;
         let signer =
             tls::provider().key_provider.load_private_key(key).map_err(|_| unusable_key(key_place))?;
@@ -120,6 +125,11 @@ impl Identity {
         Ok(Self { certified: Arc::new(certified), not_before, not_after, ocsp_next_update: None })
     }
 
+    /// Algorithms, key sizes and critical extensions.
+    pub(crate) fn check_strength(place: &str, chain: &[CertificateDer<'_>]) -> Result<(), LoadError> {
+        chain::strength(place, chain)
+    }
+
     /// Order, signatures, strength and validity of a chain; answers the leaf's validity.
     pub(crate) fn check_chain(
         place: &str,
@@ -127,7 +137,7 @@ impl Identity {
         now: UnixTime,
     ) -> Result<(u64, u64), LoadError> {
         let leaf = certificate::parse(&chain[0]).ok_or_else(|| certificate::malformed(place))?;
-        chain::strength(place, chain)?;
+        Self::check_strength(place, chain)?;
         chain::order(place, chain)?;
         chain::leaf(place, &leaf, now)
     }

@@ -19,6 +19,7 @@ mod der;
 mod details;
 mod identity;
 mod member;
+mod pair;
 pub mod pki;
 mod renewal;
 pub mod tls;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::PkiError;
 use super::authority::{Authority, Issued};
+use crate::pair;
 
 impl Issued {
     /// Writes `<name>.crt` and `<name>.key` into a directory that exists; the key is readable by its owner only.
@@ -35,9 +36,10 @@ pub fn write_public(path: &Path, bytes: &[u8]) -> Result<(), PkiError> {
     replace(path, bytes, 0o644).map_err(|error| cannot_write(path, &error))
 }
 
-/// Replaces a certificate and its key together: both are written and synced beside the old ones, then renamed, the key
-/// first, the certificate last. A node that watches the certificate therefore finds the new key when it looks; one that
-/// looks in the instant between sees a pair that does not match, looks again, and keeps its last good pair if it has to.
+/// Replaces a certificate and its key together: both are written and synced beside the old ones, then renamed under a lock
+/// that [`crate::Identity::from_files`] honours, the key first, the certificate last. A program that watches the certificate
+/// therefore finds the new key when it looks; one that does not lock and looks in the instant between sees a pair that does
+/// not match, and must look again.
 pub fn write_pair(
     certificate: &Path,
     certificate_pem: &[u8],
@@ -49,6 +51,7 @@ pub fn write_pair(
     };
     let new_key = write(key, key_pem, 0o600)?;
     let new_certificate = write(certificate, certificate_pem, 0o644)?;
+    let _hold = pair::to_replace(certificate);
     fs::rename(new_key, key).map_err(|error| cannot_write(key, &error))?;
     fs::rename(new_certificate, certificate).map_err(|error| cannot_write(certificate, &error))?;
     sync_directory(certificate).map_err(|error| cannot_write(certificate, &error))

@@ -9,7 +9,7 @@ use super::chain::{arrange, certificates};
 use super::files::write_pair;
 use crate::bundle::{Bundle, Finding, Purpose};
 use crate::certificate::PublicKeyPin;
-use crate::identity::{private_key, read, trim_passphrase};
+use crate::identity::{Identity, private_key, read, trim_passphrase};
 use crate::tls;
 use crate::trouble::LoadError;
 use zeroize::Zeroizing;
@@ -74,7 +74,10 @@ fn order(
     let key = private_key(key_place, key, passphrase)?;
     let signer = tls::provider().key_provider.load_private_key(key);
     let public = signer.ok().and_then(|signer| signer.public_key().map(|key| key.to_vec()));
-    let public = public.ok_or_else(|| crate::identity::unusable_key(key_place))?;
-    // A weak or SM2 leaf has a key this node cannot load, so this speaks of certificates that can at least be used.
+    let Some(public) = public else {
+        // The key of a weak or SM2 certificate cannot be loaded; then the certificate is what is wrong.
+        Identity::check_strength(answer_place, found)?;
+        return Err(crate::identity::unusable_key(key_place));
+    };
     arrange(answer_place, found, &PublicKeyPin::of_key(&public))
 }

@@ -134,7 +134,7 @@ impl RevocationList {
         &self.base.issuer
     }
 
-    /// The CRL number, in lower-case hexadecimal without leading zeros; `None` if the issuer gives none.
+    /// The CRL number, in lower-case hexadecimal; `None` if the issuer gives none.
     pub fn number(&self) -> Option<String> {
         self.newest().number.as_deref().map(certificate::hex)
     }

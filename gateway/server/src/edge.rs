@@ -27,6 +27,7 @@ mod connection;
 mod decode;
 mod drain;
 mod exchange;
+mod frames;
 mod front_proxy;
 mod limits;
 mod listener;

@@ -20,6 +20,8 @@ use crate::problem::{Problem, ProblemCode};
 
 /// First allocation for a body of unknown length, and the step it pays for at least.
 const STEP: usize = 16 * 1024;
+/// Pieces without a byte that a body may have.
+const EMPTY_PIECES: u32 = 64;
 
 /// How large a body may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +42,7 @@ pub struct RequestBody {
     connection: Arc<Connection>,
     account: Account,
     received: u64,
+    empty: u32,
     ended: bool,
 }
 
@@ -70,7 +73,7 @@ impl RequestBody {
         let declared = incoming.size_hint().exact();
         let ended = incoming.is_end_stream();
         let encoding = Encoding::of(headers);
-        Self { incoming, encoding, declared, connection, account, received: 0, ended }
+        Self { incoming, encoding, declared, connection, account, received: 0, empty: 0, ended }
     }
 
     /// The length the sender announced, if it did.
@@ -175,6 +178,11 @@ impl RequestBody {
                     self.ended = self.incoming.is_end_stream();
                     if !data.is_empty() {
                         return Ok(Some(data));
+                    }
+                    // They come without end and always at once, so no clock would ever be asked.
+                    self.empty += 1;
+                    if self.empty > EMPTY_PIECES {
+                        return Err(ProblemCode::BodyTooSlow.into());
                     }
                 }
             }

@@ -53,6 +53,8 @@ pub(super) struct Connection {
     blocked: AtomicBool,
     lingering: AtomicBool,
     retiring: AtomicBool,
+    /// Looks of the judge since frames last came.
+    rested: AtomicU32,
     /// Replies in progress.
     replies: Mutex<Vec<Sending>>,
     clocks: Mutex<Clocks>,
@@ -69,6 +71,9 @@ pub(super) struct Connection {
 struct Sending {
     request: u64,
     moved: bool,
+    /// Bytes taken since the judge first saw this reply.
+    bytes: u64,
+    begun: Option<Instant>,
     clock: Option<Instant>,
 }
 
@@ -81,6 +86,9 @@ struct Clocks {
     lingering: Option<Instant>,
     retiring: Option<Instant>,
 }
+
+/// Idle frames a peer may send per look of the judge, beyond what its requests call for.
+const REST: u32 = 16;
 
 const CARRY_ON: u8 = 0;
 const FINISH: u8 = 1;
@@ -182,6 +190,7 @@ impl Connection {
             blocked: AtomicBool::new(false),
             lingering: AtomicBool::new(false),
             retiring: AtomicBool::new(false),
+            rested: AtomicU32::new(0),
             replies: Mutex::default(),
             clocks: Mutex::default(),
             last_outcome: Mutex::default(),
@@ -287,6 +296,7 @@ impl Connection {
             *clock = if holds { Some(clock.unwrap_or(now)) } else { None };
             clock.is_some_and(|since| now.duration_since(since) > limit)
         };
+        self.rested.store(self.rested.load(Relaxed).saturating_add(REST), Relaxed);
         let clocks = &mut *self.clocks.lock();
         let at_rest = self.open.load(Relaxed) == 0 && !self.stirred.swap(false, Relaxed);
         let in_head = at_rest && !self.is_h2 && self.head_begun.load(Relaxed);
@@ -300,6 +310,11 @@ impl Connection {
             let still = !std::mem::take(&mut reply.moved);
             if over(&mut reply.clock, still, deadlines.reply_stall) {
                 return Verdict::Cut("reply-stalled");
+            }
+            let begun = *reply.begun.get_or_insert(now);
+            let beyond_grace = now.duration_since(begun).saturating_sub(deadlines.reply_stall);
+            if u128::from(reply.bytes) < u128::from(deadlines.reply_rate) * beyond_grace.as_millis() / 1_000 {
+                return Verdict::Cut("reply-slow");
             }
         }
         if over(&mut clocks.head, in_head, deadlines.header) {
@@ -335,11 +350,14 @@ impl Connection {
         self.open.fetch_sub(1, Relaxed);
     }
 
-    pub(super) fn reply_moved(&self, request: u64) {
+    pub(super) fn reply_moved(&self, request: u64, bytes: u64) {
         let mut replies = self.replies.lock();
         match replies.iter_mut().find(|reply| reply.request == request) {
-            Some(reply) => reply.moved = true,
-            None => replies.push(Sending { request, moved: true, clock: None }),
+            Some(reply) => {
+                reply.moved = true;
+                reply.bytes = reply.bytes.saturating_add(bytes);
+            }
+            None => replies.push(Sending { request, moved: true, bytes, begun: None, clock: None }),
         }
     }
 
@@ -357,6 +375,17 @@ impl Connection {
         if self.blocked.load(Relaxed) == some {
             self.blocked.store(!some, Relaxed);
         }
+    }
+
+    /// Tokens for the frames of a peer that left some time between them.
+    pub(super) fn take_rest(&self) -> u32 {
+        self.rested.swap(0, Relaxed)
+    }
+
+    /// The peer sends frames that carry nothing.
+    pub(super) fn cut_for_flood(&self) {
+        self.count_closed("frame-flood");
+        self.shared.metrics.add(Metric::LimitsHit, &["frame-flood"], 1);
     }
 
     /// A handler let go of a body before its end: closing must linger.

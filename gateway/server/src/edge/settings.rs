@@ -64,6 +64,8 @@ pub struct Deadlines {
     pub life: Option<Duration>,
     /// Between two pieces of a reply that the peer takes.
     pub reply_stall: Duration,
+    /// Bytes per second a reply must average once it lasts longer than [`Deadlines::reply_stall`].
+    pub reply_rate: u32,
     /// What is left of a refused body is swallowed for this long, so that the peer can read the refusal.
     pub linger: Duration,
     /// From the drain signal to the cut.
@@ -81,6 +83,7 @@ impl Default for Deadlines {
             idle: Duration::from_secs(75),
             life: None,
             reply_stall: Duration::from_secs(60),
+            reply_rate: 1024,
             linger: Duration::from_secs(3),
             drain: Duration::from_secs(30),
         }

@@ -86,7 +86,7 @@ impl Ticket {
     /// The connection took `bytes` more of the reply.
     pub(super) fn moved(&mut self, bytes: usize) {
         self.sent = self.sent.saturating_add(bytes as u64);
-        self.connection.reply_moved(self.trace.number());
+        self.connection.reply_moved(self.trace.number(), bytes as u64);
     }
 
     /// The reply was handed over wholly.

@@ -1,6 +1,6 @@
 //! The byte stream under HTTP, with the clocks a connection is judged by.
 //!
-//! It notes when bytes arrive and since when the peer takes none, and on closing swallows what is
+//! It follows the frames of HTTP/2 for floods. It notes when bytes arrive and since when the peer takes none, and on closing swallows what is
 //! left of a refused body, since closing on unread bytes resets the connection and the peer would
 //! never see the refusal.
 
@@ -14,16 +14,26 @@ use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
 use super::connection::Connection;
+use super::frames::FrameGuard;
 
 pub(super) struct Transport {
     stream: TlsStream<TcpStream>,
     connection: Arc<Connection>,
+    frames: Option<FrameGuard>,
     shut: bool,
 }
 
 impl Transport {
     pub(super) fn new(stream: TlsStream<TcpStream>, connection: Arc<Connection>) -> Self {
-        Self { stream, connection, shut: false }
+        let frames = connection.is_h2().then(FrameGuard::new);
+        Self { stream, connection, frames, shut: false }
+    }
+
+    fn took(&mut self, polled: &Poll<io::Result<usize>>) {
+        self.connection.peer_took(polled.is_ready());
+        if let (Some(frames), Poll::Ready(Ok(bytes))) = (&mut self.frames, polled) {
+            frames.left(*bytes);
+        }
     }
 
     fn swallow(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -48,6 +58,14 @@ impl AsyncRead for Transport {
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if buffer.filled().len() > before {
             self.connection.bytes_arrived();
+            let this = &mut *self;
+            if let Some(frames) = &mut this.frames {
+                frames.rested(this.connection.take_rest());
+                if !frames.arrived(&buffer.filled()[before..]) {
+                    this.connection.cut_for_flood();
+                    return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+                }
+            }
         }
         polled
     }
@@ -56,7 +74,7 @@ impl AsyncRead for Transport {
 impl AsyncWrite for Transport {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, bytes);
-        self.connection.peer_took(polled.is_ready());
+        self.took(&polled);
         polled
     }
 
@@ -66,7 +84,7 @@ impl AsyncWrite for Transport {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
-        self.connection.peer_took(polled.is_ready());
+        self.took(&polled);
         polled
     }
 

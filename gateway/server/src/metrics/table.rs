@@ -81,7 +81,7 @@ metrics! {
     EdgeConnections = "xinqiao_edge_connections", Gauge, ["listener"], "Open connections past the handshake.";
     EdgeAccepted = "xinqiao_edge_connections_accepted_total", Counter, ["listener"], "Connections accepted by the socket.";
     EdgeRefused = "xinqiao_edge_connections_refused_total", Counter, ["listener", "reason"], "Connections closed at once: address, handshakes, connections, files.";
-    EdgeClosed = "xinqiao_edge_connections_closed_total", Counter, ["listener", "reason"], "Connections the node closed: idle, header-slow, reply-stalled, identity-changed, certificate-expired, superseded, session-over, lingered, draining.";
+    EdgeClosed = "xinqiao_edge_connections_closed_total", Counter, ["listener", "reason"], "Connections the node closed: idle, header-slow, reply-stalled, reply-slow, frame-flood, identity-changed, certificate-expired, superseded, session-over, lingered, draining.";
     HandshakesFailed = "xinqiao_edge_handshakes_failed_total", Counter, ["listener", "reason"], "TLS handshakes that failed: deadline, no-certificate, certificate, protocol, closed.";
     LimitsHit = "xinqiao_edge_limits_hit_total", Counter, ["limit"], "Requests or connections beyond a limit, by limit.";
     OfficerLockouts = "xinqiao_officer_lockouts_total", Counter, ["who"], "Lock-outs on the officers' listener: address, officer.";

@@ -11,4 +11,5 @@ mod operators;
 mod peers;
 mod requests;
 mod site;
+mod smuggling;
 mod wire;

@@ -176,6 +176,17 @@ pub enum Event {
         /// Item with the document.
         item: u16,
     },
+    /// A member connected with a certificate chain, kept as a document.
+    CertificateSeen {
+        /// The member.
+        member: String,
+        /// The document's digest, hexadecimal.
+        digest: String,
+        /// First second of the leaf's validity, unix seconds.
+        issued: i64,
+        /// Unix seconds.
+        time: i64,
+    },
     /// Officers proposed or decided something.
     Officers(crate::governance::Step),
     /// A new epoch begins; sequence numbers start again.

@@ -67,11 +67,13 @@ pub enum Table {
     Governance = 18,
     /// Number → [`Proposal`].
     Proposal = 19,
+    /// Member → its [`SeenRow`]s, newest first.
+    Seen = 20,
 }
 
 impl Table {
     /// All tables, in order of number.
-    pub const ALL: [Table; 18] = [
+    pub const ALL: [Table; 19] = [
         Table::Meta,
         Table::Group,
         Table::Chunk,
@@ -90,6 +92,7 @@ impl Table {
         Table::Description,
         Table::Governance,
         Table::Proposal,
+        Table::Seen,
     ];
 }
 
@@ -320,6 +323,20 @@ pub struct RelayRow {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<Place>,
 }
+
+/// A certificate chain a member connected with.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+pub struct SeenRow {
+    /// The document's digest, hexadecimal.
+    pub digest: String,
+    /// First second of the leaf's validity, unix seconds.
+    pub issued: i64,
+    /// When it was noted last, unix seconds: a day behind at most.
+    pub last: i64,
+}
+
+/// Chains remembered of one member; those seen longest ago go first.
+pub const SEEN_OF_ONE_MEMBER: usize = 16;
 
 /// The key of a row of a stream.
 pub fn stream_key(id: u32, n: u64) -> Vec<u8> {
@@ -589,6 +606,19 @@ impl State {
             Event::DeadLetter { stream, dead } => {
                 self.head(stream).dead = *dead;
                 self.save(stream, rows);
+                Ok(())
+            }
+            Event::CertificateSeen { member, digest, issued, time } => {
+                let key = member.as_bytes();
+                let mut seen: Vec<SeenRow> = match fetch(rows, lookup, Table::Seen, key) {
+                    Some(_) => read(rows, lookup, Table::Seen, key)?,
+                    None => Vec::new(),
+                };
+                seen.retain(|row| row.digest != *digest);
+                seen.push(SeenRow { digest: digest.clone(), issued: *issued, last: *time });
+                seen.sort_by_key(|row| std::cmp::Reverse(row.last));
+                seen.truncate(SEEN_OF_ONE_MEMBER);
+                rows.put(Table::Seen, key.to_vec(), &seen);
                 Ok(())
             }
             Event::Document { digest, item } => {

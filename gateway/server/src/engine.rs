@@ -2,11 +2,12 @@
 //! everything that changes goes through the committer, everything that is read comes from rows and the journal.
 
 pub mod acknowledge;
+mod archive;
 pub mod clock;
 mod committer;
 mod entries;
-mod keys;
 pub mod governance;
+mod keys;
 mod logged;
 pub mod maintenance;
 mod manifests;
@@ -83,7 +84,7 @@ pub struct Node {
     trouble: Mutex<Trouble>,
     data_dir: xinqiao_store::DataDir,
     /// Keys recipients sign their answers with.
-    answer_keys: BTreeMap<String, Jwks>,
+    answer_keys: RwLock<BTreeMap<String, Jwks>>,
     /// The newest durable checkpoint.
     checkpoint: RwLock<String>,
 }

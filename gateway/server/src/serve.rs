@@ -147,13 +147,15 @@ async fn serve(node: Arc<Node>, keeper: Arc<Keeper>, metrics: Arc<Metrics>) -> R
     }
     let readiness: Readiness = {
         let (node, governor) = (node.clone(), governor.clone());
+        let keeper = keeper.clone();
         Arc::new(move || {
-            let mut checks = readiness(&node);
+            let mut checks = readiness(&node, &keeper);
             checks.extend(governor.checks());
             checks
         })
     };
     gauges(&node, &metrics);
+    keeper.expose(&metrics);
     let waiting = Arc::downgrade(&governor);
     metrics.on_scrape(move |m| {
         if let Some(governor) = waiting.upgrade() {
@@ -168,11 +170,12 @@ async fn serve(node: Arc<Node>, keeper: Arc<Keeper>, metrics: Arc<Metrics>) -> R
     let (stop, stopping) = tokio::sync::watch::channel(false);
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(node.clone().maintain(stopping.clone()));
+    tasks.spawn(keeper.clone().tend(node.clone(), stopping.clone()));
     for upstream in node.config.upstreams.clone() {
-        crate::engine::relay::spawn(&mut tasks, &node, upstream, &stopping);
+        crate::engine::relay::spawn(&mut tasks, &node, &keeper, upstream, &stopping);
     }
     for recipient in node.config.recipients.clone() {
-        crate::engine::push::spawn(&mut tasks, &node, recipient, &stopping);
+        crate::engine::push::spawn(&mut tasks, &node, &keeper, recipient, &stopping);
     }
     tasks.spawn(governor.clone().follow(stopping.clone()));
     tasks.spawn(forget_old_rates(rates, stopping.clone()));
@@ -274,7 +277,7 @@ async fn signalled() {
 }
 
 /// How the parts of the node are, for `/readyz`.
-fn readiness(node: &Node) -> Vec<Check> {
+fn readiness(node: &Node, keeper: &Keeper) -> Vec<Check> {
     let trouble = node.trouble();
     let mut checks = Vec::new();
     let mut failing = |name, state, advice: &str, advice_zh: &str| {
@@ -329,6 +332,7 @@ fn readiness(node: &Node) -> Vec<Check> {
             "系统时钟被回拨，时间戳将停留直至追平。请检查时间同步。",
         );
     }
+    checks.extend(keeper.checks());
     if checks.is_empty() {
         checks.push(Check::ok("node"));
     }

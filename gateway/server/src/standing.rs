@@ -6,19 +6,21 @@
 //! good stays in force until something better is; after a swap, connections of those no longer let in are cut and the
 //! others make room for new ones.
 
-#![expect(dead_code, reason = "the watcher and the ledger of seen certificates use the rest")]
-
+mod fetch;
 mod material;
 mod overlay;
 mod rehearse;
 mod report;
 mod seen;
 mod set;
+mod status;
+mod tend;
 
 pub use material::Dial;
 pub use overlay::{FileSet, Overlay, OverlayAnchor};
 pub use report::{Advice, Affected, Refusal, Report};
 pub use set::Standing;
+pub use status::StatusRow;
 
 use crate::config::{self, Config};
 use crate::edge::{EdgeControl, Identify, Terms, TermsSource};
@@ -45,6 +47,8 @@ pub struct Keeper {
     edges: Mutex<Vec<EdgeControl>>,
     clients: Mutex<BTreeMap<Dial, Client>>,
     refused: Mutex<Option<Refusal>>,
+    /// What troubles a part for now, by the part's name.
+    troubles: Mutex<BTreeMap<String, Advice>>,
     changes: watch::Sender<u64>,
 }
 
@@ -69,6 +73,7 @@ impl Keeper {
             edges: Mutex::default(),
             clients: Mutex::default(),
             refused: Mutex::default(),
+            troubles: Mutex::default(),
             changes: watch::Sender::new(0),
         }))
     }
@@ -173,10 +178,15 @@ impl Keeper {
                 }
             },
         };
-        self.read_again(config.as_ref(), why)
+        self.read_again(config.as_ref(), why).map_err(|refusal| self.refuse(refusal, why))
     }
 
-    /// Reads the files again; the configuration too, if it is given.
+    /// Reads the files again that are named already. A set that is torn just now is not spoken of while `quiet`.
+    fn read_files(&self, why: &str, quiet: bool) -> Result<Report, Refusal> {
+        let read = self.read_again(None, why);
+        if quiet { read } else { read.map_err(|refusal| self.refuse(refusal, why)) }
+    }
+
     fn read_again(&self, config: Option<&Config>, why: &str) -> Result<Report, Refusal> {
         let mut material = self.changing.lock();
         let now = UnixTime::now();
@@ -205,8 +215,7 @@ impl Keeper {
                 if self.change(&closed, &overlay, &[]).is_ok_and(|report| !report.changed.is_empty()) {
                     *material = closed;
                 }
-                drop(material);
-                Err(self.refuse(refusal, why))
+                Err(refusal)
             }
         }
     }
@@ -275,6 +284,18 @@ impl Keeper {
         }
         self.changes.send_modify(|n| *n += 1);
         cut
+    }
+
+    /// Judges open connections again: time may have changed the answer.
+    fn recheck(&self) {
+        let edges = self.edges.lock().clone();
+        for edge in &edges {
+            edge.recheck();
+        }
+    }
+
+    fn named(&self) -> Named {
+        self.changing.lock().named.clone()
     }
 
     fn live(&self) -> Arc<Live> {

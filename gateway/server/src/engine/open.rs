@@ -223,7 +223,7 @@ impl Node {
             answers: tokio::sync::Mutex::new(()),
             trouble: Mutex::new(Trouble { rebuilt, ..Trouble::default() }),
             data_dir: dir,
-            answer_keys,
+            answer_keys: RwLock::new(answer_keys),
             checkpoint: RwLock::new(checkpoint),
             config,
         });

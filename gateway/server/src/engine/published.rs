@@ -39,6 +39,6 @@ impl Node {
 
     /// The keys a recipient signs its answers with; none by default.
     pub fn acknowledgement_keys(&self, member: &str) -> Jwks {
-        self.answer_keys.get(member).cloned().unwrap_or_default()
+        self.answer_keys.read().get(member).cloned().unwrap_or_default()
     }
 }

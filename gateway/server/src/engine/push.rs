@@ -9,6 +9,7 @@
 use super::relay::jitter;
 use super::{CommitError, Node};
 use crate::config::{Push, Recipient};
+use crate::standing::{Dial, Keeper};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,13 +24,20 @@ use xinqiao_exchange::names::StreamId;
 const BACKOFF_MOST: Duration = Duration::from_secs(600);
 
 /// Starts pushing to a recipient that has an endpoint.
-pub fn spawn(tasks: &mut JoinSet<()>, node: &Arc<Node>, recipient: Recipient, stop: &watch::Receiver<bool>) {
+pub fn spawn(
+    tasks: &mut JoinSet<()>,
+    node: &Arc<Node>,
+    keeper: &Arc<Keeper>,
+    recipient: Recipient,
+    stop: &watch::Receiver<bool>,
+) {
     let Some(push) = recipient.push.clone() else { return };
     for dataset in node.rules().plan.datasets() {
         for r in dataset.recipients.iter().filter(|r| r.name == recipient.member) {
             for stream in [r.daily.clone(), r.history.clone()] {
                 let pusher = Pusher {
                     node: node.clone(),
+                    keeper: keeper.clone(),
                     member: recipient.member.clone(),
                     push: push.clone(),
                     stream,
@@ -48,6 +56,7 @@ pub fn spawn(tasks: &mut JoinSet<()>, node: &Arc<Node>, recipient: Recipient, st
 
 struct Pusher {
     node: Arc<Node>,
+    keeper: Arc<Keeper>,
     member: String,
     push: Push,
     stream: StreamId,
@@ -185,6 +194,6 @@ impl Pusher {
         let (origin, _) = self.push.split();
         let mut profile = Profile::new(origin, &exchange.certificate, &exchange.key, &self.push.authorities);
         profile.address = self.push.address.clone();
-        Client::connect(&profile)
+        self.keeper.client(&Dial::Push(self.member.clone()), &profile)
     }
 }

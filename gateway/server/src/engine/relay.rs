@@ -6,6 +6,7 @@ use super::committer::{CommitError, Job, SubmissionJob};
 use super::entries::{self, SubmissionEntry};
 use super::places::reference;
 use crate::config::Upstream;
+use crate::standing::{Dial, Keeper};
 use bytes::Bytes;
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,25 +64,33 @@ impl From<ClientError> for RelayError {
 }
 
 /// Starts following every stream of an upstream.
-pub fn spawn(tasks: &mut JoinSet<()>, node: &Arc<Node>, upstream: Upstream, stop: &watch::Receiver<bool>) {
+pub fn spawn(
+    tasks: &mut JoinSet<()>,
+    node: &Arc<Node>,
+    keeper: &Arc<Keeper>,
+    upstream: Upstream,
+    stop: &watch::Receiver<bool>,
+) {
     for stream in upstream.streams.clone() {
-        let (node, upstream, mut stop) = (node.clone(), upstream.clone(), stop.clone());
+        let (node, keeper) = (node.clone(), keeper.clone());
+        let (upstream, mut stop) = (upstream.clone(), stop.clone());
         tasks.spawn(async move {
             tokio::select! {
-                () = follow(node, upstream, stream) => {}
+                () = follow(node, keeper, upstream, stream) => {}
                 _ = stop.changed() => {}
             }
         });
     }
 }
 
-async fn follow(node: Arc<Node>, upstream: Upstream, stream: String) {
+async fn follow(node: Arc<Node>, keeper: Arc<Keeper>, upstream: Upstream, stream: String) {
     let mut pause = BACKOFF_FIRST;
     let mut follower = None;
     loop {
         if follower.is_none() {
-            follower =
-                Follower::open(&node, &upstream, &stream).map_err(|e| report(&upstream, &stream, &e)).ok();
+            follower = Follower::open(&node, &keeper, &upstream, &stream)
+                .map_err(|e| report(&upstream, &stream, &e))
+                .ok();
         }
         let outcome = match &mut follower {
             Some(f) => f.round().await,
@@ -116,23 +125,33 @@ struct Follower {
     stream: StreamId,
     client: Client,
     keys: FollowedKeys,
+    keeper: Arc<Keeper>,
+    /// The keys that were pinned when `keys` began.
+    pinned: Jwks,
     answered: bool,
 }
 
 impl Follower {
-    fn open(node: &Arc<Node>, upstream: &Upstream, stream: &str) -> Result<Self, RelayError> {
+    fn open(
+        node: &Arc<Node>,
+        keeper: &Arc<Keeper>,
+        upstream: &Upstream,
+        stream: &str,
+    ) -> Result<Self, RelayError> {
         let exchange = &node.config.exchange;
         let certificate = upstream.certificate.as_deref().unwrap_or(&exchange.certificate);
         let key = upstream.key.as_deref().unwrap_or(&exchange.key);
         let mut profile = Profile::new(&upstream.url, certificate, key, &upstream.authorities);
         profile.address = upstream.address.clone();
-        let keys = std::fs::read(&upstream.keys).ok().and_then(|bytes| Jwks::from_json(&bytes).ok());
+        let pinned = keeper.pinned_keys(&upstream.member).ok_or(RelayError::Setting("relay.keys"))?;
         Ok(Self {
             node: node.clone(),
             upstream: upstream.clone(),
             stream: StreamId::parse(stream).map_err(|_| RelayError::Setting("relay.stream"))?,
-            client: Client::connect(&profile)?,
-            keys: FollowedKeys::new(keys.ok_or(RelayError::Setting("relay.keys"))?),
+            client: keeper.client(&Dial::Upstream(upstream.member.clone()), &profile)?,
+            keeper: keeper.clone(),
+            keys: FollowedKeys::new(pinned.clone()),
+            pinned,
             answered: false,
         })
     }
@@ -145,6 +164,12 @@ impl Follower {
 
     /// Asks once and takes what comes.
     async fn round(&mut self) -> Result<(), RelayError> {
+        if let Some(pinned) = self.keeper.pinned_keys(&self.upstream.member)
+            && pinned.to_json() != self.pinned.to_json()
+        {
+            self.keys = FollowedKeys::new(pinned.clone());
+            self.pinned = pinned;
+        }
         let reached = self.reached();
         // A crash may have come between committing and answering: the last answer is given again.
         if !self.answered {

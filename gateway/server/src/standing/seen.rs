@@ -5,6 +5,7 @@ use crate::edge::chain_digest;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::sync::Arc;
+use tokio::sync::Notify;
 use xinqiao_certs::{CertificateDer, Details, VerifiedMember, to_pem};
 use xinqiao_evidence::Digest;
 
@@ -15,7 +16,10 @@ const DAY: i64 = 86_400;
 
 /// Every chain known.
 #[derive(Default)]
-pub(super) struct Seen(Mutex<HashMap<[u8; 32], Entry>>);
+pub(super) struct Seen {
+    chains: Mutex<HashMap<[u8; 32], Entry>>,
+    news: Notify,
+}
 
 struct Entry {
     member: Arc<str>,
@@ -46,11 +50,14 @@ impl Seen {
     /// A member connected with this chain.
     pub(super) fn note(&self, member: &VerifiedMember, chain: &[CertificateDer<'_>], now: i64) {
         let digest = chain_digest(chain);
-        let mut all = self.0.lock();
+        let mut all = self.chains.lock();
         if let Some(entry) = all.get_mut(&digest)
             && *entry.member == *member.name()
         {
             entry.last = now;
+            if now - entry.noted >= DAY {
+                self.news.notify_one();
+            }
             return;
         }
         let member: Arc<str> = member.name().into();
@@ -65,18 +72,24 @@ impl Seen {
         };
         all.insert(digest, entry);
         forget_oldest(&mut all, &member);
+        self.news.notify_one();
     }
 
     /// What the journal remembers from earlier runs.
     pub(super) fn restore(&self, member: &str, chain: Vec<CertificateDer<'static>>, issued: i64, last: i64) {
         let digest = chain_digest(&chain);
         let entry = Entry { member: member.into(), chain: Arc::new(chain), issued, last, noted: last };
-        self.0.lock().entry(digest).or_insert(entry);
+        self.chains.lock().entry(digest).or_insert(entry);
+    }
+
+    /// Returns when there is something to note.
+    pub(super) async fn news(&self) {
+        self.news.notified().await;
     }
 
     /// Chains not noted in the journal yet, or not for a day. They count as noted from here on.
     pub(super) fn take_news(&self) -> Vec<SeenChain> {
-        let mut all = self.0.lock();
+        let mut all = self.chains.lock();
         let news = all.iter_mut().filter(|(_, e)| e.last - e.noted >= DAY);
         let taken = news.map(|(digest, entry)| {
             entry.noted = entry.last;
@@ -87,7 +100,7 @@ impl Seen {
 
     /// These could not be noted after all.
     pub(super) fn give_back(&self, chains: &[SeenChain]) {
-        let mut all = self.0.lock();
+        let mut all = self.chains.lock();
         for chain in chains {
             if let Some(entry) = all.get_mut(&chain.digest) {
                 entry.noted = 0;
@@ -97,7 +110,7 @@ impl Seen {
 
     /// Every chain.
     pub(super) fn all(&self) -> Vec<SeenChain> {
-        self.0.lock().iter().map(|(digest, entry)| entry.view(digest)).collect()
+        self.chains.lock().iter().map(|(digest, entry)| entry.view(digest)).collect()
     }
 }
 

@@ -27,6 +27,8 @@ pub struct Standing {
     pub(super) exchange: Arc<ServerConfig>,
     pub(super) legacy: Arc<ServerConfig>,
     pub(super) dials: BTreeMap<Dial, Tls>,
+    /// Identities of its own that it shows to peers it dials, by the peer's name.
+    pub(super) own: BTreeMap<String, Identity>,
     pub(super) members: Vec<config::Member>,
     pub(super) anchors: BTreeMap<String, OverlayAnchor>,
     pub(super) lists: Vec<Blob>,
@@ -92,6 +94,7 @@ impl Standing {
             exchange,
             legacy,
             dials,
+            own: own(material),
             members,
             anchors,
             lists,
@@ -101,6 +104,19 @@ impl Standing {
             notes,
             parts,
         })
+    }
+
+    /// What the log says each part is.
+    pub(super) fn digests(&self) -> BTreeMap<&'static str, Digest> {
+        let p = &self.parts;
+        BTreeMap::from([
+            ("identity", p.identity),
+            ("anchors", p.anchors),
+            ("revocation", p.revocation),
+            ("members", p.members),
+            ("upstreams", p.upstreams),
+            ("keys", p.keys),
+        ])
     }
 
     /// The names of the parts that are not as in `last`.
@@ -285,6 +301,15 @@ fn keep_earlier(files: &mut Vec<Blob>, place: &str, last: Option<&Standing>) {
         },
         None => files.clear(),
     }
+}
+
+fn own(material: &Material) -> BTreeMap<String, Identity> {
+    let shown = material.dials.iter().filter_map(|(dial, files)| Some((dial, files.own.clone()?)));
+    shown
+        .map(|(dial, identity)| match dial {
+            Dial::Upstream(name) | Dial::Push(name) => (name.clone(), identity),
+        })
+        .collect()
 }
 
 fn registry(members: &[config::Member], domain: &str, trust: &Arc<Trust>) -> Result<Registry, LoadError> {

@@ -1,0 +1,168 @@
+//! What runs out when: every certificate, anchor and revocation list, for officers, metrics and readiness.
+
+use super::Keeper;
+use super::report::Advice;
+use super::set::Standing;
+use crate::edge::local::{Check, State};
+use crate::metrics::{Metric, Metrics};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use xinqiao_certs::{Details, RevocationList, UnixTime, certificates};
+
+const DAY: i64 = 86_400;
+/// Days before its end from which a certificate or an anchor is spoken of.
+const SOON: i64 = 14;
+
+/// One thing that runs out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StatusRow {
+    /// `certificate`, `anchor`, `crl` or `ocsp`.
+    pub kind: &'static str,
+    /// What it is called here: the file, the peer.
+    pub name: String,
+    /// Whose it is; for a list, its issuer.
+    pub subject: String,
+    /// By whom.
+    pub issuer: String,
+    /// When it runs out, in seconds since 1970; for a list, when the next one was promised. Absent if it does not say.
+    pub not_after: Option<u64>,
+    /// Whole days until then; negative afterwards.
+    pub days_left: Option<i64>,
+    /// `good`, `soon` or `ended`.
+    pub state: &'static str,
+}
+
+impl Keeper {
+    /// Every certificate, anchor and list in force.
+    pub fn status(&self) -> Vec<StatusRow> {
+        rows(&self.live().set, UnixTime::now())
+    }
+
+    /// For `/readyz`: what someone should look at, most urgent first; nothing if all is well.
+    pub fn checks(&self) -> Vec<Check> {
+        let mut advice: Vec<Advice> = self.refused.lock().clone().map(Advice::from).into_iter().collect();
+        let live = self.live();
+        advice.extend(live.set.notes.iter().cloned());
+        advice.extend(self.troubles.lock().values().cloned());
+        let now = UnixTime::now();
+        advice.extend(rows(&live.set, now).iter().filter(|row| row.state != "good").map(ending));
+        let mut checks: Vec<Check> = Vec::new();
+        for advice in advice {
+            checks.push(Check {
+                name: "certificates",
+                state: State::Degraded,
+                advice: advice.en,
+                advice_zh: advice.zh,
+            });
+        }
+        checks
+    }
+
+    /// Shows days left and refusals in the metrics on each scrape.
+    pub fn expose(self: &Arc<Self>, metrics: &Metrics) {
+        let keeper = Arc::downgrade(self);
+        metrics.on_scrape(move |m| {
+            let Some(keeper) = keeper.upgrade() else { return };
+            // A file may hold several: the one that ends first counts.
+            let mut soonest: BTreeMap<(&str, String), i64> = BTreeMap::new();
+            for row in keeper.status() {
+                let Some(days) = row.days_left else { continue };
+                let least = soonest.entry((row.kind, row.name)).or_insert(days);
+                *least = days.min(*least);
+            }
+            for ((kind, name), days) in &soonest {
+                m.set(Metric::CertificateExpiryDays, &[kind, name], *days as f64);
+            }
+            let refused = keeper.refused.lock().is_some();
+            m.set(Metric::CertificatesRefused, &[], f64::from(u8::from(refused)));
+        });
+    }
+}
+
+fn rows(set: &Standing, now: UnixTime) -> Vec<StatusRow> {
+    let mut all = Vec::new();
+    for details in set.identity.details() {
+        all.push(of_certificate("certificate", "exchange", &details, now));
+    }
+    if let Some(next) = set.identity.ocsp_next_update() {
+        let subject = set.identity.details().into_iter().next().map_or_else(String::new, |d| d.subject);
+        all.push(row("ocsp", "exchange", (subject, String::new()), Some(next), 0, now));
+    }
+    for (name, identity) in &set.own {
+        for details in identity.details() {
+            all.push(of_certificate("certificate", name, &details, now));
+        }
+    }
+    for anchor in set.anchors.values() {
+        let chain = certificates(&anchor.name, anchor.pem.as_bytes()).unwrap_or_default();
+        let details = chain.first().and_then(|der| Details::of(der).ok());
+        all.extend(details.map(|d| of_certificate("anchor", &anchor.name, &d, now)));
+    }
+    all.extend(set.trust.revocation().lists().iter().map(|list| of_list(list, now)));
+    all
+}
+
+fn of_certificate(kind: &'static str, name: &str, d: &Details, now: UnixTime) -> StatusRow {
+    // Renewal is due at two thirds of a certificate's life.
+    let soon = seconds(d.not_after.saturating_sub(d.not_before) / 3).min(SOON * DAY);
+    row(kind, name, (d.subject.clone(), d.issuer.clone()), Some(d.not_after), soon, now)
+}
+
+fn of_list(list: &RevocationList, now: UnixTime) -> StatusRow {
+    let issuer = list.issuer().to_owned();
+    // A day before the next one is overdue is early enough, and for lists of a day or two a quarter of their time.
+    let soon =
+        list.next_update().map_or(0, |next| seconds(next.saturating_sub(list.this_update()) / 4).min(DAY));
+    row("crl", list.name(), (issuer.clone(), issuer), list.next_update(), soon, now)
+}
+
+fn seconds(time: u64) -> i64 {
+    i64::try_from(time).unwrap_or(i64::MAX)
+}
+
+fn row(
+    kind: &'static str,
+    name: &str,
+    (subject, issuer): (String, String),
+    not_after: Option<u64>,
+    soon: i64,
+    now: UnixTime,
+) -> StatusRow {
+    let left = not_after.map(|end| seconds(end).saturating_sub(seconds(now.as_secs())));
+    let state = match left {
+        Some(left) if left < 0 => "ended",
+        Some(left) if left < soon => "soon",
+        _ => "good",
+    };
+    let days_left = left.map(|left| left.div_euclid(DAY));
+    StatusRow { kind, name: name.to_owned(), subject, issuer, not_after, days_left, state }
+}
+
+fn ending(row: &StatusRow) -> Advice {
+    let (name, days) = (&row.name, row.days_left.unwrap_or_default());
+    match (row.kind, row.state) {
+        ("crl", "ended") => Advice::new(
+            "crl.stale",
+            format!(
+                "{name}: the revocation list is past its next update; fetch the newest list of this authority"
+            ),
+            format!("{name}：吊销列表已超过下次更新时间，请获取该机构的最新列表"),
+        ),
+        ("crl", _) => Advice::new(
+            "crl.stale-soon",
+            format!("{name}: the revocation list is due within a day; see that its successor arrives"),
+            format!("{name}：吊销列表将在一天内到期，请确认新列表能够送达"),
+        ),
+        (_, "ended") => Advice::new(
+            "certificate.ended",
+            format!("{name}: the {} has ended; put its successor in place", row.kind),
+            format!("{name}：证书已到期，请更换"),
+        ),
+        _ => Advice::new(
+            "certificate.ends-soon",
+            format!("{name}: the {} ends in {days} days; put its successor in place", row.kind),
+            format!("{name}：证书将在 {days} 天后到期，请更换"),
+        ),
+    }
+}

@@ -1,0 +1,205 @@
+//! What goes on beside the connections: files are watched, SIGHUP is heard, lists are fetched, what was seen and what went
+//! live is noted in the journal.
+
+use super::material::Named;
+use super::{Keeper, fetch};
+use crate::engine::Node;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use xinqiao_certs::certificates;
+
+/// How often files are looked at.
+const LOOK: Duration = Duration::from_millis(500);
+/// A file this young may still be being written: its content is compared too.
+const YOUNG: Duration = Duration::from_secs(3);
+/// A set that does not fit together gets this long to become whole before anyone is told.
+const TORN: Duration = Duration::from_secs(4);
+/// How often time alone is given the chance to change who is let in.
+const AGAIN: Duration = Duration::from_secs(60);
+
+impl Keeper {
+    /// Keeps the set current until told to stop. Restores what the journal knows first.
+    pub async fn tend(self: Arc<Self>, node: Arc<Node>, mut stop: watch::Receiver<bool>) {
+        self.restore(&node).await;
+        let mut tasks = tokio::task::JoinSet::new();
+        tasks.spawn(self.clone().watch_files(node.clone()));
+        tasks.spawn(self.clone().hear_hangups(node.clone()));
+        tasks.spawn(self.clone().keep_notes(node.clone()));
+        fetch::spawn(&mut tasks, &self);
+        let _ = stop.changed().await;
+        tasks.shutdown().await;
+        // What was seen and not noted yet is noted before the journal closes.
+        let keeper = self.clone();
+        let _ = tokio::task::spawn_blocking(move || keeper.note_seen(&node)).await;
+    }
+
+    async fn restore(self: &Arc<Self>, node: &Arc<Node>) {
+        let (keeper, node) = (self.clone(), node.clone());
+        let work = move || {
+            for (member, row, pem) in node.seen_certificates() {
+                if let Ok(chain) = certificates("archive", &pem) {
+                    keeper.seen.restore(&member, chain, row.issued, row.last);
+                }
+            }
+        };
+        let _ = tokio::task::spawn_blocking(work).await;
+    }
+
+    async fn watch_files(self: Arc<Self>, node: Arc<Node>) {
+        let mut watcher = Watcher::default();
+        watcher.look(&self.named());
+        let mut torn: Option<Instant> = None;
+        let mut again = Instant::now();
+        loop {
+            tokio::time::sleep(LOOK).await;
+            if again.elapsed() >= AGAIN {
+                again = Instant::now();
+                self.recheck();
+            }
+            let changed = watcher.look(&self.named());
+            if changed {
+                torn.get_or_insert_with(Instant::now);
+            }
+            let Some(since) = torn else { continue };
+            let quiet = since.elapsed() < TORN;
+            let keeper = self.clone();
+            let read = tokio::task::spawn_blocking(move || keeper.read_files("files changed", quiet)).await;
+            match read {
+                Ok(Err(_)) if quiet => {}
+                _ => torn = None,
+            }
+            if let Ok(Ok(report)) = read {
+                self.tell(&node, &report.changed).await;
+            }
+        }
+    }
+
+    async fn hear_hangups(self: Arc<Self>, node: Arc<Node>) {
+        let Ok(mut hangups) = signal(SignalKind::hangup()) else { return };
+        while hangups.recv().await.is_some() {
+            let keeper = self.clone();
+            if let Ok(Ok(report)) = tokio::task::spawn_blocking(move || keeper.reload("SIGHUP")).await {
+                self.tell(&node, &report.changed).await;
+            }
+        }
+    }
+
+    /// Members' source rights follow the members that were read.
+    async fn tell(self: &Arc<Self>, node: &Arc<Node>, changed: &[String]) {
+        if !changed.iter().any(|part| part == "members") {
+            return;
+        }
+        let (node, members) = (node.clone(), self.members());
+        let adopted = tokio::task::spawn_blocking(move || node.adopt_members(members)).await;
+        if let Ok(Err(e)) = adopted {
+            tracing::error!(error = %e, "the members' rights to send could not be put in force  成员报送权限未能生效");
+        }
+    }
+
+    async fn keep_notes(self: Arc<Self>, node: Arc<Node>) {
+        let mut changes = self.changes();
+        let mut noted = Noted::default();
+        loop {
+            let (keeper, at) = (self.clone(), node.clone());
+            node.set_answer_keys(self.answer_keys());
+            let work = move || {
+                keeper.note_seen(&at);
+                noted = keeper.note_live(&at, noted);
+                noted
+            };
+            match tokio::task::spawn_blocking(work).await {
+                Ok(done) => noted = done,
+                Err(_) => return,
+            }
+            tokio::select! {
+                _ = changes.changed() => {}
+                () = self.seen.news() => tokio::time::sleep(LOOK).await,
+            }
+        }
+    }
+
+    fn note_seen(&self, node: &Node) {
+        let news = self.seen.take_news();
+        for (at, seen) in news.iter().enumerate() {
+            let pem = xinqiao_certs::to_pem(&seen.chain);
+            if node.note_seen(&seen.member, &pem, seen.issued, seen.last).is_err() {
+                self.seen.give_back(&news[at..]);
+                return;
+            }
+        }
+    }
+
+    /// Archives what is in force, and notes in the log which parts are not as they were noted last.
+    fn note_live(&self, node: &Node, noted: Noted) -> Noted {
+        let live = self.live();
+        let set = &live.set;
+        let mut ok = true;
+        for anchor in set.anchors.values() {
+            ok &= node.archive("anchor", &anchor.name, anchor.pem.as_bytes(), "configuration").is_ok();
+        }
+        for list in &set.lists {
+            ok &= node.archive("crl", &list.name, &list.bytes, "configuration").is_ok();
+        }
+        let pem = xinqiao_certs::to_pem(set.identity.chain());
+        ok &= node.archive("identity", "exchange", pem.as_bytes(), "configuration").is_ok();
+        let now = Noted(set.digests());
+        for (part, digest) in &now.0 {
+            if !noted.0.is_empty() && noted.0.get(part) != Some(digest) {
+                ok &= node.note_change("standing", part, Some(*digest), "configuration").is_ok();
+            }
+        }
+        if ok { now } else { noted }
+    }
+}
+
+/// What the log says about the parts of the set.
+#[derive(Default)]
+struct Noted(BTreeMap<&'static str, xinqiao_evidence::Digest>);
+
+/// The files as they were at the last look.
+#[derive(Default)]
+struct Watcher(BTreeMap<PathBuf, State>);
+
+#[derive(PartialEq)]
+struct State {
+    stamp: Option<Stamp>,
+    content: Option<xinqiao_evidence::Digest>,
+}
+
+#[derive(PartialEq, Clone)]
+struct Stamp {
+    modified: SystemTime,
+    length: u64,
+    inode: u64,
+}
+
+impl Watcher {
+    /// Whether anything is not as it was.
+    fn look(&mut self, named: &Named) -> bool {
+        let mut changed = false;
+        let paths = named.paths();
+        self.0.retain(|path, _| paths.contains(path));
+        for path in paths {
+            let stamp = stamp(&path);
+            let before = self.0.get(&path);
+            let young = stamp.as_ref().is_some_and(|s| s.modified.elapsed().is_ok_and(|age| age < YOUNG));
+            if before.is_some_and(|b| b.stamp == stamp) && !young {
+                continue;
+            }
+            let content = std::fs::read(&path).ok().map(|bytes| xinqiao_evidence::Digest::of(&bytes));
+            changed |= before.is_some_and(|b| b.content != content);
+            self.0.insert(path, State { stamp, content });
+        }
+        changed
+    }
+}
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    use std::os::unix::fs::MetadataExt;
+    let found = std::fs::metadata(path).ok()?;
+    Some(Stamp { modified: found.modified().ok()?, length: found.len(), inode: found.ino() })
+}

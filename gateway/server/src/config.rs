@@ -95,6 +95,9 @@ pub struct Exchange {
     pub certificate: PathBuf,
     /// Its private key, PEM.
     pub key: PathBuf,
+    /// A file with the key's passphrase, mode 0600, if the key is sealed (PKCS#8, PBES2).
+    #[serde(default)]
+    pub key_passphrase_file: Option<PathBuf>,
     /// An OCSP response for the certificate, DER, to staple; looked at again when it changes.
     #[serde(default)]
     pub ocsp: Option<PathBuf>,
@@ -418,6 +421,7 @@ impl Config {
         self.node.catalogue.iter_mut().for_each(fix);
         fix(&mut self.exchange.certificate);
         fix(&mut self.exchange.key);
+        self.exchange.key_passphrase_file.iter_mut().for_each(fix);
         self.exchange.ocsp.iter_mut().for_each(fix);
         self.revocation.lists.iter_mut().for_each(|l| fix(&mut l.file));
         self.keys.passphrase_file.iter_mut().for_each(fix);

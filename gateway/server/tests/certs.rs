@@ -246,8 +246,33 @@ fn status_and_renewal_follow_the_configuration() {
     assert_ne!(digest(&certificate), before.0);
     assert_eq!(digest(&office.path(csr)), made);
 
+    // A sealed key stays sealed.
+    office.good("certs ca issue --dir ca --passphrase-file pass --role node --member 350200-credit --dns gw.xm.example --out plain");
+    let words = [
+        "pkcs8",
+        "-topk8",
+        "-v2",
+        "aes-256-cbc",
+        "-in",
+        "plain/350200-credit.key",
+        "-out",
+        "node/350200-credit.key",
+        "-passout",
+    ];
+    let sealed = office.run("openssl", &[&words[..], &["file:pass"]].concat());
+    assert!(sealed.status.success());
+    std::fs::copy(office.path("plain/350200-credit.crt"), &certificate).unwrap();
+    office.bad("certs status --config node.toml", 1, "identity.key-encrypted");
+    let plain = std::fs::read_to_string(office.path("node.toml")).unwrap();
+    let with = plain.replace("[[trust]]", "key_passphrase_file = \"pass\"\n[[trust]]");
+    std::fs::write(office.path("node.toml"), with).unwrap();
+    office.good("certs status --config node.toml");
+    office.good("certs renew --config node.toml --ca ca --passphrase-file pass --force");
+    assert!(std::fs::read_to_string(&key).unwrap().contains("ENCRYPTED"));
+    office.good("certs status --config node.toml");
+
     // A key that is not the certificate's, and a list that is none.
-    std::fs::copy(office.path("node/350200-credit.key.new"), office.path("spare.key")).unwrap();
+    assert!(!office.path("node/350200-credit.key.new").exists(), "the key was moved");
     office.good("certs ca issue --dir ca --passphrase-file pass --role node --member other --dns gw.xm.example --out node");
     std::fs::copy(office.path("node/other.key"), &key).unwrap();
     std::fs::write(office.path("root.crl"), "nonsense").unwrap();

@@ -16,6 +16,7 @@ pub(super) struct Named {
     pub(super) trust_domain: String,
     pub(super) certificate: PathBuf,
     pub(super) key: PathBuf,
+    passphrase: Option<PathBuf>,
     pub(super) ocsp: Option<PathBuf>,
     anchors: Vec<(PathBuf, Vec<String>, Vec<Role>)>,
     members: Vec<config::Member>,
@@ -90,6 +91,7 @@ impl Named {
             trust_domain: config.trust_domain().to_owned(),
             certificate: config.exchange.certificate.clone(),
             key: config.exchange.key.clone(),
+            passphrase: config.exchange.key_passphrase_file.clone(),
             ocsp: config.exchange.ocsp.clone(),
             anchors: config
                 .trust
@@ -107,6 +109,7 @@ impl Named {
     /// Every file that is named.
     pub(super) fn paths(&self) -> Vec<PathBuf> {
         let mut all = vec![self.certificate.clone(), self.key.clone()];
+        all.extend(self.passphrase.clone());
         all.extend(self.ocsp.clone());
         all.extend(self.anchors.iter().map(|(path, ..)| path.clone()));
         all.extend(self.revocation.lists.iter().map(|l| l.file.clone()));
@@ -125,7 +128,8 @@ impl Material {
     /// Reads every file. `last` is what was good before; without it everything must be.
     pub(super) fn read(named: &Named, last: Option<&Material>, now: UnixTime) -> Result<Self, Refusal> {
         let mut notes = Vec::new();
-        let identity = Identity::from_files(&named.certificate, &named.key, now)?;
+        let passphrase = named.passphrase.as_deref();
+        let identity = Identity::from_sealed_files(&named.certificate, &named.key, passphrase, now)?;
         let (identity, ocsp) = stapled(identity, named, last, now, &mut notes);
         let files = FileSet { members: named.members.clone(), anchors: anchors(named)? };
         let lists = lists(named, last, &mut notes)?;

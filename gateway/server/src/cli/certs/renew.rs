@@ -8,8 +8,9 @@ use crate::config::Config;
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
-use xinqiao_certs::pki::{KeyRequest, Request, Validity, write_pair, write_private, write_public};
+use xinqiao_certs::pki::{KeyRequest, Request, Validity, seal_key, write_pair, write_private, write_public};
 use xinqiao_certs::{Details, State};
+use zeroize::Zeroizing;
 
 #[derive(Args)]
 pub(crate) struct Renew {
@@ -31,14 +32,33 @@ pub(crate) struct Renew {
 struct Own<'a> {
     certificate: &'a Path,
     key: &'a Path,
+    /// Where the passphrase is that the key is sealed with; its successor gets the same.
+    secret: Option<&'a Path>,
+}
+
+impl Own<'_> {
+    fn sealed(&self, key_pem: &str) -> Result<Zeroizing<String>, Failure> {
+        match super::passphrase(self.secret)? {
+            Some(secret) => Ok(seal_key(key_pem, &secret)?),
+            None => Ok(Zeroizing::new(key_pem.to_owned())),
+        }
+    }
 }
 
 impl Renew {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let config = Config::load(&self.config).map_err(|e| Failure::Failed(e.to_string()))?;
-        let exchange = Own { certificate: &config.exchange.certificate, key: &config.exchange.key };
+        let exchange = Own {
+            certificate: &config.exchange.certificate,
+            key: &config.exchange.key,
+            secret: config.exchange.key_passphrase_file.as_deref(),
+        };
         let upstreams = config.upstreams.iter().filter_map(|upstream| {
-            Some(Own { certificate: upstream.certificate.as_deref()?, key: upstream.key.as_deref()? })
+            Some(Own {
+                certificate: upstream.certificate.as_deref()?,
+                key: upstream.key.as_deref()?,
+                secret: None,
+            })
         });
         let mut seen: Vec<&Path> = Vec::new();
         for own in std::iter::once(exchange).chain(upstreams) {
@@ -78,14 +98,12 @@ impl Renew {
         request.ips.clone_from(&leaf.ips);
         match &self.ca {
             Some(directory) => {
+                // A passphrase file that cannot be used is told before a certificate is spent on it.
+                super::passphrase(own.secret)?;
                 let mut authority = ca::open(directory, self.passphrase_file.as_deref())?;
                 let issued = authority.issue(&request, now)?;
-                write_pair(
-                    own.certificate,
-                    issued.chain_pem().as_bytes(),
-                    own.key,
-                    issued.key_pem().as_bytes(),
-                )?;
+                let key = own.sealed(issued.key_pem())?;
+                write_pair(own.certificate, issued.chain_pem().as_bytes(), own.key, key.as_bytes())?;
                 say(format!(
                     "{place}: renewed; a running node takes it up by itself  已更新，运行中的节点会自动启用"
                 ));
@@ -102,15 +120,17 @@ impl Renew {
             say(format!("{}: still waits for the authority's answer  仍待发证机构答复", csr.display()));
         } else {
             let made = KeyRequest::create(request)?;
-            write_private(&key, made.key_pem().as_bytes())?;
+            write_private(&key, own.sealed(made.key_pem())?.as_bytes())?;
             write_public(&csr, made.request_pem().as_bytes())?;
         }
+        let sealed = own.secret.map(|file| format!(" --passphrase-file {}", file.display()));
         say(format!(
-            "send {} to the authority (交给发证机构), then (收到答复后): xinqiao certs install --chain ANSWER --key {} --to-cert {} --to-key {}",
+            "send {} to the authority (交给发证机构), then (收到答复后): xinqiao certs install --chain ANSWER --key {} --to-cert {} --to-key {}{}",
             csr.display(),
             key.display(),
             own.certificate.display(),
-            own.key.display()
+            own.key.display(),
+            sealed.unwrap_or_default()
         ));
         Ok(())
     }

@@ -26,7 +26,7 @@ pub(crate) struct Install {
     /// The authority's answer: PEM in any order, DER or PKCS#7 (机构答复)
     #[arg(long)]
     chain: PathBuf,
-    /// The private key of the request (申请时的私钥)
+    /// The private key of the request; moved to --to-key (申请时的私钥)
     #[arg(long)]
     key: PathBuf,
     /// File with the passphrase of the key (私钥口令文件)
@@ -132,6 +132,11 @@ impl Install {
         match done {
             Ok(notes) => {
                 tell(&notes);
+                // The key of the request is in its place now; a second copy would be one to guard, and would keep `certs
+                // renew` waiting for an answer that came.
+                if to_key != self.key {
+                    let _ = std::fs::remove_file(&self.key);
+                }
                 say(format!(
                     "installed: {} and {}; a running node takes them up by itself",
                     self.to_cert.display(),

@@ -62,6 +62,7 @@ impl Status {
 
 fn rows(config: &Config, now: UnixTime) -> Vec<Row> {
     let mut rows = Vec::new();
+    let secret = config.exchange.key_passphrase_file.as_deref();
     let own = [("exchange.certificate".to_owned(), &config.exchange.certificate, Some(&config.exchange.key))];
     let upstreams = config.upstreams.iter().filter_map(|upstream| {
         let place = format!("upstreams.{}.certificate", upstream.member);
@@ -72,8 +73,7 @@ fn rows(config: &Config, now: UnixTime) -> Vec<Row> {
         rows.extend(certificates(&place, file, now));
         if let Some(key) = key
             && let Some(row) = rows.get_mut(before)
-            && let Err(error) = Identity::from_files(file, key, now)
-            && error.code() != "identity.key-encrypted"
+            && let Err(error) = Identity::from_sealed_files(file, key, secret.filter(|_| before == 0), now)
         {
             row.state = State::Expired;
             row.problem = Some(problem(&error));
@@ -126,7 +126,9 @@ fn staple(config: &Config, file: &Path, now: UnixTime) -> Row {
     let Ok(response) = crate::cli::certs::read(file) else {
         return Row { place: place.to_owned(), ..unreadable(file) };
     };
-    let identity = Identity::from_files(&config.exchange.certificate, &config.exchange.key, now);
+    let exchange = &config.exchange;
+    let secret = exchange.key_passphrase_file.as_deref();
+    let identity = Identity::from_sealed_files(&exchange.certificate, &exchange.key, secret, now);
     match identity.and_then(|identity| identity.with_ocsp(&response, now)) {
         Ok(identity) => Row {
             place: place.to_owned(),

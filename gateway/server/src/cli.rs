@@ -1,6 +1,7 @@
 //! The command line. Every command ends with one of five exit codes: 0 done, 1 failed, 2 usage, 3 refused by a gateway,
 //! 4 verification failed.
 
+mod admin;
 mod backup;
 mod calendar;
 mod certs;
@@ -63,6 +64,8 @@ enum Command {
     /// Streams, holds, withheld chunks and dead letters, for officers (出库管理)
     #[command(subcommand)]
     Outbox(outbox::Outbox),
+    /// Members, trust, policies, keys and proposals, for officers (安全管理)
+    Admin(admin::Admin),
     /// Who received a record, when, on what basis (溯源)
     Trace(outbox::Trace),
     /// Copy a node's data, running or not (备份)
@@ -190,6 +193,7 @@ pub fn main() -> ExitCode {
         Command::Recall(c) => c.run(),
         Command::Log(c) => c.run(),
         Command::Outbox(c) => c.run(),
+        Command::Admin(c) => c.run(),
         Command::Trace(c) => c.run(),
         Command::Backup(c) => c.run(),
         Command::Restore(c) => c.run(),

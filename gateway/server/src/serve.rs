@@ -210,12 +210,13 @@ async fn serve(node: Arc<Node>, keeper: Arc<Keeper>, metrics: Arc<Metrics>) -> R
                 .await;
         });
     }
+    let stopped = signalled();
     announce(exchange_address, legacy_address, admin_address, local_address, &node);
     let handler = {
         let node = node.clone();
         move |exchange| crate::api::route(node.clone(), exchange)
     };
-    let drained = edge.serve(handler, signalled()).await;
+    let drained = edge.serve(handler, stopped).await;
     tracing::info!(aborted = drained.aborted, "drained");
     let _ = stop.send(true);
     while tasks.join_next().await.is_some() {}
@@ -262,18 +263,20 @@ async fn forget_old_rates(rates: Arc<Limits>, mut stop: tokio::sync::watch::Rece
     }
 }
 
-async fn signalled() {
+/// Listens for the word to stop from the moment it is called, not only once it is waited for.
+fn signalled() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = term.recv() => {}
-        _ = interrupt.recv() => {}
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    async move {
+        let (Ok(mut term), Ok(mut interrupt)) = signals else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("told to stop; finishing what is in flight");
     }
-    tracing::info!("told to stop; finishing what is in flight");
 }
 
 /// How the parts of the node are, for `/readyz`.

@@ -156,6 +156,23 @@ impl Keeper {
         self.judge(&live.set, &next, &[], now)
     }
 
+    /// What reading the configuration and every file again would do. Nothing changes.
+    pub fn rehearse_reload(&self) -> Result<Report, Refusal> {
+        let material = self.changing.lock();
+        let now = UnixTime::now();
+        let named = match self.config.as_os_str().is_empty() {
+            true => material.named.clone(),
+            false => Named::of(&Config::load(&self.config).map_err(|e| {
+                let said = e.to_string();
+                Refusal::new("config.unusable", said.clone(), format!("配置文件无法使用：{said}"))
+            })?),
+        };
+        let read = Material::read(&named, Some(&material), now)?;
+        let live = self.live();
+        let next = Standing::build(&read, &live.set.overlay, Some(&live.set), now)?;
+        self.judge(&live.set, &next, &[], now)
+    }
+
     /// Puts these decisions in force, unless someone would be locked out whom no decision locks out and `despite` does not
     /// name. Works with what the files said when they were last good.
     pub fn adopt(&self, overlay: &Overlay, despite: &[String]) -> Result<Report, Refusal> {

@@ -6,7 +6,7 @@ use xinqiao_certs::Role;
 use xinqiao_client::ClientError;
 
 /// Every route, and the roles it is open to.
-const ROUTES: [(&str, &str, &[&str]); 24] = [
+const ROUTES: [(&str, &str, &[&str]); 27] = [
     ("GET", "/v1/streams", &ROLES),
     ("GET", "/v1/streams/province.x/withheld", &ROLES),
     ("POST", "/v1/streams/province.x/hold", &["security"]),
@@ -19,6 +19,8 @@ const ROUTES: [(&str, &str, &[&str]); 24] = [
     ("GET", "/v1/members/none", &ROLES),
     ("POST", "/v1/members/none/suspend", &["security"]),
     ("GET", "/v1/trust", &ROLES),
+    ("GET", "/v1/certificates", &ROLES),
+    ("GET", "/v1/keys/status", &ROLES),
     ("GET", "/v1/policies", &ROLES),
     ("GET", "/v1/proposals", &ROLES),
     ("GET", "/v1/proposals/9", &ROLES),
@@ -27,6 +29,7 @@ const ROUTES: [(&str, &str, &[&str]); 24] = [
     ("POST", "/v1/proposals/9/reject", &["security"]),
     ("POST", "/v1/proposals/9/withdraw", &["security"]),
     ("POST", "/v1/reload", &["security", "system"]),
+    ("POST", "/v1/reload?dry-run=1", &["security", "system"]),
     ("GET", "/v1/log/entries", &["security", "auditor"]),
     ("GET", "/v1/status", &ROLES),
     ("GET", "/v1/lockouts", &ROLES),

@@ -5,6 +5,7 @@ use crate::edge::local::Check;
 use crate::edge::{Exchange, Reply};
 use crate::engine::governance::{Officer, ProposalView};
 use crate::problem::{Problem, ProblemCode};
+use crate::standing::StatusRow;
 use serde::Serialize;
 use std::time::Instant;
 use xinqiao_certs::Role;
@@ -33,6 +34,7 @@ struct Screen {
     epoch: u64,
     checks: Vec<Check>,
     proposals: Vec<ProposalView>,
+    certificates: Vec<StatusRow>,
     held: Vec<String>,
     dead: Vec<String>,
     withheld: Vec<Waiting>,
@@ -108,6 +110,8 @@ pub(super) async fn status(office: &Office, template: &'static str) -> Result<Re
         epoch: office.node.epoch(),
         checks: (office.readiness)(),
         proposals,
+        // What has time is no matter for tonight.
+        certificates: office.keeper.status().into_iter().filter(|row| row.state != "good").collect(),
         held: named(|h| h.held),
         dead: named(|h| h.dead),
         withheld,

@@ -269,10 +269,7 @@ impl Governor {
     /// Reads the files again because an officer says so; with `dry`, only says what that would do.
     pub async fn reload(&self, who: &Officer, dry: bool) -> Result<Report, Problem> {
         let (keeper, why) = (self.keeper.clone(), format!("{} {}", who.role(), who.name()));
-        if dry {
-            return Err(crate::api::query::invalid("dry-run"));
-        }
-        let work = move || keeper.reload(&why);
+        let work = move || if dry { keeper.rehearse_reload() } else { keeper.reload(&why) };
         let report = tokio::task::spawn_blocking(work).await.map_err(|_| ProblemCode::Internal)?;
         let report = report.map_err(|r| words::standing(&r))?;
         if !dry {
@@ -299,9 +296,6 @@ impl Governor {
 
     /// What the acts would do to those who connect, and whether they could be put into force at all.
     async fn rehearsed(&self, now: &InForce, acts: &[Act]) -> Result<Report, Problem> {
-        if acts.iter().any(|a| matches!(a, Act::KeyRotate { .. })) {
-            return Err(ProblemCode::ProposalActs.into());
-        }
         let next = now.adopted.after(acts, &now.files).map_err(|why| unusable(0, why))?;
         let (node, keeper) = (self.node.clone(), self.keeper.clone());
         let policies = (next.policies != now.adopted.policies).then_some(next.policies);
@@ -468,6 +462,7 @@ impl InForce {
                 "member" => members.iter().find(|m| m.name == name).map(|m| canonical(m).1.to_hex()),
                 "trust" => anchors.get(name).map(|a| canonical(a).1.to_hex()),
                 "policy" => node.policy_digest(name),
+                "key" => Some(node.key_ids(name)),
                 _ => Some(canonical(&(&self.files, &self.adopted.standing.base)).1.to_hex()),
             }
             .unwrap_or_default()

@@ -1,9 +1,10 @@
 //! Putting an approved proposal into force: whole, or not at all.
 
 use super::adopted::canonical;
-use super::{Adopted, ApprovalPaper, Governor, Written, words};
+use super::{Adopted, ApprovalPaper, Governor, InForce, Written, words};
 use crate::engine::entries;
 use crate::engine::officer::DOCUMENT_AAD;
+use crate::keyring::KeyKind;
 use crate::problem::{Problem, ProblemCode};
 use xinqiao_evidence::Digest;
 use xinqiao_exchange::event::Event;
@@ -29,6 +30,9 @@ impl Governor {
         if let Err(why) = self.force(&before.adopted, &next, despite).await {
             return self.failed(&proposal, &why).await;
         }
+        if let Err(why) = self.rotate(&proposal, &paper, &before, &by).await {
+            return self.failed(&proposal, &why).await;
+        }
         let (document, digest) = next.bytes();
         let last = proposal.approvals.last().map(|a| &a.by).or(proposal.by.as_ref());
         self.write(Written {
@@ -44,6 +48,25 @@ impl Governor {
         })
         .await?;
         self.note_acts(&paper.acts, &by).await
+    }
+
+    /// Succeeds a key, if that is the act.
+    async fn rotate(
+        &self,
+        proposal: &Proposal,
+        paper: &Paper,
+        now: &InForce,
+        by: &str,
+    ) -> Result<(), Problem> {
+        let [Act::KeyRotate { key, now: at_once }] = paper.acts.as_slice() else { return Ok(()) };
+        // The node may have stopped between the key's change and the note of it.
+        if now.judge(&self.node, |view| view.base(&paper.acts)) != proposal.base {
+            return Ok(());
+        }
+        let kind = KeyKind::parse(key.name()).ok_or(ProblemCode::ProposalActs)?;
+        let (node, at_once, by) = (self.node.clone(), *at_once, by.to_owned());
+        let work = move || node.rotate_key(kind, at_once, &by).map(|_| ());
+        tokio::task::spawn_blocking(work).await.map_err(|_| ProblemCode::Internal)?
     }
 
     /// Takes up what was approved when the node stopped, or when its journal failed.
@@ -136,7 +159,8 @@ impl Governor {
 
     /// One entry of the log for each act, with its document.
     async fn note_acts(&self, acts: &[Act], by: &str) -> Result<(), Problem> {
-        for act in acts {
+        // A key's own steps are noted where they happen.
+        for act in acts.iter().filter(|a| !matches!(a, Act::KeyRotate { .. })) {
             let document = match act {
                 Act::MemberPut { member } => Some(canonical(member).0),
                 Act::AnchorPut { anchor } => Some(anchor.pem.clone().into_bytes()),

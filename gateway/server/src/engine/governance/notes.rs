@@ -76,6 +76,14 @@ impl Node {
         self.change(change, |_| true).await.map(|_| ()).map_err(crate::engine::submit::commit_problem)
     }
 
+    /// Every key of a kind there ever was: another text once it has a successor.
+    pub(super) fn key_ids(&self, kind: &str) -> String {
+        let keys = self.keys();
+        let of_kind: Vec<&str> =
+            keys.iter().filter(|k| k.kind.as_str() == kind).map(|k| k.kid.as_str()).collect();
+        of_kind.join(" ")
+    }
+
     /// The digest of a policy in force, hexadecimal.
     pub(super) fn policy_digest(&self, id: &str) -> Option<String> {
         self.rules().catalogue.policy(id).map(|p| Digest::of(p.document()).to_hex())

@@ -1,0 +1,285 @@
+//! `admin`: the officers' office from the command line. Reads for people in both languages, or as JSON with `--json`.
+
+mod acts;
+mod screens;
+mod table;
+
+use super::{Connection, Failure, block_on, console};
+use acts::{Change, Member, Policy, Trust};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+use std::path::PathBuf;
+use xinqiao_client::{Client, ClientError, RetryPolicy};
+
+/// Members, trust, policies, keys and proposals of a running node.
+#[derive(Args)]
+pub(crate) struct Admin {
+    #[command(flatten)]
+    to: To,
+    /// Print the node's answer as JSON (输出 JSON)
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    what: What,
+}
+
+/// How to reach the officers' listener; may stand anywhere on the line.
+#[derive(Args)]
+struct To {
+    /// Officers' listener, `https://host:port`
+    #[arg(long, global = true)]
+    gateway: Option<String>,
+    /// Own certificate chain, PEM
+    #[arg(long, global = true)]
+    cert: Option<PathBuf>,
+    /// Own private key, PEM
+    #[arg(long, global = true)]
+    key: Option<PathBuf>,
+    /// Authorities that may vouch for the node, PEM
+    #[arg(long, global = true)]
+    ca: Option<PathBuf>,
+    /// Address to dial instead of looking the node's name up
+    #[arg(long, global = true)]
+    address: Option<String>,
+    /// All of this from a profile file
+    #[arg(long, global = true)]
+    profile: Option<PathBuf>,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// One screen: what an officer must look at tonight (今晚须处理事项)
+    Status,
+    /// Organisations the node knows (成员)
+    #[command(subcommand)]
+    Members(Member),
+    /// Authorities whose certificates are believed (信任锚)
+    #[command(subcommand)]
+    Trust(Trust),
+    /// What recipients may see (共享策略)
+    #[command(subcommand)]
+    Policy(Policy),
+    /// Every certificate, anchor and revocation list with days left (证书状态)
+    Certificates,
+    /// The node's own keys (节点密钥)
+    #[command(subcommand)]
+    Keys(Keys),
+    /// Changes that wait for an officer, and those that ended (变更提案)
+    #[command(subcommand)]
+    Proposals(Proposals),
+    /// Read configuration, certificates and lists again (重新加载)
+    Reload {
+        /// Only say what would change and who would be locked out (仅预演)
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Who is locked out after failures (锁定)
+    #[command(subcommand)]
+    Lockouts(Lockouts),
+    /// Entries of the log, for auditors and security officers (审计日志)
+    Log {
+        /// The first entry
+        #[arg(long, default_value_t = 0)]
+        from: u64,
+        /// How many
+        #[arg(long, default_value_t = 100)]
+        limit: u64,
+    },
+}
+
+#[derive(Subcommand)]
+enum Keys {
+    /// All of them with their days (密钥状态)
+    Status,
+    /// Propose that a kind of key gets a successor: manifest, log, acknowledgement, at-rest (轮换密钥)
+    Rotate {
+        /// The kind
+        #[arg(value_parser = ["manifest", "log", "acknowledgement", "at-rest"])]
+        kind: String,
+        /// At once, without the time in which the new key is only published (立即)
+        #[arg(long)]
+        now: bool,
+        #[command(flatten)]
+        change: Change,
+    },
+}
+
+#[derive(Subcommand)]
+enum Proposals {
+    /// All of them, the newest first (列出提案)
+    List {
+        /// open, approved, rejected, expired, withdrawn, enacted or failed
+        #[arg(long)]
+        state: Option<String>,
+    },
+    /// One with everything it would do (查看提案)
+    Show {
+        /// Its number
+        id: u64,
+    },
+    /// Say yes, as a second security officer (批准)
+    Approve {
+        /// Its number
+        id: u64,
+        /// The digest `show` printed, or its first 12 digits or more
+        #[arg(long)]
+        digest: String,
+        /// Why; goes into the log
+        #[arg(long)]
+        reason: String,
+        /// A member that may be locked out; repeat for each
+        #[arg(long)]
+        despite: Vec<String>,
+    },
+    /// Say no (驳回)
+    Reject {
+        /// Its number
+        id: u64,
+        /// Why; goes into the log
+        #[arg(long)]
+        reason: String,
+    },
+    /// Take your own back (撤回)
+    Withdraw {
+        /// Its number
+        id: u64,
+        /// Why; goes into the log
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+#[derive(Subcommand)]
+enum Lockouts {
+    /// Who is (列出锁定)
+    List,
+    /// Let an officer of your own role, or an address, try again (解除锁定)
+    Lift {
+        /// The officer's name, or the address
+        name: String,
+        /// Why; goes into the log
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+/// A node's office, reached.
+struct Desk {
+    client: Client,
+    json: bool,
+}
+
+impl Admin {
+    pub(crate) fn run(self) -> Result<(), Failure> {
+        let connection = Connection {
+            gateway: self.to.gateway,
+            cert: self.to.cert,
+            key: self.to.key,
+            ca: self.to.ca,
+            address: self.to.address,
+            profile: self.to.profile,
+        };
+        // A lock-out says when to come back: an officer decides whether to wait.
+        let client = Client::connect(&connection.profile()?)?.with_retry(RetryPolicy::never());
+        let desk = Desk { client, json: self.json };
+        block_on(async move {
+            match self.what {
+                What::Status => desk.show("/v1/status", screens::status).await,
+                What::Members(what) => what.run(&desk).await,
+                What::Trust(what) => what.run(&desk).await,
+                What::Policy(what) => what.run(&desk).await,
+                What::Certificates => desk.show("/v1/certificates", screens::certificates).await,
+                What::Keys(Keys::Status) => desk.show("/v1/keys/status", screens::keys).await,
+                What::Keys(Keys::Rotate { kind, now, change }) => {
+                    let act = json!({"act": "key-rotate", "key": kind, "now": now});
+                    desk.propose(vec![act], &change).await
+                }
+                What::Proposals(what) => proposals(&desk, what).await,
+                What::Reload { dry_run } => {
+                    let path = if dry_run { "/v1/reload?dry-run=1" } else { "/v1/reload" };
+                    desk.tell(path, &json!({}), screens::reloaded).await
+                }
+                What::Lockouts(Lockouts::List) => desk.show("/v1/lockouts", screens::lockouts).await,
+                What::Lockouts(Lockouts::Lift { name, reason }) => {
+                    let path = format!("/v1/lockouts/{name}/lift");
+                    desk.tell(&path, &json!({ "reason": reason }), screens::lifted).await
+                }
+                What::Log { from, limit } => {
+                    let path = format!("/v1/log/entries?from={from}&limit={limit}");
+                    desk.show(&path, screens::entries).await
+                }
+            }
+        })
+    }
+}
+
+async fn proposals(desk: &Desk, what: Proposals) -> Result<(), Failure> {
+    let (id, word, body) = match what {
+        Proposals::List { state } => {
+            let path = state.map_or("/v1/proposals".to_owned(), |s| format!("/v1/proposals?state={s}"));
+            return desk.show(&path, screens::proposals).await;
+        }
+        Proposals::Show { id } => return desk.show(&format!("/v1/proposals/{id}"), screens::proposal).await,
+        Proposals::Approve { id, digest, reason, despite } => {
+            let seen: Value = desk.ask(&format!("/v1/proposals/{id}")).await?;
+            let whole = seen["digest"].as_str().unwrap_or_default();
+            // A few digits are enough for the eye; the node is told all of them only if they agree.
+            let sent = if digest.len() >= 12 && whole.starts_with(&digest) { whole } else { &digest };
+            (id, "approve", json!({ "digest": sent, "reason": reason, "despite": despite }))
+        }
+        Proposals::Reject { id, reason } => (id, "reject", json!({ "reason": reason })),
+        Proposals::Withdraw { id, reason } => (id, "withdraw", json!({ "reason": reason })),
+    };
+    desk.tell(&format!("/v1/proposals/{id}/{word}"), &body, screens::proposal).await
+}
+
+impl Desk {
+    async fn ask(&self, path: &str) -> Result<Value, Failure> {
+        self.client.ask(path).await.map_err(explained)
+    }
+
+    async fn show(&self, path: &str, screen: fn(&Value)) -> Result<(), Failure> {
+        let answer = self.ask(path).await?;
+        self.print(&answer, screen);
+        Ok(())
+    }
+
+    async fn tell(&self, path: &str, body: &Value, screen: fn(&Value)) -> Result<(), Failure> {
+        let answer: Value = self.client.tell(path, body).await.map_err(explained)?;
+        self.print(&answer, screen);
+        Ok(())
+    }
+
+    /// Proposes acts, or only says what they would do.
+    async fn propose(&self, acts: Vec<Value>, change: &Change) -> Result<(), Failure> {
+        let body = json!({ "acts": acts, "reason": change.reason, "despite": change.despite });
+        if change.dry_run {
+            return self.tell("/v1/proposals?dry-run=1", &body, screens::rehearsal).await;
+        }
+        self.tell("/v1/proposals", &body, screens::proposal).await
+    }
+
+    fn print(&self, answer: &Value, screen: fn(&Value)) {
+        if self.json { console::json(answer) } else { screen(answer) }
+    }
+}
+
+/// A refusal with everything the node said about it.
+fn explained(e: ClientError) -> Failure {
+    let mut found = Vec::new();
+    if let ClientError::Problem(problem) = &e {
+        let each = |f: &xinqiao_client::Finding| {
+            format!("  {}: {}\n    {}", f.field.as_deref().unwrap_or("-"), f.en, f.zh)
+        };
+        found.extend(problem.errors.iter().map(each));
+        if let Some(seconds) = problem.retry_after {
+            found.push(format!("  again in {seconds} s  请在 {seconds} 秒后重试"));
+        }
+    }
+    match Failure::from(e) {
+        Failure::Refused(text) if !found.is_empty() => {
+            Failure::Refused(format!("{text}\n{}", found.join("\n")))
+        }
+        other => other,
+    }
+}

@@ -1,0 +1,212 @@
+//! What an officer reads: English and Chinese side by side.
+
+use super::table::table;
+use crate::cli::console::say;
+use serde_json::Value;
+
+fn text(value: &Value) -> String {
+    match value {
+        Value::String(s) => s.clone(),
+        Value::Null => "-".into(),
+        Value::Array(all) => all.iter().map(text).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
+}
+
+fn items(answer: &Value) -> impl Iterator<Item = &Value> {
+    answer["items"].as_array().into_iter().flatten()
+}
+
+fn rows(all: &Value, columns: &[&str]) -> Vec<Vec<String>> {
+    let all = all.as_array().map(Vec::as_slice).unwrap_or_default();
+    all.iter().map(|item| columns.iter().map(|c| text(&item[*c])).collect()).collect()
+}
+
+pub(super) fn status(answer: &Value) {
+    say(format!("node 节点 {}   epoch 纪元 {}", text(&answer["node"]), answer["epoch"]));
+    say("health 健康状态");
+    for check in answer["checks"].as_array().into_iter().flatten() {
+        say(format!("  {} {}", text(&check["name"]), text(&check["state"])));
+        for advice in [&check["advice"], &check["advice_zh"]] {
+            if advice.as_str().is_some_and(|a| !a.is_empty()) {
+                say(format!("    {}", text(advice)));
+            }
+        }
+    }
+    say("certificates and lists that run out 即将到期的证书与吊销列表");
+    certificate_rows(&answer["certificates"]);
+    say("proposals that wait for an officer 待批提案");
+    proposal_rows(answer["proposals"].as_array().into_iter().flatten());
+    say("streams on hold 已暂停的数据流");
+    say(format!("  {}", list(&answer["held"])));
+    say("pushing given up 已放弃推送");
+    say(format!("  {}", list(&answer["dead"])));
+    say("withheld records 暂扣记录");
+    table(&["stream 数据流", "records 记录"], &rows(&answer["withheld"], &["stream", "records"]));
+    say("locked out 已锁定");
+    lockout_rows(&answer["locked_out"]);
+    say(format!("records waiting for recipients 待接收记录 {}", answer["pending_records"]));
+}
+
+fn list(all: &Value) -> String {
+    match all.as_array() {
+        Some(names) if !names.is_empty() => text(all),
+        _ => "(none 无)".into(),
+    }
+}
+
+pub(super) fn members(answer: &Value) {
+    let one = |m: &Value| {
+        let state = if m["suspended"] == true { "suspended 已停用" } else { "active 正常" };
+        vec![text(&m["name"]), text(&m["role"]), state.to_owned(), text(&m["title"])]
+    };
+    let rows: Vec<_> = items(answer).map(one).collect();
+    table(&["name 名称", "role 角色", "state 状态", "title 称谓"], &rows);
+}
+
+pub(super) fn member(answer: &Value) {
+    if let Ok(text) = serde_json::to_string_pretty(answer) {
+        say(text);
+    }
+}
+
+pub(super) fn trust(answer: &Value) {
+    let rows = rows(&answer["items"], &["name", "domains", "roles", "digest"]);
+    table(&["name 名称", "domains 信任域", "roles 角色", "digest 摘要"], &rows);
+}
+
+pub(super) fn policies(answer: &Value) {
+    let rows = rows(&answer["items"], &["id", "from", "digest"]);
+    table(&["policy 策略", "from 来源", "digest 摘要"], &rows);
+}
+
+pub(super) fn certificates(answer: &Value) {
+    certificate_rows(&answer["items"]);
+}
+
+fn certificate_rows(all: &Value) {
+    let rows = rows(all, &["kind", "state", "days_left", "name", "subject", "issuer"]);
+    table(&["what 种类", "state 状态", "days 剩余天数", "name 名称", "subject 主体", "issuer 签发者"], &rows);
+}
+
+pub(super) fn keys(answer: &Value) {
+    let rows = rows(&answer["items"], &["use", "state", "age_days", "days_left", "place", "kid"]);
+    table(&["key 密钥", "state 状态", "age 已用天数", "left 剩余天数", "place 存放", "id 编号"], &rows);
+}
+
+pub(super) fn proposals(answer: &Value) {
+    proposal_rows(items(answer));
+}
+
+fn proposal_rows<'a>(all: impl Iterator<Item = &'a Value>) {
+    let one = |p: &Value| {
+        let digest: String = text(&p["digest"]).chars().take(12).collect();
+        let what = match p["what"].as_array().map(Vec::as_slice) {
+            Some([one]) => text(one),
+            Some([first, rest @ ..]) => format!("{} (+{})", text(first), rest.len()),
+            _ => "-".into(),
+        };
+        let state = format!("{} {}", text(&p["state"]), text(&p["state_zh"]));
+        vec![text(&p["id"]), state, text(&p["by"]), text(&p["expires"]), digest, what]
+    };
+    let rows: Vec<_> = all.map(one).collect();
+    let heads = ["no. 编号", "state 状态", "by 提出人", "until 截止", "digest 摘要", "what 内容"];
+    table(&heads, &rows);
+}
+
+pub(super) fn proposal(p: &Value) {
+    say(format!("proposal 提案 {}: {} {}", p["id"], text(&p["state"]), text(&p["state_zh"])));
+    say(format!("  by 提出人        {}  {}", text(&p["by"]), text(&p["opened"])));
+    say(format!("  reason 理由      {}", text(&p["reason"])));
+    say(format!("  until 截止       {}", text(&p["expires"])));
+    say(format!("  officers 需要人数 {}", p["needs"]));
+    say("  acts 内容");
+    for act in p["what"].as_array().into_iter().flatten() {
+        say(format!("    {}", text(act)));
+    }
+    for act in p["acts"].as_array().into_iter().flatten() {
+        if let Ok(text) = serde_json::to_string_pretty(act) {
+            text.lines().for_each(|line| say(format!("      {line}")));
+        }
+    }
+    if p["despite"].as_array().is_some_and(|d| !d.is_empty()) {
+        say(format!("  will be locked out 将无法接入 {}", text(&p["despite"])));
+    }
+    for a in p["approvals"].as_array().into_iter().flatten() {
+        say(format!("  approved 已批准   {}  {}  {}", text(&a["by"]), text(&a["time"]), text(&a["reason"])));
+    }
+    if p["end"].is_object() {
+        let end = &p["end"];
+        say(format!("  ended 结束       {}  {}", text(&end["by"]), text(&end["time"])));
+        for why in [&end["why"], &end["why_zh"]].into_iter().filter(|w| !w.is_null()) {
+            say(format!("    {}", text(why)));
+        }
+    }
+    say(format!("  digest 摘要      {}", text(&p["digest"])));
+    if p["state"] == "open" {
+        say(format!(
+            "a second security officer approves with  另一名安全管理员批准：\n  xinqiao admin proposals approve {} --digest {} --reason …",
+            p["id"],
+            text(&p["digest"])
+        ));
+    }
+}
+
+pub(super) fn rehearsal(answer: &Value) {
+    say("nothing was changed 仅预演，未作变更");
+    say(format!("  officers needed 需要人数 {}", answer["needs"]));
+    for act in answer["what"].as_array().into_iter().flatten() {
+        say(format!("  {}", text(act)));
+    }
+    locked_out(answer);
+}
+
+pub(super) fn reloaded(answer: &Value) {
+    if answer["dry_run"] == true {
+        say("nothing was changed 仅预演，未作变更");
+    }
+    let report = &answer["report"];
+    say(format!("  changed 变更 {}", list(&report["changed"])));
+    locked_out(report);
+    for note in report["notes"].as_array().into_iter().flatten() {
+        say(format!("  {}: {}\n    {}", text(&note["code"]), text(&note["en"]), text(&note["zh"])));
+    }
+    if answer["proposals"].as_array().is_some_and(|p| !p.is_empty()) {
+        say(format!("  proposals that wait 待批提案 {}", text(&answer["proposals"])));
+    }
+}
+
+fn locked_out(report: &Value) {
+    for (key, title) in
+        [("affected", "would be locked out 将无法接入"), ("intended", "locked out on purpose 有意排除")]
+    {
+        let all = report[key].as_array().map(Vec::as_slice).unwrap_or_default();
+        say(format!("  {title}: {}", all.len()));
+        for a in all {
+            say(format!("    {}: {}\n      {}", text(&a["member"]), text(&a["en"]), text(&a["zh"])));
+        }
+    }
+}
+
+pub(super) fn suspended(answer: &Value) {
+    say(format!("{} is let in no longer 已停用，不再允许接入", text(&answer["member"])));
+}
+
+pub(super) fn lifted(answer: &Value) {
+    say(format!("{} may try again 已解除锁定", text(&answer["name"])));
+}
+
+pub(super) fn lockouts(answer: &Value) {
+    lockout_rows(&answer["items"]);
+}
+
+fn lockout_rows(all: &Value) {
+    let rows = rows(all, &["name", "who", "role", "seconds_left"]);
+    table(&["name 名称", "who 对象", "role 角色", "seconds left 剩余秒数"], &rows);
+}
+
+pub(super) fn entries(answer: &Value) {
+    for item in items(answer) {
+        say(format!("{} {}", item["index"], item["entry"]));
+    }
+}

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 use xinqiao::demo::federation::Pki;
 use xinqiao::demo::process::NodeProcess;
-use xinqiao_certs::pki::{Revoked, Validity, write_public};
+use xinqiao_certs::pki::{Reason, Revoked, Validity, write_public};
 use xinqiao_certs::{CertificateDer, Details};
 use xinqiao_tests::city::peer_of;
 use xinqiao_tests::site::{PATIENCE, Site, readiness};
@@ -25,8 +25,8 @@ use xinqiao_tests::site::{PATIENCE, Site, readiness};
 /// Writes the authority's list of these members' certificates.
 fn write_list(pki: &Pki, number: u64, revoked: &[&str]) -> PathBuf {
     let now = SystemTime::now();
-    let revoked: Vec<Revoked> =
-        revoked.iter().map(|name| Revoked { serial: serial(pki, name), time: now }).collect();
+    let entry = |name: &&str| Revoked { serial: serial(pki, name), time: now, reason: Reason::default() };
+    let revoked: Vec<Revoked> = revoked.iter().map(entry).collect();
     let list = pki.authority().revocation_list(number, Validity::days(now, 7), &revoked).unwrap();
     let path = pki.dir.join("ca.crl");
     write_public(&path, list.as_bytes()).unwrap();
@@ -77,8 +77,15 @@ async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> 
 
 /// Waits until readiness says something about certificates that holds these words.
 async fn advised(node: &NodeProcess, words: &str) {
-    let local = node.local;
-    until(words, || async move { advice(local).await.contains(words) }).await;
+    let begin = Instant::now();
+    loop {
+        let said = advice(node.local).await;
+        if said.contains(words) {
+            return;
+        }
+        assert!(begin.elapsed() < PATIENCE, "expected advice with {words:?}, but it is: {said}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 async fn advice(local: SocketAddr) -> String {

@@ -1,8 +1,11 @@
 //! A revoked or suspended member is gone within two seconds, also from connections that were open.
 
 use crate::{advice, advised, ask_on, gone, hang_up, until, with_list, write_list};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
-use xinqiao_certs::pki::{Validity, write_public};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use xinqiao_certs::pki::{Authority, Validity, write_public};
 use xinqiao_client::Client;
 use xinqiao_tests::city::peer_of;
 use xinqiao_tests::site::{DEPARTMENTS, PATIENCE, PROVINCE, Site};
@@ -47,7 +50,7 @@ async fn a_revoked_member_is_gone_within_two_seconds() {
     // An older list does not let it in again, nor does a broken one or one by somebody else.
     write_list(&site.pki, 1, &[]);
     let path = site.pki.dir.join("ca.crl");
-    let stranger = xinqiao_certs::pki::Authority::create_root(
+    let stranger = Authority::create_root(
         "Xinqiao demonstration",
         &["demo.example"],
         Validity::days(SystemTime::now(), 30),
@@ -91,4 +94,93 @@ async fn a_suspended_member_is_gone_within_two_seconds() {
     assert!(head.starts_with("HTTP/1.1 403"), "{head}");
     until("the broken file is named", || async { advice(node.local).await.contains("city.crt") }).await;
     assert!(node.stop());
+}
+
+/// Serves one body to whoever asks, over plain HTTP, until the test ends.
+async fn publish(body: Arc<Mutex<Vec<u8>>>) -> SocketAddr {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let body = body.lock().unwrap().clone();
+            let mut request = [0u8; 2048];
+            let _asked = stream.read(&mut request).await;
+            let head =
+                format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+            let _sent = stream.write_all(&[head.as_bytes(), &body].concat()).await;
+        }
+    });
+    address
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_is_fetched_if_its_authority_signed_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let site = Site::new(dir.path(), "");
+    let stranger =
+        Authority::create_root("A stranger", &["demo.example"], Validity::days(SystemTime::now(), 30));
+    let foreign = stranger.unwrap().revocation_list(9, Validity::days(SystemTime::now(), 7), &[]).unwrap();
+    let path = write_list(&site.pki, 1, &[DEPARTMENTS[0]]);
+    let genuine = std::fs::read(&path).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    let body = Arc::new(Mutex::new(foreign.into_bytes()));
+    let address = publish(body.clone()).await;
+    let fetched = format!(
+        "[revocation]\nlists = [{{ file = {:?}, url = \"http://{address}/ca.crl\", refresh_minutes = 1 }}]\n",
+        path.display().to_string()
+    );
+    site.configure(&fetched);
+    let node = site.start();
+    advised(&node, "not signed by an authority this node knows").await;
+    assert!(!path.exists(), "a stranger's list replaces nothing");
+    assert!(node.stop());
+    // At the next start the genuine one is there.
+    *body.lock().unwrap() = genuine.clone();
+    let node = site.start();
+    until("the list", || async { std::fs::read(&path).is_ok_and(|bytes| bytes == genuine) }).await;
+    until("the revocation", || async {
+        match peer_of(&site.pki, DEPARTMENTS[0], node.exchange).open().await {
+            Ok(mut stream) => ask_on(&mut stream, "/v1/datasets").await.is_err(),
+            Err(_) => true,
+        }
+    })
+    .await;
+    assert!(node.stop());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_that_runs_out_is_spoken_of_before_and_afterwards() {
+    let dir = tempfile::tempdir().unwrap();
+    let site = Site::new(dir.path(), "");
+    let path = site.pki.dir.join("ca.crl");
+    let (hour, now) = (Duration::from_secs(3_600), SystemTime::now());
+    let write = |number, start, length| {
+        let list = site.pki.authority().revocation_list(number, Validity::from(start, length), &[]).unwrap();
+        write_public(&path, list.as_bytes()).unwrap();
+    };
+    // Made twenty hours ago for a day: its last quarter has begun.
+    write(1, now - 20 * hour, 24 * hour);
+    site.configure(&with_list(&site));
+    let node = site.start();
+    advised(&node, "due within a day").await;
+    write(2, now - 19 * hour, 18 * hour);
+    advised(&node, "past its next update").await;
+    let mut stream = peer_of(&site.pki, DEPARTMENTS[0], node.exchange).open().await.unwrap();
+    ask_on(&mut stream, "/v1/datasets").await.expect("the policy only warns");
+    // A policy that closes would lock out everyone who was seen: it is refused, and said.
+    let strict = format!("{}stale = \"refuse\"\ngrace_hours = 0\n", with_list(&site));
+    site.configure(&strict);
+    hang_up(&node);
+    advised(&node, "lock out").await;
+    ask_on(&mut stream, "/v1/datasets").await.expect("nobody is locked out");
+    // The clock: a list from the future is refused.
+    site.configure(&with_list(&site));
+    write(3, now + 48 * hour, 24 * hour);
+    hang_up(&node);
+    advised(&node, "check this machine's clock").await;
+    write(4, now, 7 * 24 * hour);
+    until("silence", || async { advice(node.local).await.is_empty() }).await;
+    assert!(node.stop());
+    let log = std::fs::read_to_string(site.log()).unwrap();
+    assert!(log.contains("crl.stale-soon") && log.contains("crl.not-yet-valid"), "{log}");
 }

@@ -39,10 +39,17 @@ impl Pull {
         };
         let mut settings = PullSettings::new(&self.stream, &self.into, keys);
         settings.adopt_epoch = self.adopt_epoch;
+        let mut said = None;
         block_on(async {
+            let connection = client.clone();
             let mut puller = Puller::open(client, settings).await?;
             let wait = if self.follow { Duration::from_secs(30) } else { Duration::ZERO };
             loop {
+                let trouble = connection.trouble();
+                if let Some(why) = trouble.as_ref().filter(|why| said.as_ref() != Some(*why)) {
+                    console::complain(why);
+                }
+                said = trouble;
                 match puller.next(wait).await {
                     Ok(Some(pulled)) => console::json(&serde_json::json!({
                         "seq": pulled.seq, "records": pulled.records, "bytes": pulled.bytes, "void": pulled.void,

@@ -21,6 +21,14 @@ impl Advice {
     }
 }
 
+impl Advice {
+    /// What it is about, whatever the days left: code and place.
+    pub(super) fn key(&self) -> String {
+        let place = self.en.split(": ").next().unwrap_or_default();
+        format!("{} {place}", self.code)
+    }
+}
+
 impl From<LoadError> for Advice {
     fn from(e: LoadError) -> Self {
         Self::new(e.code(), e.english(), e.chinese())

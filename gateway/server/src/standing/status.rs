@@ -45,8 +45,7 @@ impl Keeper {
         let live = self.live();
         advice.extend(live.set.notes.iter().cloned());
         advice.extend(self.troubles.lock().values().cloned());
-        let now = UnixTime::now();
-        advice.extend(rows(&live.set, now).iter().filter(|row| row.state != "good").map(ending));
+        advice.extend(self.ends());
         let mut checks: Vec<Check> = Vec::new();
         for advice in advice {
             checks.push(Check {
@@ -57,6 +56,12 @@ impl Keeper {
             });
         }
         checks
+    }
+
+    /// What runs out, or has.
+    pub(super) fn ends(&self) -> Vec<Advice> {
+        let rows = self.status();
+        rows.iter().filter(|row| row.state != "good").map(ending).collect()
     }
 
     /// Shows days left and refusals in the metrics on each scrape.

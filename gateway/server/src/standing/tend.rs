@@ -2,9 +2,9 @@
 //! live is noted in the journal.
 
 use super::material::Named;
-use super::{Keeper, fetch};
+use super::{Advice, Keeper, fetch};
 use crate::engine::Node;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -52,13 +52,16 @@ impl Keeper {
     async fn watch_files(self: Arc<Self>, node: Arc<Node>) {
         let mut watcher = Watcher::default();
         watcher.look(&self.named());
-        let mut torn: Option<Instant> = None;
-        let mut again = Instant::now();
+        // Something may have changed between the first reading and this first look.
+        let mut torn = Some(Instant::now());
+        let (mut again, mut told) = (Instant::now(), BTreeSet::new());
+        self.warn_of_ends(&mut told);
         loop {
             tokio::time::sleep(LOOK).await;
             if again.elapsed() >= AGAIN {
                 again = Instant::now();
                 self.recheck();
+                self.warn_of_ends(&mut told);
             }
             let changed = watcher.look(&self.named());
             if changed {
@@ -76,6 +79,15 @@ impl Keeper {
                 self.tell(&node, &report.changed).await;
             }
         }
+    }
+
+    /// Logs once what runs out.
+    fn warn_of_ends(&self, told: &mut BTreeSet<String>) {
+        let now = self.ends();
+        for advice in now.iter().filter(|a| !told.contains(&a.key())) {
+            tracing::warn!(code = advice.code, "{}  {}", advice.en, advice.zh);
+        }
+        *told = now.iter().map(Advice::key).collect();
     }
 
     async fn hear_hangups(self: Arc<Self>, node: Arc<Node>) {

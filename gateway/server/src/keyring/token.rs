@@ -4,7 +4,7 @@
 //! One session is used by one thread at a time. A PIN that was refused is never tried again: three tries lock a token.
 
 use super::error::KeyringError;
-use super::{files, seal};
+use super::seal;
 use crate::config;
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error, RvError};
@@ -75,9 +75,6 @@ impl Token {
         };
         let pin =
             String::from_utf8(pin.to_vec()).map_err(|_| KeyringError::PinRefused(settings.label.clone()))?;
-        if !settings.module.exists() {
-            return Err(files::read(&settings.module).err().unwrap_or_else(unavailable));
-        }
         let module = Pkcs11::new(&settings.module).map_err(|_| unavailable())?;
         let token = Self {
             label: settings.label.clone(),

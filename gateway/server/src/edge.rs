@@ -38,6 +38,7 @@ mod service;
 mod settings;
 mod ticket;
 mod transport;
+mod turns;
 
 pub use body::{Body, BodyCaps, RequestBody};
 pub use budget::{Account, Budget, Permit};
@@ -47,6 +48,7 @@ pub use exchange::{Exchange, TraceId};
 pub use limits::{Limits, Rates};
 pub use reply::{Reply, ReplyBody, ReplySender};
 pub use settings::{Caps, Deadlines};
+pub use turns::Turn;
 
 use listener::Shared;
 

@@ -23,7 +23,7 @@ pub(super) async fn post(
     template: &'static str,
     dataset: &str,
 ) -> Result<Reply, Problem> {
-    let Exchange { member, parts, body, .. } = exchange;
+    let Exchange { member, parts, body, account, .. } = exchange;
     let query = Query::parse(parts.uri.query(), &["op", "schema", "load"])?;
     let op = match query.text("op") {
         None => Op::Put,
@@ -48,6 +48,7 @@ pub(super) async fn post(
         strict: strict(&parts.headers)?,
         idempotency_key: idempotency_key(&parts.headers)?,
         body: bytes::Bytes::new(),
+        account,
     };
     node.may_submit(&request)?;
     let limits = &node.config.limits;

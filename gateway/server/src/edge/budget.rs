@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
+use super::turns::{Turn, Turns};
 use crate::problem::{Problem, ProblemCode};
 
 /// Bytes the node may hold at once.
@@ -32,6 +33,7 @@ struct Node {
     total: usize,
     share: usize,
     used: AtomicUsize,
+    turns: Turns,
     accounts: Mutex<HashMap<String, Arc<Share>>>,
 }
 
@@ -40,6 +42,7 @@ struct Handle {
 }
 
 struct Share {
+    name: Arc<str>,
     node: Arc<Node>,
     used: AtomicUsize,
 }
@@ -49,7 +52,8 @@ impl Budget {
     #[must_use]
     pub fn new(total: usize, share: usize) -> Self {
         let used = AtomicUsize::new(0);
-        Self(Arc::new(Node { total, share: share.min(total), used, accounts: Mutex::default() }))
+        let turns = Turns::new(std::thread::available_parallelism().map_or(2, usize::from));
+        Self(Arc::new(Node { total, share: share.min(total), used, turns, accounts: Mutex::default() }))
     }
 
     /// A handle on the account of that name, always the same account. Names are those of verified members or of
@@ -60,7 +64,7 @@ impl Budget {
         if let Some(share) = accounts.get(name) {
             return Account(Arc::new(Handle { share: share.clone() }));
         }
-        let share = Arc::new(Share { node: self.0.clone(), used: AtomicUsize::new(0) });
+        let share = Arc::new(Share { name: name.into(), node: self.0.clone(), used: AtomicUsize::new(0) });
         accounts.insert(name.to_owned(), share.clone());
         Account(Arc::new(Handle { share }))
     }
@@ -87,6 +91,12 @@ impl Account {
         let mut permit = Permit { handle: self.0.clone(), bytes: 0 };
         permit.grow(bytes)?;
         Ok(permit)
+    }
+
+    /// Waits until this account's owner is next at long work on the processors; done when the turn is dropped.
+    pub async fn turn(&self) -> Turn {
+        let share = &self.0.share;
+        share.node.turns.enter(&share.name).await
     }
 
     /// Bytes this account holds now.

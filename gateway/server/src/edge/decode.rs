@@ -81,7 +81,9 @@ pub(super) async fn decode(
     if decoding.advance(OFF_REACTOR_BYTES)? {
         return Ok(decoding.finish());
     }
+    let turn = account.turn().await;
     off_reactor(usize::MAX, move || {
+        let _turn = turn;
         decoding.advance(usize::MAX)?;
         Ok(decoding.finish())
     })

@@ -7,6 +7,7 @@ use super::entries::{self, SubmissionEntry};
 use super::places::reference;
 use super::rows::idem_parts;
 use super::rules::Rules;
+use crate::edge::Account;
 use crate::problem::{Problem, ProblemCode};
 use bytes::Bytes;
 use ring::hmac;
@@ -49,6 +50,8 @@ pub struct Request {
     pub idempotency_key: String,
     /// The body, decompressed.
     pub body: Bytes,
+    /// The sender's account: long work waits for its turn.
+    pub account: Account,
 }
 
 impl Node {
@@ -135,9 +138,12 @@ impl Node {
             self.judge_now(rules, request)
         } else {
             let (node, rules, request) = (self.clone(), rules.clone(), request.clone());
-            tokio::task::spawn_blocking(move || node.judge_now(&rules, &request))
-                .await
-                .map_err(|_| Problem::from(ProblemCode::Internal))?
+            let turn = request.account.turn().await;
+            let work = move || {
+                let _turn = turn;
+                node.judge_now(&rules, &request)
+            };
+            tokio::task::spawn_blocking(work).await.map_err(|_| Problem::from(ProblemCode::Internal))?
         };
         outcome.map_err(|e| body_problem(&e))
     }

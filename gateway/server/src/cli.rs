@@ -38,7 +38,7 @@ enum Command {
     Serve(check::ConfigArgs),
     /// Check configuration, catalogue, keys and certificates without starting (检查配置)
     Check(check::ConfigArgs),
-    /// Make or show the node's own keys (节点密钥)
+    /// The node's own keys: make, rotate, seal, back up (节点密钥)
     #[command(subcommand)]
     Keys(keys::Keys),
     /// Certificates: authority, requests, checks, status, renewal (证书)

@@ -178,7 +178,7 @@ impl Backup {
         let body = seal::open(&*derived.open(passphrase)?, BODY, sealed)?;
         let body: Body = serde_json::from_slice(&body).ok()?;
         let record = body.record.bytes()?.as_slice().try_into().map(Zeroizing::new).ok()?;
-        let at_rest = AtRestKeys::from_bytes(&*body.at_rest.bytes()?)?;
+        let at_rest = AtRestKeys::from_bytes(&body.at_rest.bytes()?)?;
         let mut keys = BTreeMap::new();
         for fact in body.book.keys.iter().filter(|k| k.kind != KeyKind::AtRest) {
             if let Place::File(_) = fact.place {

@@ -190,9 +190,21 @@ impl<'a> Group<'a> {
         self.items.extend(change.items);
         for mut event in change.events {
             shift(&mut event, base, index);
+            if let Event::Described { stream, description } = &event {
+                self.described_anew(stream, description);
+            }
             self.record.events.push(event);
         }
         index
+    }
+
+    /// A chunk is what its stream's description says when the chunk's event is read: lines made by the older rules are
+    /// closed before newer ones are announced, or they would pass as made by those.
+    fn described_anew(&mut self, stream: &StreamId, description: &Description) {
+        if let Some(chunk) = self.open.remove(stream) {
+            self.close(stream.clone(), chunk);
+        }
+        self.described.insert(stream.clone(), description.clone());
     }
 
     fn entry(&mut self, entry: Vec<u8>) -> u64 {
@@ -309,5 +321,85 @@ fn shift(event: &mut Event, base: u16, index: Option<u64>) {
             *item += base
         }
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accept::StreamOutput;
+    use crate::event::Encoding;
+    use crate::output::Piece;
+
+    fn description(policy: &str) -> Description {
+        Description {
+            schema: "s".into(),
+            schema_digest: String::new(),
+            mapping_digest: String::new(),
+            policy: policy.into(),
+            policy_digest: String::new(),
+            encoding: Encoding::Identity,
+        }
+    }
+
+    fn ready(stream: &StreamId, policy: &str) -> Ready {
+        let lines = Lines::Raw(policy.as_bytes().to_vec());
+        let piece = Piece { lines, records: 1, recalls: 0, entries: Vec::new(), earliest_end: None };
+        let output =
+            StreamOutput { recipient: 0, stream: stream.clone(), pieces: vec![piece], origins: Vec::new() };
+        let prepared = Prepared {
+            accepted: 1,
+            refused: 0,
+            warned: 0,
+            rejected: String::new(),
+            outputs: vec![output],
+            put: Vec::new(),
+            generation: 0,
+            recalled: Vec::new(),
+            reinstated: Vec::new(),
+        };
+        Ready {
+            prepared,
+            descriptions: vec![description(policy)],
+            member: "housing".into(),
+            dataset: "d".into(),
+            op: Op::Put,
+            salt: String::new(),
+            entry: Vec::new(),
+            also: Vec::new(),
+            items: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn lines_made_before_new_rules_never_pass_as_made_by_them() {
+        let stream = StreamId::parse("province.d").unwrap();
+        let rules =
+            |policy: &str| Event::Described { stream: stream.clone(), description: description(policy) };
+        let current = |_: &StreamId| Some(description("old"));
+        let mut group = Group::new(1, 0, &current);
+        group.submission(ready(&stream, "old"));
+        group.change(Change { events: vec![rules("new")], ..Change::default() });
+        group.submission(ready(&stream, "new"));
+        group.submission(ready(&stream, "old"));
+        let frame = group.finish();
+        let mut said = "old".to_owned();
+        let mut chunks = 0;
+        for event in &frame.record.events {
+            match event {
+                Event::Described { description, .. } => said = description.policy.clone(),
+                Event::Chunk(c) => {
+                    let made = &frame.items[usize::from(c.payload)].bytes;
+                    assert_eq!(
+                        *made,
+                        compress(Encoding::Identity, said.as_bytes()),
+                        "a chunk passes as {said}"
+                    );
+                    chunks += 1;
+                }
+                _ => {}
+            }
+        }
+        assert_eq!(chunks, 3);
     }
 }

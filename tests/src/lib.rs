@@ -8,5 +8,6 @@ pub mod openapi;
 pub mod oracle;
 pub mod peer;
 pub mod program;
+pub mod rotation;
 pub mod site;
 pub mod traffic;

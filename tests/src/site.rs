@@ -178,7 +178,7 @@ fn text(said: &Output) -> String {
 }
 
 /// Codes and names of the authorities that made-up records are by.
-fn authorities() -> Vec<(String, String)> {
+pub(crate) fn authorities() -> Vec<(String, String)> {
     let mut known = BTreeMap::new();
     for record in Generator::new(0, today()).records(Table::CityPenalty, 400) {
         if let (Some(code), Some(name)) = (record.get("JGDM"), record.get("JGMC")) {

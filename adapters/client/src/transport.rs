@@ -28,6 +28,9 @@ use tls::Files;
 /// No JSON answer of the gateway is larger.
 const ANSWER_CAP: usize = 64 << 20;
 
+/// How often a request is asked again at once that the gateway has certainly not looked at.
+const AGAIN: u32 = 3;
+
 /// How often the files of a profile are looked at, at most.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
@@ -119,8 +122,15 @@ impl Transport {
         request: Request<Full<Bytes>>,
         wait: Duration,
     ) -> Result<Response<Incoming>, ClientError> {
-        let answer = timeout(self.idle.saturating_add(wait), self.pool().request(request));
-        let response = answer.await.map_err(|_| ClientError::Timeout)?.map_err(classify)?;
+        let mut again = AGAIN;
+        let response = loop {
+            let answer = timeout(self.idle.saturating_add(wait), self.pool().request(request.clone()));
+            match answer.await.map_err(|_| ClientError::Timeout)? {
+                Ok(response) => break response,
+                Err(error) if again > 0 && unprocessed(&error) => again -= 1,
+                Err(error) => return Err(classify(error)),
+            }
+        };
         if response.status().is_success() {
             return Ok(response);
         }
@@ -224,6 +234,24 @@ fn media_type(headers: &HeaderMap) -> Option<&str> {
 /// Seconds only; a date would need the clocks to agree.
 fn retry_after(headers: &HeaderMap) -> Option<u64> {
     headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()
+}
+
+/// Whether the request never left, or the gateway said that it did not look at it (RFC 9113, 6.8 and 8.7): its connection
+/// was making room for a newer one, and asking again is no repetition.
+fn unprocessed(error: &PoolError) -> bool {
+    let mut next = error.source();
+    while let Some(error) = next {
+        if error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled) {
+            return true;
+        }
+        if let Some(h2) = error.downcast_ref::<h2::Error>() {
+            let left = h2.is_go_away() && h2.reason() == Some(h2::Reason::NO_ERROR);
+            let refused = h2.is_reset() && h2.reason() == Some(h2::Reason::REFUSED_STREAM);
+            return h2.is_remote() && (left || refused);
+        }
+        next = error.source();
+    }
+    false
 }
 
 fn classify(error: PoolError) -> ClientError {

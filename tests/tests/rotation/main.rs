@@ -7,6 +7,7 @@ mod dialled;
 mod files;
 mod revocation;
 mod trust;
+mod under_load;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -1,8 +1,8 @@
 //! The byte stream under HTTP, with the clocks a connection is judged by.
 //!
-//! It follows the frames of HTTP/2 for floods. It notes when bytes arrive and since when the peer takes none, and on closing swallows what is
-//! left of a refused body, since closing on unread bytes resets the connection and the peer would
-//! never see the refusal.
+//! It follows the frames of HTTP/2 for floods. It notes when bytes arrive and since when the peer takes none, and on closing swallows what
+//! still arrives (the rest of a refused body, a request that crossed a GOAWAY), since closing on unread bytes resets the
+//! connection and the peer would never see the last words.
 
 use std::io;
 use std::pin::Pin;
@@ -34,6 +34,12 @@ impl Transport {
         if let (Some(frames), Poll::Ready(Ok(bytes))) = (&mut self.frames, polled) {
             frames.left(*bytes);
         }
+    }
+
+    /// Whether the peer may still be sending what nobody reads: the rest of a refused body, or an HTTP/2 request that crossed
+    /// the announcement of the end. Unread, either would cost it the last words.
+    fn lingers(&self) -> bool {
+        self.connection.is_h2() || self.connection.body_left_unread()
     }
 
     fn swallow(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -104,10 +110,10 @@ impl AsyncWrite for Transport {
             self.connection.peer_took(polled.is_ready());
             ready!(polled)?;
             self.shut = true;
-            if self.connection.body_left_unread() {
+            if self.lingers() {
                 self.connection.linger();
             }
         }
-        if self.connection.body_left_unread() { self.swallow(cx) } else { Poll::Ready(Ok(())) }
+        if self.lingers() { self.swallow(cx) } else { Poll::Ready(Ok(())) }
     }
 }

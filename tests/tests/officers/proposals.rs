@@ -166,6 +166,12 @@ async fn acts_that_cannot_be_are_refused_and_change_nothing() {
             act(json!({"act": "policy-put", "id": "province-government", "document": "id = "})),
             "proposal.refused",
         ),
+        (
+            act(json!({"act": "policy-put", "id": "own/portal-public", "document": "id = \"own/portal-public\""})),
+            "proposal.refused",
+        ),
+        (act(json!({"act": "anchor-remove", "digest": "AB".repeat(32)})), "proposal.idle"),
+        (act(json!({"act": "adopt-files", "digest": "0".repeat(64)})), "proposal.acts"),
         (act(json!({"act": "make-tea"})), "body.malformed"),
         (json!({"acts": [], "reason": "x"}), "proposal.acts"),
         (json!({"acts": [], "reason": "x", "more": 1}), "body.malformed"),
@@ -245,4 +251,40 @@ async fn a_policy_changes_while_the_node_runs_and_stays_changed() {
         said.contains("\"what\":\"policy\"") && said.contains("security, security-2"),
         "both names stand in the log"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_an_officer_proposed_counts_no_longer_once_he_is_suspended() {
+    let dir = tempfile::tempdir().unwrap();
+    let site = site(dir.path());
+    let node = site.start();
+    let (one, two) = (officer(&site, &node, "security"), officer(&site, &node, "security-2"));
+    let id = propose(&officer(&site, &node, "security-3"), &enter("smuggled")).await["id"].as_u64().unwrap();
+    let why = json!({"reason": "证书被盗"});
+    let done: Value = one.tell("/v1/members/security-3/suspend", &why).await.unwrap();
+    assert_eq!(done["proposal"]["state"], "enacted", "{done}");
+    assert_eq!(code(&approve(&two, id).await.unwrap_err()), "proposal.outdated");
+    assert_eq!(shown(&two, id).await["state"], "open");
+    let rejected: Value = two.tell(&format!("/v1/proposals/{id}/reject"), &why).await.unwrap();
+    assert_eq!(rejected["state"], "rejected");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_entry_of_a_member_the_file_suspends_does_not_let_it_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let site = site(dir.path());
+    site.pki.issue(Role::Recipient, "closed").unwrap();
+    let text = std::fs::read_to_string(site.config()).unwrap();
+    let entry = "[[members]]\nname = \"closed\"\nrole = \"recipient\"\nsuspended = true\n";
+    std::fs::write(site.config(), format!("{text}\n{entry}")).unwrap();
+    let node = site.start();
+    let (one, two) = (officer(&site, &node, "security"), officer(&site, &node, "security-2"));
+    assert_eq!(is_let_in(&site, &node, "closed").await, Err("member.suspended".into()));
+    let id = propose(&one, &enter("closed")).await["id"].as_u64().unwrap();
+    assert_eq!(approve(&two, id).await.unwrap()["state"], "enacted");
+    assert_eq!(is_let_in(&site, &node, "closed").await, Err("member.suspended".into()), "that is another act");
+    let resume = json!({"acts": [{"act": "member-resume", "name": "closed"}], "reason": "已核实"});
+    let id = propose(&one, &resume).await["id"].as_u64().unwrap();
+    assert_eq!(approve(&two, id).await.unwrap()["state"], "enacted");
+    assert_eq!(is_let_in(&site, &node, "closed").await, Ok(()));
 }

@@ -26,7 +26,7 @@ pub struct View<'a> {
     pub roster: &'a Roster,
     /// Members as `adopt-files` would leave them.
     pub files: &'a Roster,
-    /// The state of a subject: any text that is another one when the subject is.
+    /// The state of a subject: any text that is another one when the subject is; empty if there is no such thing.
     pub subject: &'a dyn Fn(&str) -> String,
     /// Whether changes need two officers.
     pub four_eyes: bool,
@@ -35,7 +35,12 @@ pub struct View<'a> {
 impl Roster {
     /// Security officers who are let in.
     pub fn security_officers(&self) -> usize {
-        self.0.values().filter(|m| m.role == SECURITY_OFFICER && !m.suspended).count()
+        self.0.values().filter(|m| m.decides()).count()
+    }
+
+    /// Whether this is one of them.
+    pub fn decides(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(Standing::decides)
     }
 
     /// The members after these acts.
@@ -66,6 +71,12 @@ impl Roster {
     }
 }
 
+impl Standing {
+    fn decides(&self) -> bool {
+        self.role == SECURITY_OFFICER && !self.suspended
+    }
+}
+
 impl View<'_> {
     /// May this officer (nobody: the configuration file) propose or approve these acts?
     ///
@@ -88,6 +99,8 @@ impl View<'_> {
                 Act::MemberRemove { .. } => known.is_none(),
                 Act::MemberSuspend { .. } => known.is_none_or(|m| m.suspended),
                 Act::MemberResume { .. } => known.is_none_or(|m| !m.suspended),
+                // One letter in the wrong case, and an authority that was to go would stay.
+                Act::AnchorRemove { .. } => (self.subject)(&act.subject()).is_empty(),
                 _ => false,
             };
             if idle {

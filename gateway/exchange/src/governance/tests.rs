@@ -164,6 +164,8 @@ fn the_node_keeps_its_security_officers() {
     assert_eq!(judge(&two, true, &[remove("b"), put("c", so)]), Ok(()));
     assert_eq!(judge(&two, true, &[suspend("b")]), Ok(()), "a stolen card is closed out by whoever notices");
     assert_eq!(judge(&three, true, &[suspend("b"), remove("c")]), Err(Refusal::Officers));
+    let after = two.after(&[suspend("b")], &two);
+    assert!(after.decides("a") && !after.decides("b") && !after.decides("x") && !after.decides("nobody"));
     for own in [remove("a"), put("a", so), suspend("a")] {
         assert_eq!(judge(&three, false, &[own]), Err(Refusal::Oneself));
     }
@@ -196,6 +198,9 @@ fn acts_are_bounded_and_about_different_things() {
     ] {
         assert_eq!(judge(&[idle]), Err(Refusal::Idle));
     }
+    let absent = View { roster: &two, files: &two, subject: &|_| String::new(), four_eyes: true };
+    let remove = Act::AnchorRemove { digest: "AB".repeat(32) };
+    assert_eq!(absent.judge(&[remove], None), Err(Refusal::Idle));
 }
 
 #[test]

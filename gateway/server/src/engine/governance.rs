@@ -121,7 +121,9 @@ impl Governor {
     /// Proposes acts; what one officer suffices for is in force when this returns.
     pub async fn propose(&self, who: &SecurityOfficer, draft: Draft) -> Result<ProposalView, Problem> {
         let _turn = self.turn.lock().await;
+        self.present(who)?;
         self.sweep().await?;
+        self.resume().await?;
         let signer = who.signer();
         if let Some(known) = self.repeated(&signer, &draft) {
             return self.view(known.id);
@@ -300,6 +302,14 @@ impl Governor {
         let change = Change { events, items, entry: Some(entry) };
         let written = self.node.change(change, move |state| state.governance.judge(&step).is_ok()).await;
         written.map(|_| ()).map_err(super::submit::commit_problem)
+    }
+
+    /// Whether the officer is one still: he may have been suspended while he waited for his turn.
+    fn present(&self, who: &SecurityOfficer) -> Result<(), Problem> {
+        if self.in_force().view_roster().decides(who.name()) {
+            return Ok(());
+        }
+        Err(ProblemCode::MemberSuspended.into())
     }
 
     /// The same wish by the same officer, waiting already.

@@ -182,5 +182,10 @@ fn overlaid(base: &[CatalogueFile], policies: &BTreeMap<String, String>) -> Resu
     let mut files: Vec<CatalogueFile> =
         base.iter().filter(|f| !replaced.contains(&f.path)).cloned().collect();
     files.extend(policies.iter().map(|(id, text)| CatalogueFile { path: path(id), text: text.clone() }));
-    Catalogue::from_files(&files).map_err(|e| RulesError::Unusable(e.to_string()))
+    let catalogue = Catalogue::from_files(&files).map_err(|e| RulesError::Unusable(e.to_string()))?;
+    // A name the catalogue does not look at would be in force for officers and for nobody else.
+    match policies.keys().find(|id| catalogue.policy(id).is_none()) {
+        Some(_) => Err(RulesError::Unusable("a policy's id must be letters, digits and hyphens".into())),
+        None => Ok(catalogue),
+    }
 }

@@ -220,7 +220,7 @@ problem_codes! {
     ProposalDigest = "proposal.digest", 409, ["Not the digest of this proposal", "摘要与提案不符"],
         ["Look at the proposal again and approve with the digest shown there.", "请重新查看提案，并使用所示摘要批准。"];
     ProposalOutdated = "proposal.outdated", 409, ["What the proposal touches has changed", "提案所涉内容已变化"],
-        ["It was made on another state of the same members, anchors, policies or keys: withdraw it and propose it again.", "提案提出后，所涉成员、信任锚、策略或密钥已变更：请撤回后重新提出。"];
+        ["It was made on another state of the same members, anchors, policies or keys, or by an officer who is one no longer: withdraw or reject it and propose it again.", "提案提出后，所涉成员、信任锚、策略或密钥已变更，或提出、批准者已不再是安全管理员：请撤回或驳回后重新提出。"];
     ProposalActs = "proposal.acts", 422, ["Acts not usable", "操作内容不可用"],
         ["Name 1 to 64 acts, no two about the same thing; `adopt-files` stands alone. `errors` names the place.", "须含 1 至 64 项操作，且对象各不相同；adopt-files 须单独提出。errors 指明了位置。"];
     ProposalIdle = "proposal.idle", 422, ["Nothing to change", "没有可变更的内容"],

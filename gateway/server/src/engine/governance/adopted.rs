@@ -8,6 +8,9 @@ use xinqiao_certs::Role;
 use xinqiao_evidence::Digest;
 use xinqiao_exchange::governance::{Act, AnchorEntry, MemberEntry, Roster, Standing};
 
+/// The most characters of an authority's name.
+const NAME: usize = 200;
+
 /// Everything officers have decided, laid over the configuration's files; kept whole as a document.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -40,6 +43,10 @@ impl Adopted {
         let standing = &mut self.standing;
         match act {
             Act::MemberPut { member } => {
+                // Whom the file's entry suspends stays suspended: letting in again is an act of its own.
+                if standing.members(files).iter().any(|m| m.name == member.name && m.suspended) {
+                    standing.suspended.insert(member.name.clone());
+                }
                 standing.members.insert(member.name.clone(), Some(member_of(member)?));
             }
             Act::MemberRemove { name } => {
@@ -67,7 +74,17 @@ impl Adopted {
             Act::PolicyPut { id, document } => {
                 self.policies.insert(id.clone(), document.clone());
             }
-            Act::AdoptFiles { .. } => standing.base = Some(files.clone()),
+            Act::AdoptFiles { digest } => {
+                // The files may be others by now than those the officers saw.
+                if canonical(files).1.to_hex() != *digest {
+                    return Err((
+                        "the configuration file does not say what this digest names; look at it, and propose it again"
+                            .into(),
+                        "配置文件的内容与该摘要不符，请核对后重新提出".into(),
+                    ));
+                }
+                standing.base = Some(files.clone());
+            }
             Act::KeyRotate { .. } => {}
         }
         Ok(())
@@ -119,6 +136,13 @@ fn anchor_of(entry: &AnchorEntry) -> Result<OverlayAnchor, Unusable> {
         return Err((
             "name the trust domains and the roles it may vouch for".into(),
             "请写明其可作证的信任域与角色".into(),
+        ));
+    }
+    let length = entry.name.chars().count();
+    if !(1..=NAME).contains(&length) || entry.name.chars().any(char::is_control) {
+        return Err((
+            "`name` must be 1 to 200 characters on one line".into(),
+            "name 须为 1 至 200 个字符，且不换行".into(),
         ));
     }
     let (name, pem, domains) = (entry.name.clone(), entry.pem.clone(), entry.domains.clone());

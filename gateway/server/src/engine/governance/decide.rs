@@ -10,7 +10,9 @@ impl Governor {
     /// Says yes to a proposal; with its last officer it is put into force.
     pub async fn approve(&self, who: &SecurityOfficer, id: u64, word: Word) -> Result<ProposalView, Problem> {
         let _turn = self.turn.lock().await;
+        self.present(who)?;
         self.sweep().await?;
+        self.resume().await?;
         check_reason(&word.reason)?;
         let signer = who.signer();
         if self
@@ -39,7 +41,9 @@ impl Governor {
         let now = self.in_force();
         let (view_base, judged) =
             now.judge(&self.node, |view| (view.base(&paper.acts), view.judge(&paper.acts, Some(&signer))));
-        if view_base != proposal.base {
+        // The word of an officer who was suspended since, perhaps for a stolen card, counts no longer.
+        let roster = now.view_roster();
+        if view_base != proposal.base || proposal.officers().any(|o| !roster.decides(&o.name)) {
             return Err(ProblemCode::ProposalOutdated.into());
         }
         judged.map_err(refused)?;
@@ -91,6 +95,7 @@ impl Governor {
         what: &str,
     ) -> Result<ProposalView, Problem> {
         let _turn = self.turn.lock().await;
+        self.present(who)?;
         self.sweep().await?;
         check_reason(&reason)?;
         let signer = who.signer();

@@ -110,12 +110,18 @@ impl Governor {
                 }
             });
             if let Err(why) = all {
-                let everyone: Vec<String> = files.members.iter().map(|m| m.name.clone()).collect();
+                let everyone: Vec<String> = keeper.members().into_iter().map(|m| m.name).collect();
                 if let Err(e) = keeper.adopt(&old.standing, &everyone) {
                     tracing::error!(error = %e, "members and trust could not be put back");
                 }
                 if let Err(e) = node.adopt_members(old.standing.members(&files)) {
                     tracing::error!(error = %e, "what members may send could not be put back");
+                }
+                // New policies may be in force already where only the note of it failed.
+                if *node.rules().policies() != old.policies
+                    && let Err(e) = node.adopt_policies(old.policies.clone())
+                {
+                    tracing::error!(error = %e, "policies could not be put back");
                 }
                 return Err(words::rules(&why));
             }

@@ -184,3 +184,32 @@ async fn a_list_that_runs_out_is_spoken_of_before_and_afterwards() {
     let log = std::fs::read_to_string(site.log()).unwrap();
     assert!(log.contains("crl.stale-soon") && log.contains("crl.not-yet-valid"), "{log}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_authority_s_list_does_not_take_the_place_of_the_one_that_is_fetched() {
+    let dir = tempfile::tempdir().unwrap();
+    let site = Site::new(dir.path(), "");
+    let day = Validity::days(SystemTime::now(), 7);
+    let other = Authority::create_root("Another", &["demo.example"], Validity::days(SystemTime::now(), 30));
+    let other = other.unwrap();
+    let anchor = site.pki.dir.join("other.crt");
+    write_public(&anchor, other.root_pem().as_bytes()).unwrap();
+    let path = write_list(&site.pki, 1, &[DEPARTMENTS[0]]);
+    let genuine = std::fs::read(&path).unwrap();
+    let body = Arc::new(Mutex::new(other.revocation_list(99, day, &[]).unwrap().into_bytes()));
+    let address = publish(body.clone()).await;
+    site.configure(&format!(
+        "[[trust]]\nfile = {:?}\ndomains = [\"demo.example\"]\nroles = [\"department\"]\n\
+         [revocation]\nlists = [{{ file = {:?}, url = \"http://{address}/ca.crl\", refresh_minutes = 1 }}]\n",
+        anchor.display().to_string(),
+        path.display().to_string()
+    ));
+    let node = site.start();
+    advised(&node, "not about the same certificates").await;
+    assert_eq!(std::fs::read(&path).unwrap(), genuine);
+    let met = peer_of(&site.pki, DEPARTMENTS[0], node.exchange).open().await;
+    if let Ok(mut stream) = met {
+        assert!(ask_on(&mut stream, "/v1/datasets").await.is_err(), "still out");
+    }
+    assert!(node.stop());
+}

@@ -139,6 +139,11 @@ impl RevocationList {
         self.newest().number.as_deref().map(certificate::hex)
     }
 
+    /// Whether it speaks of the same certificates as the other: the same issuer's, and no narrower a part of them.
+    pub fn succeeds(&self, other: &Self) -> bool {
+        self.base.same_scope(&other.base)
+    }
+
     /// The number of the complete list below, when changes were laid over it.
     pub fn base_number(&self) -> Option<String> {
         self.delta.as_ref()?;

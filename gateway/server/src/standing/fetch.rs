@@ -100,6 +100,16 @@ impl Keeper {
             ));
         }
         let old = std::fs::read(file).ok().and_then(|bytes| RevocationList::read(&name, &bytes).ok());
+        // Whoever sits between may answer with another genuine list, in which nobody here is revoked.
+        if old.as_ref().is_some_and(|old| !new.succeeds(old)) {
+            return Err((
+                format!(
+                    "it is not about the same certificates as the file ({}); remove the file if the authority has changed",
+                    new.issuer()
+                ),
+                "其签发机构或范围与现有文件不同；如机构确已更换，请先删除该文件".into(),
+            ));
+        }
         if old.is_some_and(|old| !newer(&new, &old)) {
             return Ok(());
         }
@@ -125,9 +135,6 @@ impl Keeper {
 }
 
 fn newer(new: &RevocationList, old: &RevocationList) -> bool {
-    if new.issuer() != old.issuer() {
-        return true;
-    }
     match (new.number(), old.number()) {
         (Some(new), Some(old)) => (new.len(), new) > (old.len(), old),
         _ => new.this_update() > old.this_update(),

@@ -188,8 +188,16 @@ fn an_authority_of_the_same_name_is_no_better() {
     let city = root("City Root", DOMAIN);
     let double = root("City Root", DOMAIN);
     let trust = simple(&city);
+    let forged = department(&double, "health");
+    let error = meet(
+        tls::server_config(&identity(&gateway(&city)), &trust),
+        tls::client_config(&identity(&forged), &trust),
+    )
+    .err()
+    .unwrap();
+    assert_eq!(error, rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer));
     let registry = Registry::new(vec![Member::new(DOMAIN, Role::Department, "health")], trust).unwrap();
-    assert_eq!(code(&registry, department(&double, "health").chain()), "certificate.untrusted");
+    assert_eq!(code(&registry, forged.chain()), "certificate.untrusted");
 }
 
 #[test]

@@ -144,13 +144,14 @@ fn alert(error: webpki::Error) -> Error {
             CertificateError::NotValidYetContext { time, not_before }
         }
         Path::CertExpired { time, not_after } => CertificateError::ExpiredContext { time, not_after },
-        Path::UnknownIssuer => CertificateError::UnknownIssuer,
+        // A signature that is not its issuer's is what a namesake of a trusted authority makes; `BadSignature` would be told
+        // as decrypt_error, which speaks of the handshake's own signatures.
+        Path::UnknownIssuer | Path::InvalidSignatureForPublicKey => CertificateError::UnknownIssuer,
         Path::CertRevoked => CertificateError::Revoked,
         Path::UnknownRevocationStatus => CertificateError::UnknownRevocationStatus,
         Path::CrlExpired { time, next_update } => {
             CertificateError::ExpiredRevocationListContext { time, next_update }
         }
-        Path::InvalidSignatureForPublicKey => CertificateError::BadSignature,
         Path::RequiredEkuNotFoundContext(_) => CertificateError::InvalidPurpose,
         other => CertificateError::Other(OtherError(Arc::new(other))),
     })

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use xinqiao::demo::process::NodeProcess;
 use xinqiao::engine::telemetry::Telemetry;
 use xinqiao::engine::{Node, Opened};
-use xinqiao::keyring::{KeyKind, KeyState};
+use xinqiao::keyring::{KeyKind, KeyState, Keyring};
 use xinqiao::metrics::Metrics;
 use xinqiao_client::{ClientError, Sent, Submission};
 use xinqiao_schemas::SubjectKind;
@@ -316,4 +316,43 @@ async fn a_token_signs_and_when_it_is_pulled_out_nothing_is_lost() {
     assert!(code(token.run(&["keys", "public"], &site.config())).contains("keys.token-pin"));
     let log = std::fs::read_to_string(site.log()).unwrap();
     assert!(!log.contains(PIN), "the PIN never enters a log");
+}
+
+/// Officers, the schedule and upkeep may come at the same time. Whenever the node is killed meanwhile, the at-rest keys on
+/// disk open what is stored: seen by looking at the keys first and at what they wrap afterwards.
+#[tokio::test(flavor = "multi_thread")]
+async fn at_rest_keys_changed_by_several_at_once_leave_nothing_unreadable() {
+    let dir = tempfile::tempdir().unwrap();
+    let site = Site::new(dir.path(), "");
+    let node = site.start();
+    send(&site, &node, 0).await.unwrap();
+    assert!(node.stop());
+    let held = xinqiao::config::Config::load(&site.config()).unwrap().node.keys;
+    let oldest = || Keyring::load(&held).unwrap().at_rest().ids().min().unwrap();
+    let wrapped_by = || -> Vec<u32> {
+        let files = std::fs::read_dir(site.data().join("journal")).unwrap().map(|e| e.unwrap().path());
+        let keys = files.filter(|p| p.extension().is_some_and(|e| e == "key"));
+        keys.map(|p| u32::from_le_bytes(std::fs::read(p).unwrap()[8..12].try_into().unwrap())).collect()
+    };
+    let change = |node: &Node| {
+        std::thread::scope(|scope| {
+            let rotate = |by| {
+                move || {
+                    for _ in 0..8 {
+                        node.rotate_key(KeyKind::AtRest, true, by).unwrap();
+                    }
+                }
+            };
+            let busy: Vec<_> =
+                ["security", "security-2", "node"].map(|by| scope.spawn(rotate(by))).into_iter().collect();
+            while !busy.iter().all(std::thread::ScopedJoinHandle::is_finished) {
+                let oldest = oldest();
+                assert!(wrapped_by().iter().all(|id| *id >= oldest), "killed now, it could not be read");
+            }
+        });
+    };
+    tokio::task::block_in_place(|| opened(&site, change));
+    let node = site.start();
+    assert_eq!(pull(&site, &node).await, 1, "what was stored under the first key");
+    assert!(node.stop());
 }

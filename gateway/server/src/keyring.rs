@@ -44,6 +44,8 @@ pub struct Keyring {
     sealer: Sealer,
     /// One change at a time; signing goes on meanwhile.
     changing: Mutex<()>,
+    /// One change of at-rest keys at a time, from the new key to the last old one.
+    rewrapping: Mutex<()>,
     current: RwLock<Current>,
 }
 
@@ -94,6 +96,7 @@ impl Keyring {
             token: access.token,
             sealer,
             changing: Mutex::new(()),
+            rewrapping: Mutex::new(()),
             current: RwLock::new(current),
         })
     }

@@ -5,6 +5,7 @@ use super::committer::Job;
 use super::{CommitError, Node, entries};
 use crate::keyring::{KeyKind, KeyView, KeyringError};
 use crate::problem::{Problem, ProblemCode};
+use parking_lot::MutexGuard;
 use tokio::sync::oneshot;
 use xinqiao_exchange::group::Change;
 
@@ -35,8 +36,10 @@ impl Node {
     fn turn_key(&self, kind: KeyKind, now: bool) -> Result<KeyView, KeyringError> {
         let keyring = &self.secrets;
         if kind == KeyKind::AtRest {
+            let one = keyring.rewrapping();
             keyring.renew_at_rest(&self.clock)?;
-            self.rewrap();
+            self.rewrap(&one);
+            drop(one);
             let active = |k: &KeyView| k.kind == kind && k.state == crate::keyring::KeyState::Active;
             return Ok(self.keys().into_iter().find(active).expect("there is an at-rest key in use"));
         }
@@ -51,7 +54,7 @@ impl Node {
 
     /// Wraps the keys of stored data by the current at-rest key, then forgets the older ones. Tried again by the next
     /// round of upkeep if it fails. Blocks.
-    fn rewrap(&self) {
+    fn rewrap(&self, _one: &MutexGuard<'_, ()>) {
         let (reply, answer) = oneshot::channel();
         let keys = self.secrets.at_rest();
         if self.jobs.send(Job::Rewrap { keys, reply }).is_err() {
@@ -76,9 +79,11 @@ impl Node {
     /// One round of upkeep of the keys. Blocks.
     pub(super) fn tend_keys(&self) {
         let keyring = &self.secrets;
+        let one = keyring.rewrapping();
         if keyring.is_rewrapping() {
-            self.rewrap();
+            self.rewrap(&one);
         }
+        drop(one);
         if let Err(e) = self.follow_schedule() {
             tracing::error!(code = e.code(), "the schedule of keys could not be followed; tried again: {e}");
         }

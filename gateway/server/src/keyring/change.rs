@@ -7,6 +7,7 @@ use super::view::serves;
 use super::{Current, KeyView, Keyring, files, seal};
 use crate::config;
 use crate::engine::clock::Clock;
+use parking_lot::MutexGuard;
 use std::path::Path;
 use xinqiao_store::AtRestKeys;
 
@@ -57,6 +58,12 @@ impl Keyring {
         }
         let current = self.current.read();
         Ok(current.book.find(kind, KeyState::Active).map(|f| KeyView::of(f, &self.settings, clock.now())))
+    }
+
+    /// To be held while keys of stored data are wrapped anew: an old key is dropped only by whoever has seen to it that
+    /// nothing needs it, and a key added meanwhile would pass for the one that everything is wrapped by.
+    pub fn rewrapping(&self) -> MutexGuard<'_, ()> {
+        self.rewrapping.lock()
     }
 
     /// Adds a new at-rest key and makes it current; what the older ones wrapped is to be wrapped again by the caller.

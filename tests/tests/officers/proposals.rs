@@ -167,7 +167,9 @@ async fn acts_that_cannot_be_are_refused_and_change_nothing() {
             "proposal.refused",
         ),
         (
-            act(json!({"act": "policy-put", "id": "own/portal-public", "document": "id = \"own/portal-public\""})),
+            act(
+                json!({"act": "policy-put", "id": "own/portal-public", "document": "id = \"own/portal-public\""}),
+            ),
             "proposal.refused",
         ),
         (act(json!({"act": "anchor-remove", "digest": "AB".repeat(32)})), "proposal.idle"),
@@ -282,7 +284,11 @@ async fn a_new_entry_of_a_member_the_file_suspends_does_not_let_it_in() {
     assert_eq!(is_let_in(&site, &node, "closed").await, Err("member.suspended".into()));
     let id = propose(&one, &enter("closed")).await["id"].as_u64().unwrap();
     assert_eq!(approve(&two, id).await.unwrap()["state"], "enacted");
-    assert_eq!(is_let_in(&site, &node, "closed").await, Err("member.suspended".into()), "that is another act");
+    assert_eq!(
+        is_let_in(&site, &node, "closed").await,
+        Err("member.suspended".into()),
+        "that is another act"
+    );
     let resume = json!({"acts": [{"act": "member-resume", "name": "closed"}], "reason": "已核实"});
     let id = propose(&one, &resume).await["id"].as_u64().unwrap();
     assert_eq!(approve(&two, id).await.unwrap()["state"], "enacted");

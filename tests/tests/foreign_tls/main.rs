@@ -24,6 +24,8 @@ use xinqiao_tests::site::get;
 const CANARY: &str = "canary-bird-of-foreign-tls";
 /// Exchange, legacy, officers'.
 const LISTENERS: usize = 3;
+/// What announces megabytes must not be given them: all cases together need a third of this.
+const MOST_MIB: u64 = 200;
 const DAY: Duration = Duration::from_secs(86_400);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -61,6 +63,10 @@ async fn whatever_a_foreign_peer_says_is_answered_as_the_rfc_demands() {
     }
     drop(peer);
     all_gone(&city).await;
+    let most = peak_mib(city.node.id());
+    if most > MOST_MIB {
+        wrong.push(format!("the node held {most} MiB at its fullest"));
+    }
     let log = city.log();
     for never in [CANARY, "panicked", "PRIVATE KEY", document(&record)] {
         if let Some(line) = log.lines().find(|line| line.contains(never)) {
@@ -133,6 +139,13 @@ async fn all_gone(city: &City) {
         open.len() == LISTENERS && open.iter().all(|count| count.parse() == Ok(0.0))
     })
     .await;
+}
+
+/// The most memory a process ever held.
+fn peak_mib(id: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() / 1024
 }
 
 /// `peer.py`, which runs one case after another.

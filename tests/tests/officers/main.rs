@@ -9,3 +9,4 @@ mod files;
 mod office;
 mod proposals;
 mod streams;
+mod tightening;

@@ -1,0 +1,143 @@
+//! Policies change while departments send and the province pulls: once an officer has been told that a policy is in
+//! force, nothing is handed out for the first time under another, and no line passes as made by one it was not made by.
+
+use crate::office::{approve, officer, site};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+use xinqiao_client::{Client, Submission};
+use xinqiao_schemas::SubjectKind;
+use xinqiao_schemas::synthetic::{Generator, Table, write_ndjson};
+use xinqiao_tests::site::{DEPARTMENTS, PROVINCE, today};
+
+const SENDERS: u64 = 8;
+const CHANGES: usize = 6;
+const PENALTY: &str = "administrative-penalty";
+/// What the tighter policy takes away.
+const FINE: &str = "\"CF_NR_FK\"";
+
+fn body(first: u64) -> Vec<u8> {
+    let mut generator = Generator::new(7, today()).with_references().starting_at(first);
+    let records: Vec<_> =
+        (0..5).map(|_| generator.record_about(Table::Penalty2020, Some(SubjectKind::LegalPerson))).collect();
+    let mut body = Vec::new();
+    write_ndjson(&records, &mut body);
+    body
+}
+
+async fn send_on(client: Client, next: Arc<AtomicU64>, stop: Arc<AtomicBool>) {
+    while !stop.load(Ordering::Relaxed) {
+        let first = next.fetch_add(5, Ordering::Relaxed);
+        let submission = Submission {
+            schema: Some("administrative-penalty-2020"),
+            ..Submission::new(PENALTY, body(first))
+        };
+        client.send(&submission).await.unwrap();
+    }
+}
+
+/// The policy a manifest says its lines were made by.
+fn policy_of(manifest: &str) -> (u64, String) {
+    let jws: Value = serde_json::from_str(manifest).unwrap();
+    let payload = URL_SAFE_NO_PAD.decode(jws["payload"].as_str().unwrap()).unwrap();
+    let said: Value = serde_json::from_slice(&payload).unwrap();
+    let policy = said["policy_digest"]["sha-256"].as_str().unwrap_or_default().to_owned();
+    (said["seq"].as_u64().unwrap(), policy)
+}
+
+/// Pulls to the end; how many batches came with the fine and without it.
+async fn pull_on(
+    client: Client,
+    in_force: Arc<Mutex<Option<String>>>,
+    tight: Arc<Mutex<Vec<String>>>,
+    stop: Arc<AtomicBool>,
+) -> (usize, usize) {
+    let stream = format!("{PROVINCE}.{PENALTY}");
+    let (mut after, mut with, mut without) = (0, 0, 0);
+    loop {
+        let ending = stop.load(Ordering::Relaxed);
+        let page = client.batches(&stream, after, 20, Duration::ZERO).await.unwrap();
+        if ending && page.batches.is_empty() {
+            return (with, without);
+        }
+        for batch in page.batches {
+            let (seq, policy) = policy_of(batch.manifest.get());
+            after = seq;
+            let before = in_force.lock().unwrap().clone();
+            let bytes = match client.payload(&stream, seq).await {
+                Ok(bytes) => bytes,
+                Err(e) if e.code() == "batch.void" => continue,
+                Err(e) if e.code() == "busy.queue" => {
+                    after = seq - 1;
+                    break;
+                }
+                Err(e) => panic!("{e}"),
+            };
+            if policy.is_empty() {
+                continue;
+            }
+            let lines = String::from_utf8(zstd::decode_all(&bytes[..]).unwrap()).unwrap();
+            let fined = lines.contains(FINE);
+            assert!(!fined || !tight.lock().unwrap().contains(&policy), "made under an older policy: {seq}");
+            if let Some(digest) = before {
+                assert_eq!(policy, digest, "handed out under another policy: {seq}");
+            }
+            if fined { with += 1 } else { without += 1 }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_leaves_under_an_older_policy_once_a_newer_one_is_in_force() {
+    let dir = tempfile::tempdir().unwrap();
+    let site = site(dir.path());
+    let node = site.start();
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../schemas/catalogue/policies/province-government.toml");
+    let wide = std::fs::read_to_string(path).unwrap();
+    let narrow = wide.replace("amount = \"pass\"", "amount = \"drop\"");
+    assert_ne!(wide, narrow);
+    let (stop, next) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let (in_force, tight) = (Arc::new(Mutex::new(None)), Arc::new(Mutex::new(Vec::new())));
+    let senders: Vec<_> = (0..SENDERS)
+        .map(|n| {
+            let client = site.client(DEPARTMENTS[n as usize % 2], &node);
+            tokio::spawn(send_on(client, next.clone(), stop.clone()))
+        })
+        .collect();
+    let ended = Arc::new(AtomicBool::new(false));
+    let client = site.client(PROVINCE, &node);
+    let puller = tokio::spawn(pull_on(client, in_force.clone(), tight.clone(), ended.clone()));
+    let (one, two) = (officer(&site, &node, "security"), officer(&site, &node, "security-2"));
+    for n in 0..CHANGES {
+        let is_tight = n % 2 == 0;
+        let document = format!("{}\n# change {n}\n", if is_tight { &narrow } else { &wide });
+        let digest = xinqiao_evidence::Digest::of(document.as_bytes()).to_hex();
+        if is_tight {
+            tight.lock().unwrap().push(digest.clone());
+        }
+        let act = json!({"act": "policy-put", "id": "province-government", "document": document});
+        let made: Value = one.tell("/v1/proposals", &json!({"acts": [act], "reason": "收紧"})).await.unwrap();
+        // From here on either policy may be the one.
+        *in_force.lock().unwrap() = None;
+        let enacted = approve(&two, made["id"].as_u64().unwrap()).await.unwrap();
+        assert_eq!(enacted["state"], "enacted", "{enacted}");
+        *in_force.lock().unwrap() = Some(digest);
+        let sent = next.load(Ordering::Relaxed);
+        crate::office::until("more is sent", || async { next.load(Ordering::Relaxed) > sent + 40 * SENDERS })
+            .await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    for sender in senders {
+        sender.await.unwrap();
+    }
+    ended.store(true, Ordering::Relaxed);
+    let (with, without) = puller.await.unwrap();
+    assert!(with > 0 && without > 0, "{with} batches with the field, {without} without");
+    assert!(node.stop());
+    assert_eq!(site.verify_log().0, 0);
+}

@@ -341,12 +341,13 @@ impl Committer {
         remember_recalls(node, record);
         let places: Vec<Place> = placed.items.iter().map(|i| place(*i)).collect();
         let applied = Applied { record: places[0], items: &places[1..] };
-        if let Err(fault) = rows::apply(node, record, &applied, placed.position) {
-            self.queue_lost(fault);
-        }
+        // The log before the rows: whoever finds a row may ask for the proof of its entry at once.
         let refs: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
         if let Err(e) = node.log().append(record.first_index, &refs) {
             node.log_fault(&e);
+        }
+        if let Err(fault) = rows::apply(node, record, &applied, placed.position) {
+            self.queue_lost(fault);
         }
     }
 

@@ -1,5 +1,5 @@
 //! What the store costs beside the least possible: the same bytes written and synced by a bare loop in the same run.
-//! `cargo run --release -p xinqiao-store --example cost [DIR]`
+//! `cargo run --release -p xinqiao-store --example append_cost [DIR]`
 
 use std::fs::File;
 use std::ops::ControlFlow;

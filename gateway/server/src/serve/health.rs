@@ -1,0 +1,105 @@
+//! How a node is: the checks of `/readyz`, and gauges of what it holds.
+
+use crate::edge::local::{Check, Readiness, State};
+use crate::engine::Node;
+use crate::engine::governance::Governor;
+use crate::metrics::{Metric, Metrics};
+use crate::standing::Keeper;
+use std::sync::Arc;
+
+/// Asks every part that has something to say.
+pub(super) fn readiness(node: &Arc<Node>, keeper: &Arc<Keeper>, governor: &Arc<Governor>) -> Readiness {
+    let (node, keeper, governor) = (node.clone(), keeper.clone(), governor.clone());
+    Arc::new(move || {
+        let mut checks = of_node(&node);
+        checks.extend(keeper.checks());
+        if checks.is_empty() {
+            checks.push(Check::ok("node"));
+        }
+        checks.extend(governor.checks());
+        checks
+    })
+}
+
+fn of_node(node: &Node) -> Vec<Check> {
+    let trouble = node.trouble();
+    let mut checks = Vec::new();
+    let mut failing = |name, state, advice: &str, advice_zh: &str| {
+        checks.push(Check { name, state, advice: advice.into(), advice_zh: advice_zh.into() });
+    };
+    if let Some(why) = trouble.append {
+        let (en, zh) = match why {
+            crate::engine::CommitError::DiskFull => (
+                "The disk is full: nothing new is taken. Free space; the node goes on by itself.",
+                "磁盘已满，暂停接收新数据。请释放空间，节点会自动恢复。",
+            ),
+            _ => (
+                "The last write failed: check the disk of the data directory; the node goes on by itself.",
+                "最近一次写入失败，请检查数据目录所在磁盘，节点会自动恢复。",
+            ),
+        };
+        failing("journal", State::Failing, en, zh);
+    }
+    if node.secrets.token_trouble().is_some() {
+        failing(
+            "token",
+            State::Failing,
+            "The PKCS#11 token that holds the node's keys does not answer: nothing can be signed. Plug it in or start its service; the node goes on by itself.",
+            "存放节点密钥的 PKCS#11 令牌没有响应，无法签名。请接入令牌或启动其服务，节点会自动恢复。",
+        );
+    }
+    for code in &trouble.failed {
+        failing(
+            code,
+            State::Failing,
+            "Found while running; see the log for the place, and the runbook for this code.",
+            "运行中发现故障，位置见日志，处理办法见运维手册中该代码的条目。",
+        );
+    }
+    if let Some(reason) = &trouble.rebuilt {
+        let en = format!("The queue was rebuilt from the journal at this start ({reason}). Nothing is lost.");
+        failing("queue", State::Degraded, &en, "本次启动时队列已由日志重建，数据未丢失。");
+    }
+    if !trouble.ahead.is_empty() {
+        failing(
+            "epoch",
+            State::Degraded,
+            "A recipient asks for batches this node does not know: was an older copy put back? Restore the newest backup with `xinqiao restore`, so that a new epoch begins.",
+            "有接收方请求了本节点未知的批次：是否恢复了旧数据？请用 xinqiao restore 恢复最新备份，以开启新的纪元。",
+        );
+    }
+    if node.clock.behind() > 0 {
+        failing(
+            "clock",
+            State::Degraded,
+            "The clock was set back; stamps stand still until it catches up. Check time synchronisation.",
+            "系统时钟被回拨，时间戳将停留直至追平。请检查时间同步。",
+        );
+    }
+    checks
+}
+
+/// Shows what the node holds on each scrape.
+pub(super) fn gauges(
+    node: &Arc<Node>,
+    keeper: &Arc<Keeper>,
+    governor: &Arc<Governor>,
+    metrics: &Arc<Metrics>,
+) {
+    keeper.expose(metrics);
+    let (node, governor) = (Arc::downgrade(node), Arc::downgrade(governor));
+    metrics.set(Metric::BuildInfo, &[env!("CARGO_PKG_VERSION")], 1.0);
+    metrics.on_scrape(move |m| {
+        let (Some(node), Some(governor)) = (node.upgrade(), governor.upgrade()) else { return };
+        m.set(Metric::ProposalsOpen, &[], governor.waiting().len() as f64);
+        let heads = node.heads();
+        for (stream, head) in &heads {
+            m.set(Metric::QueuePendingRecords, &[stream.as_str()], head.pending_records as f64);
+        }
+        m.set(Metric::StreamsHeld, &[], heads.iter().filter(|(_, h)| h.held).count() as f64);
+        m.set(Metric::ClockHealthy, &[], if node.clock.behind() == 0 { 1.0 } else { 0.0 });
+        let segments = node.segments();
+        m.set(Metric::JournalBytes, &[], segments.iter().map(|s| s.bytes as f64).sum());
+        m.set(Metric::JournalSegments, &[], segments.len() as f64);
+    });
+}

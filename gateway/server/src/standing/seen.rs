@@ -11,6 +11,9 @@ use xinqiao_evidence::Digest;
 
 /// Chains remembered of one member; those seen longest ago go first.
 const OF_ONE_MEMBER: usize = 16;
+/// New chains of one member that the journal keeps in a day. Anyone can put anything beside his own certificate, and fill
+/// the evidence with another chain for each connection.
+const OF_ONE_DAY: usize = 64;
 /// A chain is noted again when it was last noted this long ago.
 const DAY: i64 = 86_400;
 
@@ -18,6 +21,8 @@ const DAY: i64 = 86_400;
 #[derive(Default)]
 pub(super) struct Seen {
     chains: Mutex<HashMap<[u8; 32], Entry>>,
+    /// The day a member last came with a chain that was new, and how many there were that day.
+    learnt: Mutex<HashMap<Arc<str>, (i64, usize)>>,
     news: Notify,
 }
 
@@ -49,10 +54,14 @@ pub(super) fn name_of(chain: &[CertificateDer<'_>]) -> Digest {
 impl Seen {
     /// A member connected with this chain.
     pub(super) fn note(&self, member: &VerifiedMember, chain: &[CertificateDer<'_>], now: i64) {
+        self.note_of(member.name(), chain, now);
+    }
+
+    fn note_of(&self, member: &str, chain: &[CertificateDer<'_>], now: i64) {
         let digest = chain_digest(chain);
         let mut all = self.chains.lock();
         if let Some(entry) = all.get_mut(&digest)
-            && *entry.member == *member.name()
+            && *entry.member == *member
         {
             entry.last = now;
             if now - entry.noted >= DAY {
@@ -60,7 +69,7 @@ impl Seen {
             }
             return;
         }
-        let member: Arc<str> = member.name().into();
+        let member: Arc<str> = member.into();
         let issued = chain.first().and_then(|leaf| Details::of(leaf).ok()).map_or(0, |d| d.not_before);
         let kept: Vec<_> = chain.iter().map(|der| der.clone().into_owned()).collect();
         let entry = Entry {
@@ -68,11 +77,21 @@ impl Seen {
             chain: Arc::new(kept),
             issued: i64::try_from(issued).unwrap_or(i64::MAX),
             last: now,
-            noted: 0,
+            noted: if self.is_worth_noting(&member, now) { 0 } else { now },
         };
         all.insert(digest, entry);
         forget_oldest(&mut all, &member);
         self.news.notify_one();
+    }
+
+    fn is_worth_noting(&self, member: &Arc<str>, now: i64) -> bool {
+        let mut learnt = self.learnt.lock();
+        let (day, count) = learnt.entry(member.clone()).or_default();
+        if *day != now / DAY {
+            (*day, *count) = (now / DAY, 0);
+        }
+        *count += 1;
+        *count <= OF_ONE_DAY
     }
 
     /// What the journal remembers from earlier runs.
@@ -132,5 +151,32 @@ fn forget_oldest(all: &mut HashMap<[u8; 32], Entry>, member: &str) {
     own.sort_unstable();
     for (_, digest) in own.iter().rev().skip(OF_ONE_MEMBER) {
         all.remove(digest);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_does_not_fill_the_journal_with_chains() {
+        let seen = Seen::default();
+        let come = |member: &str, mark: u32, now: i64| {
+            let chain = [CertificateDer::from(mark.to_be_bytes().to_vec())];
+            seen.note_of(member, &chain, now);
+        };
+        let now = 20_000 * DAY;
+        let mut noted = 0;
+        for mark in 0..1_000 {
+            come("flooder", mark, now + i64::from(mark));
+            noted += seen.take_news().len();
+        }
+        assert_eq!(noted, OF_ONE_DAY);
+        assert_eq!(seen.all().len(), OF_ONE_MEMBER);
+        assert!(seen.all().iter().all(|s| s.last > now + 900), "a change is still judged by the newest");
+        come("other", 5_000, now + 2_000);
+        assert_eq!(seen.take_news().len(), 1, "others are noted on");
+        come("flooder", 9_000, now + DAY);
+        assert!(seen.take_news().iter().any(|s| *s.member == *"flooder"), "and on another day it is too");
     }
 }

@@ -30,7 +30,7 @@ pub use bundle::{Bundle, Finding, Placed, Purpose};
 pub use certificate::PublicKeyPin;
 pub use chain::{certificates, to_pem};
 pub use details::Details;
-pub use identity::Identity;
+pub use identity::{Identity, read_file};
 pub use member::{
     Attribute, Binding, ExtensionBinding, IdentityError, Member, Registry, Role, SubjectBinding,
     VerifiedMember,

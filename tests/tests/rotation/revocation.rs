@@ -213,3 +213,22 @@ async fn another_authority_s_list_does_not_take_the_place_of_the_one_that_is_fet
     }
     assert!(node.stop());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipe_in_a_list_s_place_holds_nothing_up() {
+    let dir = tempfile::tempdir().unwrap();
+    let site = Site::new(dir.path(), "");
+    let path = write_list(&site.pki, 1, &[]);
+    site.configure(&with_list(&site));
+    let node = site.start();
+    let mut kept = peer_of(&site.pki, DEPARTMENTS[0], node.exchange).open().await.unwrap();
+    ask_on(&mut kept, "/v1/datasets").await.unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+    advised(&node, "cannot be read (unsupported)").await;
+    let begin = Instant::now();
+    write_list(&site.pki, 2, &[DEPARTMENTS[0]]);
+    let took = gone(&mut kept, begin).await;
+    assert!(took < LIMIT, "{took:?}");
+    assert!(node.stop());
+}

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use xinqiao_certs::pki::write_public;
-use xinqiao_certs::{CertificateDer, RevocationList, certificates};
+use xinqiao_certs::{CertificateDer, RevocationList, certificates, read_file};
 
 /// No list is larger.
 const LARGEST: usize = 64 << 20;
@@ -99,7 +99,7 @@ impl Keeper {
                 "并非由本节点已知的机构签发".into(),
             ));
         }
-        let old = std::fs::read(file).ok().and_then(|bytes| RevocationList::read(&name, &bytes).ok());
+        let old = read_file(file).ok().and_then(|bytes| RevocationList::read(&name, &bytes).ok());
         // Whoever sits between may answer with another genuine list, in which nobody here is revoked.
         if old.as_ref().is_some_and(|old| !new.succeeds(old)) {
             return Err((

@@ -7,7 +7,7 @@ use crate::config::{self, Config};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use xinqiao_certs::{Identity, LoadError, Role, UnixTime, certificates, to_pem};
+use xinqiao_certs::{Identity, LoadError, Role, UnixTime, certificates, read_file, to_pem};
 use xinqiao_evidence::keys::Jwks;
 
 /// The part of the configuration this module lives by.
@@ -167,7 +167,7 @@ fn stapled(
     notes: &mut Vec<Advice>,
 ) -> (Identity, Option<Arc<[u8]>>) {
     let Some(path) = &named.ocsp else { return (identity, None) };
-    let read = std::fs::read(path).map(Arc::<[u8]>::from).map_err(|e| unreadable(path, &e));
+    let read = read_file(path).map(Arc::<[u8]>::from).map_err(|e| unreadable(path, &e));
     let earlier = last.and_then(|l| l.ocsp.clone());
     for response in [read.map_err(|advice| notes.push(advice)).ok(), earlier].into_iter().flatten() {
         match identity.clone().with_ocsp(&response, now) {
@@ -191,7 +191,7 @@ fn anchors(named: &Named) -> Result<BTreeMap<String, OverlayAnchor>, Refusal> {
     let mut all = BTreeMap::new();
     for (path, domains, roles) in &named.anchors {
         let place = path.display().to_string();
-        let text = std::fs::read(path).map_err(|e| {
+        let text = read_file(path).map_err(|e| {
             let advice = unreadable(path, &e);
             Refusal::new(&advice.code, advice.en, advice.zh)
         })?;
@@ -224,7 +224,7 @@ fn lists(named: &Named, last: Option<&Material>, notes: &mut Vec<Advice>) -> Res
     let mut all = Vec::new();
     for list in &named.revocation.lists {
         let name = list.file.display().to_string();
-        match std::fs::read(&list.file) {
+        match read_file(&list.file) {
             Ok(bytes) => all.push(Blob { name, bytes: bytes.into() }),
             Err(e) => {
                 let advice = unreadable(&list.file, &e);
@@ -255,7 +255,7 @@ fn dials(
                 None => None,
             };
             let name = files.authorities.display().to_string();
-            let bytes = std::fs::read(&files.authorities).unwrap_or_default();
+            let bytes = read_file(&files.authorities).unwrap_or_default();
             certificates(&name, &bytes)?;
             Ok(DialFiles { own, authorities: Blob { name, bytes: bytes.into() } })
         };
@@ -282,7 +282,7 @@ fn key_sets(
 ) -> BTreeMap<String, Jwks> {
     let mut all = BTreeMap::new();
     for (member, path) in named {
-        let read = std::fs::read(path).ok().and_then(|bytes| Jwks::from_json(&bytes).ok());
+        let read = read_file(path).ok().and_then(|bytes| Jwks::from_json(&bytes).ok());
         if read.is_none() {
             let path = path.display();
             notes.push(Advice::new(

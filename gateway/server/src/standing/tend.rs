@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use xinqiao_certs::certificates;
+use xinqiao_certs::{certificates, read_file};
 
 /// How often files are looked at.
 const LOOK: Duration = Duration::from_millis(500);
@@ -202,7 +202,7 @@ impl Watcher {
             if before.is_some_and(|b| b.stamp == stamp) && !young {
                 continue;
             }
-            let content = std::fs::read(&path).ok().map(|bytes| xinqiao_evidence::Digest::of(&bytes));
+            let content = read_file(&path).ok().map(|bytes| xinqiao_evidence::Digest::of(&bytes));
             changed |= before.is_some_and(|b| b.content != content);
             self.0.insert(path, State { stamp, content });
         }

@@ -1,12 +1,16 @@
 //! The committer: the one thread that writes. It gathers what is waiting into a group, signs one checkpoint over it,
 //! appends one frame to the journal, and only when that is synced applies it to the queue and answers.
 
+mod line;
+
+pub(super) use line::Line;
+
 use super::Node;
 use super::rows::{self, QueueFault};
 use crate::engine::places::place;
 use crate::engine::space::Room;
 use std::sync::Arc;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use xinqiao_evidence::merkle::{Frontier, GroupProofs, leaf_hash};
 use xinqiao_evidence::tlog::{self, Checkpoint};
 use xinqiao_exchange::event::{Event, FrameRecord};
@@ -25,7 +29,8 @@ pub(super) const RECORD_AAD: &[u8] = b"record";
 
 const GROUP_JOBS: usize = 4_096;
 const GROUP_ITEMS: usize = 8_000;
-const GROUP_BYTES: usize = 24 << 20;
+/// A group of so many bytes takes no more: whoever comes while it is written waits for that and little else.
+const GROUP_BYTES: usize = 1 << 20;
 
 /// Work for the committer.
 pub(super) enum Job {
@@ -130,7 +135,7 @@ pub(super) struct Committer {
     pub(super) node: Arc<Node>,
     pub(super) journal: Journal,
     pub(super) frontier: Frontier,
-    pub(super) jobs: mpsc::UnboundedReceiver<Job>,
+    pub(super) line: Line,
     /// The newest checkpoint and its size.
     pub(super) latest: Option<(u64, String)>,
 }
@@ -146,7 +151,7 @@ impl Committer {
     pub(super) fn run(mut self) {
         let mut put_back = None;
         loop {
-            let Some(job) = put_back.take().or_else(|| self.jobs.blocking_recv()) else { break };
+            let Some(job) = put_back.take().or_else(|| self.line.wait()) else { break };
             match job {
                 Job::Barrier { reply } => {
                     let _ = reply.send(());
@@ -189,14 +194,13 @@ impl Committer {
         let mut put_back = None;
         let mut taken = 0;
         let room = node.room();
-        let in_force = node.rules().number;
         while let Some(job) = next {
             match job {
                 Job::Submission(job) => {
                     let SubmissionJob { ready, rules, idempotency: idem, reply } = *job;
                     if room < Room::Enough {
                         let _ = reply.send(Err(node.no_room()));
-                    } else if rules != in_force || self.judged_too_early(&ready) {
+                    } else if rules != node.rules().number || self.judged_too_early(&ready) {
                         let _ = reply.send(Err(CommitError::JudgeAgain));
                     } else {
                         let index = group.submission(ready);
@@ -228,7 +232,7 @@ impl Committer {
             if taken >= GROUP_JOBS || items >= GROUP_ITEMS || bytes >= GROUP_BYTES {
                 break;
             }
-            next = self.jobs.try_recv().ok();
+            next = self.line.next();
         }
         let frame = group.finish();
         drop(state);

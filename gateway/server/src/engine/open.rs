@@ -1,7 +1,7 @@
 //! Opening a node: journal, then queue and log, then whatever the journal holds beyond them. A queue that is missing
 //! or damaged is built again, from the newest snapshot or from the beginning.
 
-use super::committer::{Committer, KIND_RECORD, KIND_SNAPSHOT};
+use super::committer::{Committer, KIND_RECORD, KIND_SNAPSHOT, Line};
 use super::governance;
 use super::places::place;
 use super::rows::{self, QueueFault};
@@ -227,7 +227,8 @@ impl Node {
             checkpoint: RwLock::new(checkpoint),
             config,
         });
-        let committer = Committer { node: node.clone(), journal, frontier, jobs: receiver, latest: None };
+        let line = Line::new(receiver);
+        let committer = Committer { node: node.clone(), journal, frontier, line, latest: None };
         let committer =
             std::thread::Builder::new()
                 .name("committer".into())

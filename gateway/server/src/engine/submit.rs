@@ -77,7 +77,8 @@ impl Node {
     pub async fn submit(self: &Arc<Self>, request: Request) -> Result<Bytes, Problem> {
         self.may_submit(&request)?;
         let key = self.idempotency_key(&request.member, &request.idempotency_key);
-        let print = self.fingerprint(&request);
+        let request = Arc::new(request);
+        let print = self.long_work(&request, Self::fingerprint).await?;
         let _turn = loop {
             match self.take_turn(key) {
                 Ok(turn) => break turn,
@@ -90,21 +91,14 @@ impl Node {
             self.metrics.repeated(&request.dataset);
             return Ok(answer);
         }
-        let request = Arc::new(request);
         let received = self.clock.now();
         for _ in 0..8 {
             // Rules may change while a submission is on its way: each attempt is judged by those in force.
             let rules = self.rules();
             self.may_submit_under(&rules, &request)?;
-            let prepared = self.judge(&rules, &request).await?;
-            if prepared.accepted == 0 {
-                return Err(refused(ProblemCode::RecordsRefused, prepared));
-            }
-            if request.strict && prepared.refused > 0 {
-                return Err(refused(ProblemCode::RecordsStrict, prepared));
-            }
-            self.metrics.records(&request.dataset, prepared.accepted, prepared.refused, prepared.warned);
-            let made = self.make(&rules, &request, prepared, received);
+            let by = rules.clone();
+            let judged = self.long_work(&request, move |node, request| node.judge(&by, request, received));
+            let made = judged.await??;
             let (reply, answer) = oneshot::channel();
             let rules = rules.number;
             let job = SubmissionJob { ready: made.ready, rules, idempotency: Some((key, print)), reply };
@@ -129,23 +123,34 @@ impl Node {
         })
     }
 
-    async fn judge(
+    /// Work in proportion to the body: a long one's waits for its sender's turn, on a thread of its own.
+    async fn long_work<T: Send + 'static>(
         self: &Arc<Self>,
-        rules: &Arc<Rules>,
         request: &Arc<Request>,
-    ) -> Result<Prepared, Problem> {
-        let outcome = if request.body.len() <= INLINE {
-            self.judge_now(rules, request)
-        } else {
-            let (node, rules, request) = (self.clone(), rules.clone(), request.clone());
-            let turn = request.account.turn().await;
-            let work = move || {
-                let _turn = turn;
-                node.judge_now(&rules, &request)
-            };
-            tokio::task::spawn_blocking(work).await.map_err(|_| Problem::from(ProblemCode::Internal))?
+        work: impl FnOnce(&Self, &Request) -> T + Send + 'static,
+    ) -> Result<T, Problem> {
+        if request.body.len() <= INLINE {
+            return Ok(work(self, request));
+        }
+        let (node, request) = (self.clone(), request.clone());
+        let turn = request.account.turn().await;
+        let work = move || {
+            let _turn = turn;
+            work(&node, &request)
         };
-        outcome.map_err(|e| body_problem(&e))
+        tokio::task::spawn_blocking(work).await.map_err(|_| ProblemCode::Internal.into())
+    }
+
+    fn judge(&self, rules: &Rules, request: &Request, received: i64) -> Result<Made, Problem> {
+        let prepared = self.judge_now(rules, request).map_err(|e| body_problem(&e))?;
+        if prepared.accepted == 0 {
+            return Err(refused(ProblemCode::RecordsRefused, prepared));
+        }
+        if request.strict && prepared.refused > 0 {
+            return Err(refused(ProblemCode::RecordsStrict, prepared));
+        }
+        self.metrics.records(&request.dataset, prepared.accepted, prepared.refused, prepared.warned);
+        Ok(self.make(rules, request, prepared, received))
     }
 
     fn judge_now(&self, rules: &Rules, request: &Request) -> Result<Prepared, BodyError> {

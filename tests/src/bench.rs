@@ -5,6 +5,8 @@ mod baseline;
 mod bodies;
 mod bulk;
 mod connect;
+mod crowd;
+pub mod fairness;
 mod ingest;
 mod load;
 mod machine;
@@ -31,7 +33,7 @@ struct Settings {
     dir: PathBuf,
 }
 
-const USAGE: &str = "bench [ingest|bulk|pull|connect|memory|restart|all] [--seconds N] [--rounds N] [--backlog N] [--dir DIR]";
+const USAGE: &str = "bench [ingest|bulk|pull|connect|crowd|memory|restart|all] [--seconds N] [--rounds N] [--backlog N] [--dir DIR]";
 
 /// Runs what the command line asks for.
 pub fn main() -> ExitCode {
@@ -61,7 +63,7 @@ fn run(arguments: &[String]) -> Result<(), Fault> {
             "--rounds" => settings.rounds = value()?.parse()?,
             "--backlog" => settings.backlog = value()?.parse()?,
             "--dir" => settings.dir = PathBuf::from(value()?),
-            "ingest" | "bulk" | "pull" | "connect" | "memory" | "restart" | "all" => {
+            "ingest" | "bulk" | "pull" | "connect" | "crowd" | "memory" | "restart" | "all" => {
                 what.push(argument.as_str())
             }
             _ => return Err(USAGE.into()),
@@ -84,6 +86,9 @@ fn run(arguments: &[String]) -> Result<(), Fault> {
     }
     if wanted("connect") {
         connect::run(&settings)?;
+    }
+    if wanted("crowd") {
+        crowd::run(&settings)?;
     }
     if wanted("memory") || wanted("restart") {
         memory::run(&settings, wanted("restart"))?;

@@ -39,8 +39,9 @@ impl Baseline {
         Ok(Self { child, address: line.trim().parse()? })
     }
 
-    /// nginx with TLS 1.3 and client certificates, answering from memory; `None` if it is not installed.
-    pub(super) fn nginx(pki: &Path) -> Result<Option<Self>, Fault> {
+    /// nginx with TLS 1.3 and client certificates, answering from memory; `None` if it is not installed. With a revocation
+    /// list it checks clients against that.
+    pub(super) fn nginx(pki: &Path, list: Option<&Path>) -> Result<Option<Self>, Fault> {
         let dir = pki.join("nginx");
         std::fs::create_dir_all(&dir)?;
         let port = free_port()?;
@@ -49,10 +50,11 @@ impl Baseline {
             .iter()
             .map(|name| format!("{name}_temp_path {d}/{name};\n"))
             .collect();
+        let list = list.map_or_else(String::new, |list| format!("ssl_crl {};\n", list.display()));
         let config = format!(
             "worker_processes 2;\ndaemon off;\npid {d}/pid;\nerror_log {d}/error.log;\nevents {{ worker_connections 1024; }}\n\
              http {{\naccess_log off;\n{paths}server {{\nlisten 127.0.0.1:{port} ssl;\nssl_certificate {p}/{SERVER}.crt;\n\
-             ssl_certificate_key {p}/{SERVER}.key;\nssl_client_certificate {p}/ca.crt;\nssl_verify_client on;\n\
+             ssl_certificate_key {p}/{SERVER}.key;\nssl_client_certificate {p}/ca.crt;\nssl_verify_client on;\n{list}\
              ssl_protocols TLSv1.3;\nssl_session_tickets off;\nkeepalive_requests 1000000000;\n\
              location / {{ return 200 \"ok\"; }}\n}}\n}}\n"
         );

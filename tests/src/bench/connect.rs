@@ -12,7 +12,7 @@ const IN_FLIGHT: usize = 8;
 pub(super) fn run(settings: &Settings) -> Result<(), Fault> {
     let site = Site::start(&settings.dir, 2)?;
     let bare = Baseline::bare(&site.pki.dir)?;
-    let nginx = Baseline::nginx(&site.pki.dir)?;
+    let nginx = Baseline::nginx(&site.pki.dir, None)?;
     say(format!("\n== a new mutual-TLS connection with one request, {IN_FLIGHT} at once, no resumption"));
     let once = |address: SocketAddr, pids: &[u32], path: &str| -> Result<Outcome, Fault> {
         let (connector, requests) = (site.connector(false)?, vec![get(path, false)]);
@@ -28,8 +28,18 @@ pub(super) fn run(settings: &Settings) -> Result<(), Fault> {
             of_nginx.push(once(nginx.address, &nginx.pids(), "/")?);
         }
     }
+    table(&[("xinqiao", &ours), ("bare hyper+rustls", &of_bare), ("nginx", &of_nginx)]);
+    if !of_nginx.is_empty() {
+        let ratio = middle(&ours, Outcome::server_cpu) / middle(&of_nginx, Outcome::server_cpu);
+        say(format!("server CPU per connection, of nginx's: {ratio:.2}"));
+    }
+    Ok(())
+}
+
+/// What a connection costs each of them.
+pub(super) fn table(rows: &[(&str, &Vec<Outcome>)]) {
     say("                       connections/s   server CPU ms   generator CPU ms   others, cores");
-    for (name, outcomes) in [("xinqiao", &ours), ("bare hyper+rustls", &of_bare), ("nginx", &of_nginx)] {
+    for (name, outcomes) in rows {
         if outcomes.is_empty() {
             say(format!("{name:<22}  not installed"));
             continue;
@@ -42,9 +52,4 @@ pub(super) fn run(settings: &Settings) -> Result<(), Fault> {
             middle(outcomes, |o| o.spent.others),
         ));
     }
-    if !of_nginx.is_empty() {
-        let ratio = middle(&ours, Outcome::server_cpu) / middle(&of_nginx, Outcome::server_cpu);
-        say(format!("server CPU per connection, of nginx's: {ratio:.2}"));
-    }
-    Ok(())
 }

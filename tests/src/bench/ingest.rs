@@ -12,7 +12,7 @@ const IN_FLIGHT: usize = 64;
 pub(super) fn run(settings: &Settings) -> Result<(), Fault> {
     let site = Site::start(&settings.dir, 2)?;
     let bare = Baseline::bare(&site.pki.dir)?;
-    let nginx = Baseline::nginx(&site.pki.dir)?;
+    let nginx = Baseline::nginx(&site.pki.dir, None)?;
     let requests = submissions(Form::Ndjson, 512, 1)?;
     let size: usize = requests.iter().map(|r| r.bytes.len()).sum::<usize>() / requests.len();
     say(format!(

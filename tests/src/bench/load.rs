@@ -14,7 +14,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 /// Numbers records for the whole process, so that none is ever sent twice.
-static NUMBERS: AtomicU64 = AtomicU64::new(1);
+pub(super) static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
 /// Whom to load, and how.
 pub(super) struct Load<'a> {
@@ -192,14 +192,17 @@ impl Worker {
     }
 }
 
-async fn connect(connector: &TlsConnector, address: SocketAddr) -> Result<TlsStream<TcpStream>, Fault> {
+pub(super) async fn connect(
+    connector: &TlsConnector,
+    address: SocketAddr,
+) -> Result<TlsStream<TcpStream>, Fault> {
     let tcp = TcpStream::connect(address).await?;
     tcp.set_nodelay(true)?;
     Ok(connector.connect("localhost".try_into()?, tcp).await?)
 }
 
 /// Reads one answer into `into`; its length.
-async fn read(stream: &mut TlsStream<TcpStream>, into: &mut Vec<u8>) -> Result<usize, Fault> {
+pub(super) async fn read(stream: &mut TlsStream<TcpStream>, into: &mut Vec<u8>) -> Result<usize, Fault> {
     let mut filled = 0;
     let mut whole = None;
     loop {

@@ -48,10 +48,35 @@ pub(super) struct Site {
 impl Site {
     /// Starts a city with so many recipients.
     pub(super) fn start(dir: &Path, recipients: usize) -> Result<Self, Fault> {
+        Self::with_departments(dir, recipients, &[DEPARTMENT])
+    }
+
+    /// Starts a city with two recipients, more members and settings.
+    pub(super) fn among(dir: &Path, more: impl FnOnce(&Pki) -> Result<String, Fault>) -> Result<Self, Fault> {
+        Self::build(dir, 2, &[DEPARTMENT], more)
+    }
+
+    /// Starts a city with these departments, each of which acts for all authorities.
+    pub(super) fn with_departments(
+        dir: &Path,
+        recipients: usize,
+        departments: &[&str],
+    ) -> Result<Self, Fault> {
+        Self::build(dir, recipients, departments, |_| Ok(String::new()))
+    }
+
+    fn build(
+        dir: &Path,
+        recipients: usize,
+        departments: &[&str],
+        more: impl FnOnce(&Pki) -> Result<String, Fault>,
+    ) -> Result<Self, Fault> {
         let folder = tempfile::Builder::new().prefix("xinqiao-bench-").tempdir_in(dir)?;
         let pki = Pki::create(&folder.path().join("pki"))?;
         pki.issue(Role::Node, SERVER)?;
-        pki.issue(Role::Department, DEPARTMENT)?;
+        for name in departments {
+            pki.issue(Role::Department, name)?;
+        }
         let recipients = &RECIPIENTS[..recipients];
         for (name, role, ..) in recipients {
             pki.issue(*role, name)?;
@@ -62,14 +87,19 @@ impl Site {
             certificate: SERVER,
             port: free_port()?,
             local: 0,
-            departments: vec![Department { name: DEPARTMENT, title: "样例局", authorities: &authorities }],
+            departments: departments
+                .iter()
+                .map(|name| Department { name, title: "样例局", authorities: &authorities })
+                .collect(),
             recipients: recipients
                 .iter()
                 .map(|(name, role, policy, encoding)| Recipient { name, role: *role, policy, encoding })
                 .collect(),
             upstreams: Vec::new(),
-            extra: "[limits]\nmember_requests_per_second = 1000000\nnode_requests_per_second = 1000000\n"
-                .into(),
+            extra: format!(
+                "[limits]\nmember_requests_per_second = 1000000\nnode_requests_per_second = 1000000\n{}",
+                more(&pki)?
+            ),
         };
         let config = plan.write(&folder.path().join("city"), &pki)?;
         let node = NodeProcess::start(&program(), &config, &folder.path().join("city.log"))?;

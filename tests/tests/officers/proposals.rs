@@ -174,6 +174,10 @@ async fn acts_that_cannot_be_are_refused_and_change_nothing() {
         ),
         (act(json!({"act": "anchor-remove", "digest": "AB".repeat(32)})), "proposal.idle"),
         (act(json!({"act": "adopt-files", "digest": "0".repeat(64)})), "proposal.acts"),
+        (
+            act(json!({"act": "policy-put", "id": "portal-public", "document": "#".repeat(300 << 10)})),
+            "proposal.acts",
+        ),
         (act(json!({"act": "make-tea"})), "body.malformed"),
         (json!({"acts": [], "reason": "x"}), "proposal.acts"),
         (json!({"acts": [], "reason": "x", "more": 1}), "body.malformed"),

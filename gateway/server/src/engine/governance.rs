@@ -123,7 +123,10 @@ impl Governor {
         let _turn = self.turn.lock().await;
         self.present(who)?;
         self.sweep().await?;
-        self.resume().await?;
+        if let Err(problem) = self.resume().await {
+            // Closing someone out must not wait for this.
+            tracing::error!(%problem, "an approved proposal cannot be finished yet; tried again");
+        }
         let signer = who.signer();
         if let Some(known) = self.repeated(&signer, &draft) {
             return self.view(known.id);

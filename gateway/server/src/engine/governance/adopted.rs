@@ -10,6 +10,8 @@ use xinqiao_exchange::governance::{Act, AnchorEntry, MemberEntry, Roster, Standi
 
 /// The most characters of an authority's name.
 const NAME: usize = 200;
+/// The most bytes of a policy. Every decision is kept with all policies that officers put.
+const POLICY: usize = 256 << 10;
 
 /// Everything officers have decided, laid over the configuration's files; kept whole as a document.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -173,6 +175,9 @@ pub(super) fn settled(acts: Vec<Act>) -> Result<Vec<Act>, (usize, Unusable)> {
             anchor.digest = digest;
             anchor_of(&anchor).map_err(|why| (n, why))?;
             Ok(Act::AnchorPut { anchor })
+        }
+        Act::PolicyPut { document, .. } if document.len() > POLICY => {
+            Err((n, ("a policy has at most 256 KiB".into(), "策略文件不得超过 256 KiB".into())))
         }
         other => Ok(other),
     };

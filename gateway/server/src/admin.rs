@@ -200,8 +200,10 @@ pub async fn route(office: Arc<Office>, exchange: Exchange) -> Reply {
         }
     };
     let now = Instant::now();
-    let left =
-        [address, Who::Officer(officer.name().to_owned())].iter().find_map(|w| office.lockouts.left(w, now));
+    // Closing someone out waits for nobody: strangers behind the same address must not be able to prevent it.
+    let address = (!matches!(path, Path::Suspend(_))).then_some(address);
+    let own = Who::Officer(officer.name().to_owned());
+    let left = address.iter().chain([&own]).find_map(|who| office.lockouts.left(who, now));
     if let Some(seconds) = left {
         let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
         return Reply::problem(template, Problem::new(ProblemCode::OfficerLockedOut).retry_after(seconds));

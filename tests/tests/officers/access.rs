@@ -108,6 +108,10 @@ async fn an_address_with_refused_certificates_is_locked_out() {
     }
     let locked = officer(&site, &node, "security").ask::<Value>("/v1/streams").await.unwrap_err();
     assert_eq!(code(&locked), "officer.locked-out", "the address counts, whoever comes from it");
+    let path = format!("/v1/members/{}/suspend", xinqiao_tests::site::PROVINCE);
+    let reason = json!({"reason": "证书遗失"});
+    let closed = officer(&site, &node, "security").tell::<Value>(&path, &reason).await;
+    assert!(closed.is_ok(), "but it keeps nobody from closing someone out: {closed:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,7 +3,10 @@
 use super::validate::{format_of, read};
 use super::{Connection, Failure, block_on, console};
 use clap::{Args, Subcommand};
-use std::path::PathBuf;
+use std::fs::Permissions;
+use std::io::{ErrorKind, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 use xinqiao_client::{Client, Submission};
 use xinqiao_schemas::Format;
 
@@ -35,7 +38,7 @@ pub(crate) struct Send {
     /// The key of this submission, for a repeat after a broken connection; one file only
     #[arg(long)]
     idempotency_key: Option<String>,
-    /// Write each receipt here, as <n>.receipt.json
+    /// Keep each receipt here, as <submission>.receipt.json; nothing is overwritten (回执目录，不覆盖已有文件)
     #[arg(long)]
     receipts: Option<PathBuf>,
     /// The files
@@ -58,9 +61,12 @@ impl Send {
             return Err(Failure::Usage("--idempotency-key goes with one file".into()));
         }
         let client = Client::connect(&self.connection.profile()?)?;
+        if let Some(dir) = &self.receipts {
+            std::fs::create_dir_all(dir)?;
+        }
         block_on(async {
             let mut refused = 0;
-            for (n, file) in self.files.iter().enumerate() {
+            for file in &self.files {
                 let body = read(file)?;
                 let submission = Submission {
                     op: &self.op,
@@ -81,8 +87,7 @@ impl Send {
                 };
                 refused += sent.answer.refused;
                 if let Some(dir) = &self.receipts {
-                    std::fs::create_dir_all(dir)?;
-                    std::fs::write(dir.join(format!("{}.receipt.json", n + 1)), sent.answer.receipt.get())?;
+                    keep(dir, &sent.answer.submission, sent.answer.receipt.get().as_bytes())?;
                 }
                 console::json(&serde_json::json!({
                     "file": file.display().to_string(),
@@ -101,6 +106,29 @@ impl Send {
             Ok(())
         })
     }
+}
+
+/// Keeps a receipt, whole and under a name of its own. The answer to a repeat is there already; another receipt of this
+/// name stays, and the new one gets a number.
+fn keep(dir: &Path, submission: &str, receipt: &[u8]) -> std::io::Result<PathBuf> {
+    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '_' };
+    let stem: String = submission.chars().map(plain).collect();
+    // As the user's mask has it, like any file: auditors read it too.
+    let open = Permissions::from_mode(0o666);
+    let mut file = tempfile::Builder::new().permissions(open).tempfile_in(dir)?;
+    file.write_all(receipt)?;
+    file.as_file().sync_all()?;
+    let mut name = dir.join(format!("{stem}.receipt.json"));
+    for n in 2.. {
+        match file.persist_noclobber(&name) {
+            Ok(_) => break,
+            Err(e) if e.error.kind() != ErrorKind::AlreadyExists => return Err(e.error),
+            Err(_) if std::fs::read(&name)? == receipt => break,
+            Err(e) => file = e.file,
+        }
+        name = dir.join(format!("{stem}-{n}.receipt.json"));
+    }
+    Ok(name)
 }
 
 #[derive(Subcommand)]
@@ -178,5 +206,28 @@ impl Recall {
                 })
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_receipt_is_never_overwritten_and_a_repeat_adds_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let keep = |id: &str, text: &str| {
+            let path = keep(dir.path(), id, text.as_bytes()).unwrap();
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+            path.strip_prefix(dir.path()).unwrap().to_str().unwrap().to_owned()
+        };
+        assert_eq!(keep("7-k3", "first"), "7-k3.receipt.json");
+        assert_eq!(keep("7-k3", "first"), "7-k3.receipt.json");
+        assert_eq!(keep("7-k3", "of another node"), "7-k3-2.receipt.json");
+        assert_eq!(keep("7-k3", "of a third"), "7-k3-3.receipt.json");
+        assert_eq!(keep("7-k3", "of another node"), "7-k3-2.receipt.json");
+        assert_eq!(keep("../8/..", "elsewhere"), "___8___.receipt.json");
+        assert_eq!(std::fs::read_to_string(dir.path().join("7-k3.receipt.json")).unwrap(), "first");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 4, "no temporary file is left");
     }
 }

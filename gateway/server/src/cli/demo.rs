@@ -3,6 +3,7 @@
 use super::{Failure, block_on};
 use crate::demo::{Options, tell};
 use clap::Args;
+use clap::builder::RangedU64ValueParser;
 use std::path::PathBuf;
 
 #[derive(Args)]
@@ -10,8 +11,8 @@ pub(crate) struct Demo {
     /// Keep everything in this new directory for a look
     #[arg(long)]
     keep: Option<PathBuf>,
-    /// Records to send
-    #[arg(long, default_value_t = 3_000)]
+    /// Records to send, at least 60 (至少 60 条)
+    #[arg(long, default_value_t = 3_000, value_parser = RangedU64ValueParser::<usize>::new().range(60..))]
     records: usize,
     /// Seed of the made-up records
     #[arg(long, default_value_t = 350_200)]
@@ -37,7 +38,7 @@ impl Demo {
             }
             None => temporary.path().to_owned(),
         };
-        let options = Options { dir, records: self.records.max(600), seed: self.seed, json: self.json };
+        let options = Options { dir, records: self.records, seed: self.seed, json: self.json };
         block_on(async { tell(&options).await.map_err(|e| Failure::Failed(e.to_string())) })
     }
 }

@@ -90,6 +90,37 @@ struct Sender {
     records: Vec<Record>,
 }
 
+impl Sender {
+    /// A penalty that may be shown, on such a subject.
+    fn shown(&self, kind: SubjectKind) -> Option<&Record> {
+        self.records.iter().find(|r| r.subject == kind && is_public(r) && r.table == Table::CityPenalty)
+    }
+
+    /// Makes a record the department's own.
+    fn signs(&self, record: &mut Record) {
+        let (code, name) = &self.authorities[0];
+        for (column, value) in [
+            ("JGMC", name),
+            ("JGDM", code),
+            ("CF_XZJG", name),
+            ("XK_XZJG", name),
+            ("CF_CFJG", name),
+            ("CF_CFJGDM", code),
+            ("XK_XKJG", name),
+            ("XK_XKJGDM", code),
+        ] {
+            if record.get(column).is_some() {
+                record.set(column, value.clone());
+            }
+        }
+    }
+
+    fn add(&mut self, mut record: Record) {
+        self.signs(&mut record);
+        self.records.push(record);
+    }
+}
+
 struct Story<'o> {
     options: &'o Options,
     pki: Pki,
@@ -217,18 +248,8 @@ impl<'o> Story<'o> {
         let city = start("city", &city_config)?;
         let province = start("province", &province_config)?;
         let nation = start("nation", &nation_config)?;
-        let person = senders[0]
-            .records
-            .iter()
-            .find(|r| {
-                r.subject == SubjectKind::NaturalPerson && is_public(r) && r.table == Table::CityPenalty
-            })
-            .cloned();
-        let victim = senders[0]
-            .records
-            .iter()
-            .find(|r| r.subject == SubjectKind::LegalPerson && is_public(r) && r.table == Table::CityPenalty)
-            .cloned();
+        let person = senders[0].shown(SubjectKind::NaturalPerson).cloned();
+        let victim = senders[0].shown(SubjectKind::LegalPerson).cloned();
         spoil(&mut senders, options.seed, today);
         let story = Self {
             options,
@@ -726,7 +747,27 @@ fn departments(options: &Options, today: Date) -> Vec<Sender> {
             }
         }
     }
+    complete(&mut senders, generator);
     senders
+}
+
+/// Few records, or unlucky ones, may lack what the story is about: every department has some of every table, and the
+/// first one a penalty on a natural and on a legal person that may be shown.
+fn complete(senders: &mut [Sender], mut generator: Generator) {
+    for sender in senders.iter_mut() {
+        for table in Table::ALL {
+            if !sender.records.iter().any(|r| r.table == table) {
+                let record = generator.record(table);
+                sender.add(record);
+            }
+        }
+    }
+    for kind in [SubjectKind::NaturalPerson, SubjectKind::LegalPerson] {
+        while senders[0].shown(kind).is_none() {
+            let record = generator.record_about(Table::CityPenalty, Some(kind));
+            senders[0].add(record);
+        }
+    }
 }
 
 /// Puts wrong and doubtful records among the good ones.
@@ -736,21 +777,7 @@ fn spoil(senders: &mut [Sender], seed: u64, today: Date) {
         let table = Table::ALL[n % Table::ALL.len()];
         let sender = n % senders.len();
         let Some(mut record) = generator.faulty(table, *fault) else { continue };
-        let (code, name) = senders[sender].authorities[0].clone();
-        for (column, value) in [
-            ("JGMC", &name),
-            ("JGDM", &code),
-            ("CF_XZJG", &name),
-            ("XK_XZJG", &name),
-            ("CF_CFJG", &name),
-            ("CF_CFJGDM", &code),
-            ("XK_XKJG", &name),
-            ("XK_XKJGDM", &code),
-        ] {
-            if record.get(column).is_some() {
-                record.set(column, value.clone());
-            }
-        }
+        senders[sender].signs(&mut record);
         senders[sender].records.push(record);
     }
 }

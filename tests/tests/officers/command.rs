@@ -69,6 +69,11 @@ async fn two_officers_enter_a_member_rotate_a_key_and_suspend_a_department() {
     let after = ok("system", &["keys", "status"]).lines().filter(|l| l.contains("manifest")).count();
     assert_eq!(after, before + 1, "the key has a successor");
 
+    let lines = |line: &[&str]| ok("auditor", line).lines().map(Into::into).collect::<Vec<String>>();
+    let (all, newest) = (lines(&["log", "--from", "0", "--limit", "1000"]), lines(&["log", "--last", "2"]));
+    assert_eq!(newest, all[all.len() - 2..], "the newest, in their order");
+    assert_eq!(lines(&["log"]), all[all.len().saturating_sub(50)..]);
+
     let said = ok("security", &["members", "suspend", DEPARTMENTS[0], "--reason", "证书遗失"]);
     assert!(said.contains("已停用"), "{said}");
     assert_eq!(is_let_in(&site, &node, DEPARTMENTS[0]).await, Err("member.suspended".into()));

@@ -121,7 +121,7 @@ pub(super) async fn status(office: &Office, template: &'static str) -> Result<Re
     json(template, &screen)
 }
 
-/// Entries of the log, as they stand there.
+/// Entries of the log, as they stand there: from an index on, or the newest.
 pub(super) async fn entries(
     office: &Office,
     officer: &Officer,
@@ -131,10 +131,14 @@ pub(super) async fn entries(
     if let Officer::System(_) = officer {
         return Err(ProblemCode::RoleWrong.into());
     }
-    let query = crate::api::query::Query::parse(exchange.parts.uri.query(), &["from", "limit"])?;
+    let query = crate::api::query::Query::parse(exchange.parts.uri.query(), &["from", "limit", "last"])?;
     let (from, limit) = (query.number("from", 0, u64::MAX)?, query.number("limit", 100, 1_000)?);
+    let last = query.number("last", 0, 1_000)?;
     let node = office.node.clone();
-    let work = move || node.log_entries(from, limit);
+    let work = move || match last {
+        0 => node.log_entries(from, limit),
+        _ => node.log_entries(node.log_size().saturating_sub(last), last),
+    };
     let items = tokio::task::spawn_blocking(work).await.map_err(|_| ProblemCode::Internal)??;
     json(template, &List { items })
 }

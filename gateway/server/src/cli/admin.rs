@@ -78,11 +78,14 @@ enum What {
     Lockouts(Lockouts),
     /// Entries of the log, for auditors and security officers (审计日志)
     Log {
-        /// The first entry
-        #[arg(long, default_value_t = 0)]
-        from: u64,
-        /// How many
-        #[arg(long, default_value_t = 100)]
+        /// The newest so many, at most 1000 (最新若干条)
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u64).range(1..=1000))]
+        last: u64,
+        /// From this entry on instead (起始序号)
+        #[arg(long, conflicts_with = "last")]
+        from: Option<u64>,
+        /// How many from there, at most 1000 (条数)
+        #[arg(long, default_value_t = 100, requires = "from")]
         limit: u64,
     },
 }
@@ -204,8 +207,11 @@ impl Admin {
                     let path = format!("/v1/lockouts/{name}/lift");
                     desk.tell(&path, &json!({ "reason": reason }), screens::lifted).await
                 }
-                What::Log { from, limit } => {
-                    let path = format!("/v1/log/entries?from={from}&limit={limit}");
+                What::Log { last, from, limit } => {
+                    let path = match from {
+                        Some(from) => format!("/v1/log/entries?from={from}&limit={limit}"),
+                        None => format!("/v1/log/entries?last={last}"),
+                    };
                     desk.show(&path, screens::entries).await
                 }
             }

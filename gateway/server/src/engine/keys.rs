@@ -28,6 +28,7 @@ impl Node {
         });
         // What was done is told even if the last step failed.
         let told = self.note_keys(by);
+        self.metrics.keys_due(&self.keys());
         let view = turned?;
         told.map_err(super::submit::commit_problem)?;
         Ok(view)
@@ -93,6 +94,7 @@ impl Node {
         if let Err(e) = self.note_keys(SCHEDULE) {
             tracing::warn!(?e, "changes of keys wait to be told in the log");
         }
+        self.metrics.keys_due(&self.keys());
     }
 
     fn follow_schedule(&self) -> Result<(), KeyringError> {

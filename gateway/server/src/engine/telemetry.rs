@@ -1,5 +1,6 @@
 //! What the engine counts. Names and labels are the table's in [`crate::metrics`].
 
+use crate::keyring::{KeyKind, KeyState, KeyView};
 use crate::metrics::{Metric, Metrics};
 use std::sync::Arc;
 use xinqiao_exchange::event::Outcome;
@@ -35,6 +36,16 @@ impl Telemetry {
 
     pub(super) fn commit_failed(&self) {
         self.0.add(Metric::CommitFailures, &[], 1);
+    }
+
+    /// Days until the schedule has a key succeeded; nothing of a kind without a schedule.
+    pub(super) fn keys_due(&self, keys: &[KeyView]) {
+        let in_use = |k: &&KeyView| k.state == KeyState::Active && KeyKind::SIGNING.contains(&k.kind);
+        for key in keys.iter().filter(in_use) {
+            if let Some(days) = key.days_left {
+                self.0.set(Metric::SigningKeyExpiryDays, &[key.kind.as_str()], days as f64);
+            }
+        }
     }
 
     pub(super) fn withheld(&self, stream: &str, records: u64) {

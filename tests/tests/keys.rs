@@ -3,6 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "keys/relay.rs"]
+mod relay;
+
 use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -65,6 +68,67 @@ fn opened<T>(site: &Site, work: impl FnOnce(&Node) -> T) -> T {
     runtime.block_on(node.stop());
     committer.join().unwrap();
     done
+}
+
+/// As officers did it on a real node: announced for next week, then hurried, then the log's key changed by the new one.
+/// Whoever pinned the first keys goes on pulling, and verifies all of it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_key_hurried_before_its_announced_time_leaves_nobody_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let site = Site::new(dir.path(), "[keys]\npending_hours = 168\n");
+    let node = site.start();
+    keep(&site, 0, &send(&site, &node, 0).await.unwrap());
+    assert_eq!(pull(&site, &node).await, 1);
+    assert!(node.stop());
+    tokio::task::block_in_place(|| {
+        opened(&site, |node| {
+            let pending = node.rotate_key(KeyKind::Manifest, false, "officer-chen").unwrap();
+            assert_eq!((pending.state, pending.days_left), (KeyState::Pending, Some(7)));
+            let hurried = node.rotate_key(KeyKind::Manifest, true, "officer-chen").unwrap();
+            assert_eq!((hurried.kid, hurried.state), (pending.kid, KeyState::Active));
+            node.rotate_key(KeyKind::Log, true, "officer-chen").unwrap();
+        });
+    });
+    let node = site.start();
+    keep(&site, 1, &send(&site, &node, 1).await.unwrap());
+    assert_eq!(pull(&site, &node).await, 1, "with the first keys pinned");
+    let document = site.dir.join("published.json");
+    std::fs::write(&document, site.client(PROVINCE, &node).keys().await.unwrap()).unwrap();
+    let (receipts, pulled, first) = (site.dir.join("receipts"), site.pulled(), site.keys());
+    let all: [&OsStr; 7] = [
+        "verify".as_ref(),
+        "--keys".as_ref(),
+        document.as_ref(),
+        "--pin".as_ref(),
+        first.as_ref(),
+        receipts.as_ref(),
+        pulled.as_ref(),
+    ];
+    let (code, said) = site.run(&all);
+    assert_eq!(code, 0, "{said}");
+}
+
+/// Days until a key is due are told for the kinds that have a schedule, and begin anew with a successor.
+#[test]
+fn the_metrics_tell_when_a_key_is_due() {
+    let dir = tempfile::tempdir().unwrap();
+    let site = Site::new(dir.path(), "[keys]\nmanifest_days = 30\npending_hours = 1\n");
+    let config = xinqiao::config::Config::load(&site.config()).unwrap();
+    let metrics = Metrics::new();
+    let Opened { node, committer } = Node::open(config, Telemetry(metrics.clone())).unwrap();
+    let due = || -> Vec<String> {
+        let told = metrics.render();
+        told.lines().filter(|l| l.starts_with("xinqiao_signing_key_expiry_days{")).map(Into::into).collect()
+    };
+    node.sweep();
+    // Made a moment ago, so that the thirtieth day has begun.
+    let line = |days: u32| format!("xinqiao_signing_key_expiry_days{{use=\"manifest\"}} {days}");
+    assert!(due() == [line(29)] || due() == [line(30)], "{:?}", due());
+    node.rotate_key(KeyKind::Manifest, true, "officer-chen").unwrap();
+    assert!(due() == [line(29)] || due() == [line(30)], "{:?}", due());
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(node.stop());
+    committer.join().unwrap();
 }
 
 /// Every key changes three times, half of them while the node serves nobody; then the node is started again and again.
@@ -197,6 +261,45 @@ async fn keys_are_sealed_backed_up_drilled_and_put_back_by_command() {
     assert!(site.refused().1.contains("keys.wrong-passphrase"));
 }
 
+/// As under systemd with `LoadCredential=`: the credential is there while the service runs, and only then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_sealed_by_a_credential_starts_with_it_and_not_without() {
+    let dir = tempfile::tempdir().unwrap();
+    let site = Site::new(dir.path(), "[keys]\nseal = \"credential\"\ncredential = \"sealing\"\n");
+    let given = dir.path().join("credentials");
+    std::fs::create_dir(&given).unwrap();
+    secret(given.join("sealing"), "what systemd-creds decrypted\n");
+    let program = with_environment(dir.path(), "CREDENTIALS_DIRECTORY", &given);
+    let sealed =
+        Command::new(&program).args(["keys", "seal", "--config"]).arg(site.config()).output().unwrap();
+    assert!(sealed.status.success(), "{sealed:?}");
+    let plain = |name: &str| std::fs::read(site.node.join("keys").join(name)).unwrap();
+    let book: serde_json::Value = serde_json::from_slice(&plain("keyring.json")).unwrap();
+    assert!(plain(book["record"].as_str().unwrap()).starts_with(b"XQSEAL"));
+    for round in 0..2 {
+        let node = NodeProcess::start(&program, &site.config(), &site.log()).unwrap();
+        keep(&site, round, &send(&site, &node, round).await.unwrap());
+        assert_eq!(pull(&site, &node).await, 1, "start {round}");
+        assert!(node.stop());
+    }
+    assert!(site.refused().1.contains("keys.no-credential"));
+    secret(given.join("sealing"), "another one");
+    let refused = Command::new(&program).args(["serve", "--config"]).arg(site.config()).output().unwrap();
+    assert!(!refused.status.success(), "{refused:?}");
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("keys.wrong-passphrase") && !said.contains("systemd-creds"), "{said}");
+}
+
+/// The program with one more variable, which a test may not set for itself.
+fn with_environment(dir: &Path, name: &str, value: &Path) -> PathBuf {
+    let program = dir.join("xinqiao");
+    let script =
+        format!("#!/bin/sh\n{name}='{}' exec '{}' \"$@\"\n", value.display(), node_program().display());
+    std::fs::write(&program, script).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+    program
+}
+
 /// A token made of files, for one test.
 struct SoftToken {
     dir: PathBuf,
@@ -218,12 +321,7 @@ impl SoftToken {
             .output()
             .expect("softhsm2-util is installed; .ci/test does it");
         assert!(made.status.success(), "{made:?}");
-        // The module finds its token by the environment, which a test may not change for itself.
-        let program = dir.join("xinqiao");
-        let real = node_program().display().to_string();
-        let script = format!("#!/bin/sh\nSOFTHSM2_CONF='{}' exec '{real}' \"$@\"\n", conf.display());
-        std::fs::write(&program, script).unwrap();
-        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+        let program = with_environment(dir, "SOFTHSM2_CONF", &conf);
         Self { dir: tokens, program }
     }
 

@@ -114,6 +114,7 @@ impl Keyring {
     /// The manifest key in service and the time to sign as: taken together, so that the one serves at the other.
     pub fn manifest(&self, clock: &Clock) -> (Arc<ManifestKey>, i64) {
         let current = self.current.read();
+        clock.observe(current.book.latest());
         (current.manifest.clone(), clock.now())
     }
 
@@ -125,6 +126,7 @@ impl Keyring {
     /// The key this node signs its answers with as a recipient, and the time to sign as.
     pub fn acknowledgement(&self, clock: &Clock) -> (Arc<AcknowledgementKey>, i64) {
         let current = self.current.read();
+        clock.observe(current.book.latest());
         (current.acknowledgement.clone(), clock.now())
     }
 

@@ -142,18 +142,19 @@ impl PublishedKeys {
     /// `pinned` and every key that can be reached from it by endorsements, with the times they tell.
     pub fn follow(&self, pinned: &Jwks) -> Result<Jwks, EndorsementError> {
         let mut trusted = Trusted::new(pinned);
-        let mut left: Vec<(usize, &Jws)> = self.endorsements.iter().enumerate().collect();
+        let mut unread: Vec<(usize, &Jws)> = self.endorsements.iter().enumerate().collect();
+        // Signed by a trusted key, but not, as far as is known yet, while it served: another word may tell that it took
+        // over earlier than was planned.
+        let mut early: Vec<(Endorsement, String)> = Vec::new();
         loop {
-            let before = left.len();
             let set = trusted.jwks();
-            let mut said = Vec::new();
             let mut fault = None;
-            left.retain(|(place, endorsement)| match endorsement.verify(JwsType::Keys, &set) {
+            unread.retain(|(place, endorsement)| match endorsement.verify(JwsType::Keys, &set) {
                 Err(JwsError::UnknownKey) => true,
                 Ok(verified) => {
                     match Endorsement::read(verified.payload()) {
-                        Some(read) if self.is_of_node(&read) && verified.key().serves_at(&read.created) => {
-                            said.push((read, verified.key().clone()));
+                        Some(read) if self.is_of_node(&read) => {
+                            early.push((read, verified.key().kid().to_owned()));
                         }
                         Some(_) => {}
                         None => fault = Some(*place),
@@ -168,11 +169,16 @@ impl PublishedKeys {
             if let Some(place) = fault {
                 return Err(EndorsementError::Forged { place });
             }
+            let serves =
+                |(read, by): &(Endorsement, String)| set.find(by).is_some_and(|k| k.serves_at(&read.created));
+            let (mut said, rest): (Vec<_>, Vec<_>) = early.into_iter().partition(serves);
+            early = rest;
             said.sort_by(|(a, _), (b, _)| a.created.cmp(&b.created));
-            for (endorsement, signer) in &said {
+            for (endorsement, by) in &said {
+                let signer = set.find(by).expect("its signature was verified by it");
                 trusted.learn(endorsement, signer, &self.jwks);
             }
-            if left.len() == before {
+            if said.is_empty() {
                 return Ok(trusted.jwks());
             }
         }

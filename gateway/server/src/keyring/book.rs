@@ -193,6 +193,22 @@ impl Book {
         true
     }
 
+    /// Whether this key is announced for a later time than `now`.
+    pub(super) fn is_planned_after(&self, kid: &str, now: i64) -> bool {
+        let planned = self.keys.iter().find(|k| k.kid == kid && k.state == KeyState::Pending);
+        planned.and_then(|k| k.activates).is_some_and(|at| at > now)
+    }
+
+    /// The latest second at which a signing key took over from another: nothing is dated before it any more.
+    pub(super) fn latest(&self) -> i64 {
+        let took_over = |k: &Fact| match k.state {
+            KeyState::Pending => None,
+            KeyState::Active => k.activates,
+            KeyState::Retired => k.activates.max(k.retired.map(|end| end - 1)),
+        };
+        self.keys.iter().filter(|k| k.public.is_some()).filter_map(took_over).max().unwrap_or(0)
+    }
+
     /// Kinds whose pending key's time has come.
     pub(super) fn due(&self, now: i64) -> Vec<KeyKind> {
         let due = |k: &&Fact| k.state == KeyState::Pending && k.activates.is_none_or(|at| at <= now);

@@ -9,6 +9,7 @@ use crate::config;
 use crate::engine::clock::Clock;
 use parking_lot::MutexGuard;
 use std::path::Path;
+use xinqiao_evidence::keys::ManifestKey;
 use xinqiao_store::AtRestKeys;
 
 /// Seconds a retired private key is kept: work begun with it ends well before.
@@ -123,6 +124,7 @@ impl Keyring {
     /// destroyed is, and destroys what has been retired long enough.
     pub fn tidy(&self, node: &str, clock: &Clock) -> Result<(), KeyringError> {
         let _one = self.changing.lock();
+        clock.observe(self.current.read().book.latest());
         let vouched = {
             let current = self.current.read();
             current.book.endorsements.iter().any(|v| v.by == current.manifest.kid())
@@ -191,8 +193,9 @@ impl Keyring {
         Ok(())
     }
 
-    /// Changes the book, lets the manifest key in service afterwards vouch for it, stores it, and only then uses it. No
-    /// manifest is dated meanwhile. False: nothing was to be changed.
+    /// Changes the book, lets the manifest key in service afterwards vouch for it (and the one before, if it is hurried),
+    /// stores it, and only then uses it. No manifest is dated meanwhile. False: nothing was to be changed. An error: as
+    /// before, and it may be tried again.
     fn change(
         &self,
         node: &str,
@@ -200,6 +203,7 @@ impl Keyring {
         step: impl FnOnce(&mut Book, i64) -> bool,
     ) -> Result<bool, KeyringError> {
         let mut current = self.current.write();
+        clock.observe(current.book.latest());
         let now = clock.now();
         let mut book = current.book.clone();
         if !step(&mut book, now) {
@@ -207,8 +211,15 @@ impl Keyring {
         }
         let next = Current::read(&self.dir, book, current.at_rest.clone(), &self.sealer, self.token.as_ref());
         let mut next = next?;
+        let vouch = |book: &mut Book, key: &ManifestKey| {
+            book.endorse(node, now, key).map_err(|_| KeyringError::Signing("an endorsement"))
+        };
         let manifest = next.manifest.clone();
-        next.book.endorse(node, now, &manifest).map_err(|_| KeyringError::Signing("an endorsement"))?;
+        if current.book.is_planned_after(manifest.kid(), now) {
+            // It takes over earlier than was announced. Only the word of the one it succeeds leads to it.
+            vouch(&mut next.book, &current.manifest)?;
+        }
+        vouch(&mut next.book, &manifest)?;
         store::write_book(&self.dir, &next.book)?;
         *current = next;
         Ok(true)

@@ -4,6 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 use xinqiao_evidence::keys::PublishedKeys;
 use xinqiao_evidence::tlog::{Checkpoint, VerifiedCheckpoint};
 
+mod chain;
+
 const NODE: &str = "xm.example/350200-credit";
 const PASSPHRASE: &str = "correct horse battery staple";
 

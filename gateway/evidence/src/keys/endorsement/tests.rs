@@ -118,6 +118,36 @@ fn a_gap_in_the_chain_ends_it() {
     assert!(reached.find(life.manifests[4].kid()).is_none());
 }
 
+/// The successor was announced for hour 9, took over at hour 2 and vouched for a log key then. Whoever pinned the keys
+/// while it was announced, or the first one alone, learns from the first one's last word that it did.
+#[test]
+fn a_successor_that_took_over_early_is_followed_if_its_predecessor_says_so() {
+    let (old, new, log) =
+        (ManifestKey::generate().unwrap(), ManifestKey::generate().unwrap(), LogKey::generate().unwrap());
+    let announced = new.public_jwk().clone().with_time(Some(at(9)), None);
+    let early = new.public_jwk().clone().with_time(Some(at(2)), None);
+    let log = log.public_jwk().clone().with_time(Some(at(3)), None);
+    let retired = old.public_jwk().clone().with_time(None, Some(at(3)));
+    let by_new = Endorsement::new(NODE, at(2), [&retired, &early, &log]).sign(&new).unwrap();
+    let at_first = Endorsement::new(NODE, at(1), [old.public_jwk(), &announced]).sign(&old).unwrap();
+    let last = Endorsement::new(NODE, at(2), [&retired, &early]).sign(&old).unwrap();
+    let all = Jwks::new([retired.clone(), early.clone(), log.clone()]);
+    for pinned in [
+        Jwks::new([old.public_jwk().clone()]),
+        Jwks::new([old.public_jwk().clone(), announced.clone()]),
+        Jwks::new([announced, old.public_jwk().clone()]),
+    ] {
+        for words in [[by_new.clone(), last.clone()], [last.clone(), by_new.clone()]] {
+            let published = PublishedKeys::from_json(&document(&all, &words)).unwrap();
+            let reached = published.follow(&pinned).unwrap();
+            assert_eq!(kids(&reached), kids(&all));
+            assert_eq!(reached.find(early.kid()), Some(&early));
+        }
+        let without = PublishedKeys::from_json(&document(&all, &[at_first.clone(), by_new.clone()])).unwrap();
+        assert!(without.follow(&pinned).unwrap().find(log.kid()).is_none(), "its own word is not enough");
+    }
+}
+
 #[test]
 fn a_retired_key_endorses_nothing_that_comes_after_it() {
     let life = life(1);

@@ -10,6 +10,7 @@ mod book;
 mod change;
 mod error;
 mod files;
+mod patience;
 mod seal;
 mod store;
 mod token;

@@ -100,8 +100,8 @@ impl Access {
         }
     }
 
-    fn token(&self) -> Result<&Token, KeyringError> {
-        self.token.as_deref().ok_or(KeyringError::NotConfigured("token"))
+    fn token(&self) -> Result<&Arc<Token>, KeyringError> {
+        self.token.as_ref().ok_or(KeyringError::NotConfigured("token"))
     }
 
     /// Opens the seal of existing keys.

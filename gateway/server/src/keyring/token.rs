@@ -1,9 +1,11 @@
 //! A PKCS#11 token: makes keys that do not leave it, signs with them, wraps the sealing key. It may be unplugged at any
-//! moment: then signing fails at once and says so, and each later try opens a session anew until one succeeds.
+//! moment: then signing fails at once and says so, and each later try opens a session anew until one succeeds. One that
+//! hangs is waited for [`PATIENCE`] once; then everything fails at once until the call returns.
 //!
 //! One session is used by one thread at a time. A PIN that was refused is never tried again: three tries lock a token.
 
 use super::error::KeyringError;
+use super::patience::Patience;
 use super::seal;
 use crate::config;
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
@@ -30,6 +32,8 @@ const P256: &[u8] = &[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07
 const ED25519: [&[u8]; 2] = [&[0x06, 0x03, 0x2b, 0x65, 0x70], b"\x13\x0cedwards25519"];
 /// After a failure the token is left alone this long: opening a session to a dead one is slow.
 const PAUSE: Duration = Duration::from_millis(500);
+/// A call that takes longer hangs.
+const PATIENCE: Duration = Duration::from_secs(10);
 const NONCE: usize = 12;
 const TAG_BITS: u64 = 128;
 
@@ -40,6 +44,7 @@ pub(crate) struct Token {
     module: Pkcs11,
     line: Mutex<Line>,
     down: AtomicBool,
+    patience: Patience,
 }
 
 #[derive(Default)]
@@ -76,15 +81,16 @@ impl Token {
         let pin =
             String::from_utf8(pin.to_vec()).map_err(|_| KeyringError::PinRefused(settings.label.clone()))?;
         let module = Pkcs11::new(&settings.module).map_err(|_| unavailable())?;
-        let token = Self {
+        let token = Arc::new(Self {
             label: settings.label.clone(),
             pin: pin.into(),
             module,
             line: Mutex::default(),
             down: AtomicBool::new(false),
-        };
-        token.connect(&mut token.line.lock())?;
-        Ok(Arc::new(token))
+            patience: Patience::new(PATIENCE),
+        });
+        token.bounded(|token| token.connect(&mut token.line.lock()))?;
+        Ok(token)
     }
 
     /// Whether the last try to use it failed.
@@ -93,32 +99,32 @@ impl Token {
     }
 
     /// A new P-256 key pair; its id and its public key.
-    pub(super) fn generate_p256(&self) -> Result<(String, [u8; 65]), KeyringError> {
-        self.generate(&Mechanism::EccKeyPairGen, MechanismType::ECC_KEY_PAIR_GEN, &[P256], "P-256")
+    pub(super) fn generate_p256(self: &Arc<Self>) -> Result<(String, [u8; 65]), KeyringError> {
+        self.generate(|| Mechanism::EccKeyPairGen, MechanismType::ECC_KEY_PAIR_GEN, &[P256], "P-256")
     }
 
     /// A new Ed25519 key pair; its id and its public key.
-    pub(super) fn generate_ed25519(&self) -> Result<(String, [u8; 32]), KeyringError> {
+    pub(super) fn generate_ed25519(self: &Arc<Self>) -> Result<(String, [u8; 32]), KeyringError> {
         let kind = MechanismType::ECC_EDWARDS_KEY_PAIR_GEN;
-        self.generate(&Mechanism::EccEdwardsKeyPairGen, kind, &ED25519, "Ed25519 (CKM_EDDSA)")
+        self.generate(|| Mechanism::EccEdwardsKeyPairGen, kind, &ED25519, "Ed25519 (CKM_EDDSA)")
     }
 
     fn generate<const N: usize>(
-        &self,
-        mechanism: &Mechanism<'_>,
+        self: &Arc<Self>,
+        mechanism: fn() -> Mechanism<'static>,
         kind: MechanismType,
-        curves: &[&[u8]],
+        curves: &'static [&'static [u8]],
         what: &'static str,
     ) -> Result<(String, [u8; N]), KeyringError> {
         let id = new_id();
-        let made = self.run(|line| {
-            let slot = self.slot().ok_or(Fault::Absent)?;
-            if !self.module.get_mechanism_list(slot)?.contains(&kind) {
+        let bytes = id_bytes(&id);
+        let label = format!("xinqiao {id}").into_bytes();
+        let made = self.run(move |token, line| {
+            let slot = token.slot().ok_or(Fault::Absent)?;
+            if !token.module.get_mechanism_list(slot)?.contains(&kind) {
                 return Ok(None);
             }
             let session = line.session()?;
-            let bytes = id_bytes(&id);
-            let label = format!("xinqiao {id}").into_bytes();
             for curve in curves {
                 let public = [
                     Attribute::Token(true),
@@ -136,7 +142,7 @@ impl Token {
                     Attribute::Id(bytes.clone()),
                     Attribute::Label(label.clone()),
                 ];
-                if let Ok((handle, _)) = session.generate_key_pair(mechanism, &public, &private) {
+                if let Ok((handle, _)) = session.generate_key_pair(&mechanism(), &public, &private) {
                     return Ok(point(session, handle)?);
                 }
             }
@@ -148,9 +154,10 @@ impl Token {
     }
 
     /// Id of the AES key that wraps the sealing key; made if it is not there.
-    pub(super) fn sealing_key(&self) -> Result<String, KeyringError> {
+    pub(super) fn sealing_key(self: &Arc<Self>) -> Result<String, KeyringError> {
         let id = new_id();
-        let made = self.run(|line| {
+        let (bytes, label) = (id_bytes(&id), format!("xinqiao sealing {id}").into_bytes());
+        let made = self.run(move |_, line| {
             let template = [
                 Attribute::Token(true),
                 Attribute::Private(true),
@@ -159,8 +166,8 @@ impl Token {
                 Attribute::Encrypt(true),
                 Attribute::Decrypt(true),
                 Attribute::ValueLen(32.into()),
-                Attribute::Id(id_bytes(&id)),
-                Attribute::Label(format!("xinqiao sealing {id}").into_bytes()),
+                Attribute::Id(bytes.clone()),
+                Attribute::Label(label.clone()),
             ];
             Ok(line.session()?.generate_key(&Mechanism::AesKeyGen, &template).is_ok())
         })?;
@@ -168,29 +175,34 @@ impl Token {
     }
 
     /// Encrypts in the token: nonce, ciphertext, tag.
-    pub(super) fn wrap(&self, id: &str, bytes: &[u8]) -> Result<Vec<u8>, KeyringError> {
+    pub(super) fn wrap(self: &Arc<Self>, id: &str, bytes: &[u8]) -> Result<Vec<u8>, KeyringError> {
         let nonce: [u8; NONCE] = super::random32()[..NONCE].try_into().expect("twelve of 32 bytes");
-        let sealed = self.run(|line| {
-            let key = line.find(id, ObjectClass::SECRET_KEY)?;
+        let (id, bytes) = (id.to_owned(), Zeroizing::new(bytes.to_vec()));
+        let sealed = self.run(move |_, line| {
+            let key = line.find(&id, ObjectClass::SECRET_KEY)?;
             let mut iv = nonce;
             let params = GcmParams::new(&mut iv, b"xinqiao", TAG_BITS.into())?;
-            Ok(line.session()?.encrypt(&Mechanism::AesGcm(params), key, bytes)?)
+            Ok(line.session()?.encrypt(&Mechanism::AesGcm(params), key, &bytes)?)
         })?;
         Ok([&nonce[..], &sealed].concat())
     }
 
     /// Decrypts what [`Token::wrap`] gave.
-    pub(super) fn unwrap(&self, id: &str, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
+    pub(super) fn unwrap(
+        self: &Arc<Self>,
+        id: &str,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
         let Some((nonce, rest)) = sealed.split_first_chunk::<NONCE>() else {
             return Err(KeyringError::NotInToken(id.to_owned()));
         };
-        let opened = self.run(|line| {
-            let key = line.find(id, ObjectClass::SECRET_KEY)?;
-            let mut iv = *nonce;
+        let (id, nonce, rest) = (id.to_owned(), *nonce, rest.to_vec());
+        self.run(move |_, line| {
+            let key = line.find(&id, ObjectClass::SECRET_KEY)?;
+            let mut iv = nonce;
             let params = GcmParams::new(&mut iv, b"xinqiao", TAG_BITS.into())?;
-            Ok(line.session()?.decrypt(&Mechanism::AesGcm(params), key, rest)?)
-        })?;
-        Ok(Zeroizing::new(opened))
+            Ok(line.session()?.decrypt(&Mechanism::AesGcm(params), key, &rest).map(Zeroizing::new)?)
+        })
     }
 
     /// A signer for the private key with this id, if it is there.
@@ -199,16 +211,18 @@ impl Token {
         id: &str,
         public: &PublicKey,
     ) -> Result<Arc<dyn Signer>, KeyringError> {
-        self.run(|line| line.find(id, ObjectClass::PRIVATE_KEY).map(drop))?;
+        let name = id.to_owned();
+        self.run(move |_, line| line.find(&name, ObjectClass::PRIVATE_KEY).map(drop))?;
         let edwards = matches!(public, PublicKey::Ed25519(_));
         Ok(Arc::new(TokenSigner { token: self.clone(), id: id.to_owned(), edwards }))
     }
 
     /// Destroys a key pair.
-    pub(super) fn destroy(&self, id: &str) -> Result<(), KeyringError> {
-        self.run(|line| {
+    pub(super) fn destroy(self: &Arc<Self>, id: &str) -> Result<(), KeyringError> {
+        let id = id_bytes(id);
+        self.run(move |_, line| {
             let session = line.session()?;
-            for object in session.find_objects(&[Attribute::Id(id_bytes(id))])? {
+            for object in session.find_objects(&[Attribute::Id(id.clone())])? {
                 session.destroy_object(object)?;
             }
             Ok(())
@@ -216,8 +230,8 @@ impl Token {
     }
 
     /// Asks for something harmless; readiness follows.
-    pub(super) fn probe(&self) {
-        let _ = self.run(|line| {
+    pub(super) fn probe(self: &Arc<Self>) {
+        let _ = self.run(|_, line| {
             let session = line.session()?;
             let mut found = session.iter_objects(&[Attribute::Class(ObjectClass::PRIVATE_KEY)])?;
             found.next().transpose()?;
@@ -225,8 +239,29 @@ impl Token {
         });
     }
 
-    /// Runs a step; if the session does not serve, once more with a new one.
-    fn run<T>(&self, mut step: impl FnMut(&mut Line) -> Result<T, Fault>) -> Result<T, KeyringError> {
+    /// Runs a step, for as long as patience lasts.
+    fn run<T: Send + 'static>(
+        self: &Arc<Self>,
+        step: impl FnMut(&Self, &mut Line) -> Result<T, Fault> + Send + 'static,
+    ) -> Result<T, KeyringError> {
+        self.bounded(|token| token.step(step))
+    }
+
+    fn bounded<T: Send + 'static>(
+        self: &Arc<Self>,
+        work: impl FnOnce(&Self) -> Result<T, KeyringError> + Send + 'static,
+    ) -> Result<T, KeyringError> {
+        let token = self.clone();
+        self.patience.within(move || work(&token)).unwrap_or_else(|| {
+            if !self.down.swap(true, Ordering::Relaxed) {
+                tracing::error!(code = "keys.token-unavailable", token = self.label, "the token hangs");
+            }
+            Err(KeyringError::TokenUnavailable(self.label.clone()))
+        })
+    }
+
+    /// A step; if the session does not serve, once more with a new one.
+    fn step<T>(&self, mut step: impl FnMut(&Self, &mut Line) -> Result<T, Fault>) -> Result<T, KeyringError> {
         let mut line = self.line.lock();
         let unavailable = || KeyringError::TokenUnavailable(self.label.clone());
         if line.session.is_none() && line.failed.is_some_and(|at| at.elapsed() < PAUSE) {
@@ -236,7 +271,7 @@ impl Token {
             if line.session.is_none() {
                 self.connect(&mut line)?;
             }
-            match step(&mut line) {
+            match step(self, &mut line) {
                 Ok(done) => {
                     self.down.store(false, Ordering::Relaxed);
                     return Ok(done);
@@ -357,14 +392,15 @@ struct TokenSigner {
 
 impl Signer for TokenSigner {
     fn sign(&self, message: &[u8]) -> Result<[u8; 64], KeyError> {
-        let signature = self.token.run(|line| {
-            let key = line.find(&self.id, ObjectClass::PRIVATE_KEY)?;
+        let (id, edwards, message) = (self.id.clone(), self.edwards, message.to_vec());
+        let signature = self.token.run(move |_, line| {
+            let key = line.find(&id, ObjectClass::PRIVATE_KEY)?;
             let session = line.session()?;
-            if self.edwards {
+            if edwards {
                 let pure = Mechanism::Eddsa(EddsaParams::new(EddsaSignatureScheme::Pure));
-                return Ok(session.sign(&pure, key, message)?);
+                return Ok(session.sign(&pure, key, &message)?);
             }
-            let digest = ring::digest::digest(&ring::digest::SHA256, message);
+            let digest = ring::digest::digest(&ring::digest::SHA256, &message);
             Ok(session.sign(&Mechanism::Ecdsa, key, digest.as_ref())?)
         });
         signature.ok().and_then(|raw| raw.as_slice().try_into().ok()).ok_or(KeyError::Unavailable)

@@ -1,0 +1,101 @@
+//! Work that may hang: it is done by a thread of its own and waited for so long and no longer.
+
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::thread;
+use std::time::Duration;
+
+/// One piece of work at a time. While one hangs the others are turned away at once, so that one thread hangs at most.
+pub(super) struct Patience {
+    limit: Duration,
+    turn: Mutex<()>,
+    /// Threads at work: one, or none.
+    busy: Arc<AtomicUsize>,
+}
+
+impl Patience {
+    pub(super) fn new(limit: Duration) -> Self {
+        Self { limit, turn: Mutex::default(), busy: Arc::default() }
+    }
+
+    /// What the work gave; nothing if it, or what was begun before it, takes too long.
+    pub(super) fn within<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+        let _turn = self.turn.try_lock_for(self.limit)?;
+        if self.busy.load(Ordering::Acquire) > 0 {
+            return None;
+        }
+        let (give, take) = sync_channel(1);
+        let at_work = AtWork::new(&self.busy);
+        let job = move || {
+            let done = work();
+            // The next may begin as soon as this one is known to be done.
+            drop(at_work);
+            let _ = give.send(done);
+        };
+        thread::Builder::new().name("token".into()).spawn(job).ok()?;
+        take.recv_timeout(self.limit).ok()
+    }
+}
+
+/// Counts a thread while it works, also if it panics.
+struct AtWork(Arc<AtomicUsize>);
+
+impl AtWork {
+    fn new(busy: &Arc<AtomicUsize>) -> Self {
+        busy.fetch_add(1, Ordering::AcqRel);
+        Self(busy.clone())
+    }
+}
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Instant;
+
+    #[test]
+    fn what_hangs_is_waited_for_once_and_serves_again_when_it_returns() {
+        let patience = Patience::new(Duration::from_millis(200));
+        assert_eq!(patience.within(|| 1), Some(1));
+        let (release, hanging) = sync_channel::<()>(0);
+        let began = Instant::now();
+        assert_eq!(patience.within(move || hanging.recv().is_ok()), None);
+        assert!(began.elapsed() >= Duration::from_millis(200));
+        for _ in 0..100 {
+            assert_eq!(patience.within(|| 2), None, "turned away while it hangs");
+        }
+        assert!(began.elapsed() < Duration::from_secs(10), "at once");
+        release.send(()).unwrap();
+        while patience.within(|| 3) != Some(3) {
+            assert!(began.elapsed() < Duration::from_secs(30), "it returned and nobody noticed");
+            thread::yield_now();
+        }
+        assert_eq!(patience.within(|| panic!("a module that panics")).map(|()| 4), None);
+        assert_eq!(patience.within(|| 5), Some(5));
+    }
+
+    #[test]
+    fn many_wait_for_their_turn() {
+        let patience = Patience::new(Duration::from_secs(60));
+        thread::scope(|scope| {
+            let all: Vec<_> = (0..16)
+                .map(|n| {
+                    scope.spawn({
+                        let p = &patience;
+                        move || p.within(move || n)
+                    })
+                })
+                .collect();
+            for (n, one) in all.into_iter().enumerate() {
+                assert_eq!(one.join().unwrap(), Some(n));
+            }
+        });
+    }
+}

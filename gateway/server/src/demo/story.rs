@@ -839,3 +839,25 @@ async fn settled(local: SocketAddr, recipient: &str) -> Result<bool, Broken> {
         .sum();
     Ok(pending == 0.0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_is_asked_for_there_is_enough_to_tell_of() {
+        let counts = [60, 61, 65, 77, 400, 599, 3_000];
+        let seeds = (0..20).chain([350_200, u64::MAX]);
+        for (records, seed) in seeds.flat_map(|seed| counts.map(|count| (count, seed))) {
+            let options = Options { dir: PathBuf::new(), records, seed, json: true };
+            let senders = departments(&options, today());
+            for kind in [SubjectKind::NaturalPerson, SubjectKind::LegalPerson] {
+                assert!(senders[0].shown(kind).is_some(), "{records} {seed}: no {kind:?}");
+            }
+            for (sender, table) in senders.iter().flat_map(|s| Table::ALL.map(|t| (s, t))) {
+                let some = sender.records.iter().any(|r| r.table == table);
+                assert!(some, "{records} {seed}: {} has none of {table:?}", sender.name);
+            }
+        }
+    }
+}

@@ -106,6 +106,9 @@ impl Bundle<'_> {
         findings.extend(self.says(&chain).into_iter().map(Finding::error));
         findings.extend(notes(self.chain.0, &chain, now));
         let sound = !findings[before..].iter().any(Finding::is_error);
+        if let Some(anchors) = &anchors {
+            findings.extend(unvouched(&lists, anchors, &chain).map(Finding::error));
+        }
         if let Some(trust) = anchors.filter(|_| sound)
             && let Some(trust) = trusted(trust, lists, &mut findings)
             && let Err(error) = self.leads(&trust, &chain, now)
@@ -193,7 +196,31 @@ impl std::fmt::Debug for Bundle<'_> {
     }
 }
 
-/// A list whose signer is not among anchors and chain says nothing here; one in an anchor's name by another key is a mistake.
+/// Lists that neither an anchor nor an authority of the chain signed: they would revoke nothing.
+fn unvouched<'a>(
+    lists: &'a [RevocationList],
+    anchors: &'a TrustAnchors,
+    chain: &'a [CertificateDer<'_>],
+) -> impl Iterator<Item = LoadError> + 'a {
+    // One in an anchor's name is judged with the anchors.
+    let vouched = |list: &RevocationList| {
+        anchors.iter().any(|anchor| list.bears_name_of(anchor.certificate()))
+            || chain.iter().skip(1).any(|authority| list.is_signed_by(authority))
+    };
+    lists.iter().filter(move |list| !vouched(list)).map(|list| {
+        LoadError::new(
+            "crl.unknown-issuer",
+            list.name(),
+            format!(
+                "is a list of {}, which is neither a trust anchor nor an authority of this chain; check that it is the right list",
+                list.issuer()
+            ),
+            format!("是 {} 的吊销列表，该机构既非信任锚，也不在此证书链中，请核对文件是否正确", list.issuer()),
+        )
+    })
+}
+
+/// A list in an anchor's name by another key is a mistake.
 fn trusted(
     anchors: TrustAnchors,
     lists: Vec<RevocationList>,

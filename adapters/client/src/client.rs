@@ -229,6 +229,11 @@ impl Client {
         Ok((answer.status.as_u16(), answer.body))
     }
 
+    /// What stands at a path, as sent; for officers' tools.
+    pub async fn document(&self, path: &str) -> Result<Bytes, ClientError> {
+        self.fetch(path, Duration::ZERO).await
+    }
+
     /// A JSON document at a path; for officers' tools.
     pub async fn ask<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         self.get(path).await

@@ -132,6 +132,9 @@ impl ClientError {
                     "the gateway cannot be reached ({why}); check its address, the network and that it runs"
                 )
             }
+            Self::Tls(why) if refused(why) => format!(
+                "the gateway refused this client's certificate ({why}); commonly it was revoked, has expired, its authority is not one the gateway trusts, or the revocation list about it is overdue: look at it with `xinqiao certs status`, then ask the gateway's officers"
+            ),
             Self::Tls(why) => format!(
                 "the TLS handshake failed ({why}); check the certificate, the authorities and the gateway's name"
             ),
@@ -163,6 +166,9 @@ impl ClientError {
             Self::Files(error) => error.chinese(),
             Self::Setting { place, zh, .. } => format!("{place}：{zh}"),
             Self::Connection(why) => format!("无法连接网关（{why}），请检查地址、网络以及网关是否运行"),
+            Self::Tls(why) if refused(why) => format!(
+                "网关拒绝了本方证书（{why}）；常见原因：证书已吊销或过期、签发机构不受网关信任、相关吊销列表逾期未更新。请先用 xinqiao certs status 查看，再联系网关安全管理员"
+            ),
             Self::Tls(why) => format!("TLS 握手失败（{why}），请检查证书、信任的机构以及网关名称"),
             Self::Timeout => "网关未及时应答，请用同一幂等键重试".into(),
             Self::Problem(problem) => match problem.detail_zh.is_empty() {
@@ -216,6 +222,12 @@ impl ClientError {
     pub(crate) fn protocol(what: impl Into<String>) -> Self {
         Self::Protocol(what.into())
     }
+}
+
+/// Whether this is the gateway's word about our certificate.
+fn refused(why: &str) -> bool {
+    const ABOUT: [&str; 4] = ["Certificate", "UnknownCA", "AccessDenied", "DecryptError"];
+    why.contains("received fatal alert") && ABOUT.iter().any(|word| why.contains(word))
 }
 
 impl From<LoadError> for ClientError {

@@ -24,6 +24,9 @@ pub struct Profile {
     pub certificate: PathBuf,
     /// Own private key in PEM.
     pub key: PathBuf,
+    /// File with the passphrase of the key, if the key is sealed.
+    #[serde(default)]
+    pub key_passphrase_file: Option<PathBuf>,
     /// The authorities that may vouch for the gateway, in PEM.
     pub authorities: PathBuf,
     /// Address to dial instead of looking the gateway's name up, such as `10.0.0.7:8443`.
@@ -45,6 +48,7 @@ impl Profile {
             gateway: gateway.to_owned(),
             certificate: certificate.to_owned(),
             key: key.to_owned(),
+            key_passphrase_file: None,
             authorities: authorities.to_owned(),
             address: None,
             connect_seconds: ten(),
@@ -65,7 +69,8 @@ impl Profile {
             )
         })?;
         let beside = path.parent().unwrap_or(Path::new("."));
-        for file in [&mut profile.certificate, &mut profile.key, &mut profile.authorities] {
+        let files = [&mut profile.certificate, &mut profile.key, &mut profile.authorities];
+        for file in files.into_iter().chain(&mut profile.key_passphrase_file) {
             *file = beside.join(&file);
         }
         Ok(profile)

@@ -123,18 +123,27 @@ impl Transport {
         wait: Duration,
     ) -> Result<Response<Incoming>, ClientError> {
         let mut again = AGAIN;
+        let begin = Instant::now();
         let response = loop {
             let answer = timeout(self.idle.saturating_add(wait), self.pool().request(request.clone()));
             match answer.await.map_err(|_| ClientError::Timeout)? {
                 Ok(response) => break response,
                 Err(error) if again > 0 && unprocessed(&error) => again -= 1,
-                Err(error) => return Err(classify(error)),
+                Err(error) => return Err(self.classify(&error, begin)),
             }
         };
         if response.status().is_success() {
             return Ok(response);
         }
         Err(self.problem(response).await)
+    }
+
+    fn classify(&self, error: &PoolError, begin: Instant) -> ClientError {
+        let alert = self.door.lock().unwrap_or_else(PoisonError::into_inner).dialler.alerts().since(begin);
+        match (broken(error), alert) {
+            (ClientError::Connection(_), Some(alert)) => ClientError::Tls(alert),
+            (other, _) => other,
+        }
     }
 
     /// The next piece of a body; `None` at its end.
@@ -252,10 +261,6 @@ fn unprocessed(error: &PoolError) -> bool {
         next = error.source();
     }
     false
-}
-
-fn classify(error: PoolError) -> ClientError {
-    broken(&error)
 }
 
 /// TLS failures hide several sources deep, and with TLS 1.3 a refused client certificate shows only on first reading.

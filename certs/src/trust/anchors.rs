@@ -125,6 +125,10 @@ impl TrustAnchors {
         Ok(anchors)
     }
 
+    pub(crate) fn iter(&self) -> std::slice::Iter<'_, Anchor> {
+        self.0.iter()
+    }
+
     pub(super) fn into_vec(self) -> Vec<Anchor> {
         self.0
     }

@@ -187,6 +187,13 @@ pub enum Event {
         /// Unix seconds.
         time: i64,
     },
+    /// The node was found to be something that a later start must be able to compare itself with.
+    Noted {
+        /// What about it.
+        subject: String,
+        /// How it is, for whoever noted it.
+        value: String,
+    },
     /// Officers proposed or decided something.
     Officers(crate::governance::Step),
     /// A new epoch begins; sequence numbers start again.

@@ -69,11 +69,13 @@ pub enum Table {
     Proposal = 19,
     /// Member → its [`SeenRow`]s, newest first.
     Seen = 20,
+    /// Subject → what was noted of it last, as text.
+    Noted = 21,
 }
 
 impl Table {
     /// All tables, in order of number.
-    pub const ALL: [Table; 19] = [
+    pub const ALL: [Table; 20] = [
         Table::Meta,
         Table::Group,
         Table::Chunk,
@@ -93,6 +95,7 @@ impl Table {
         Table::Governance,
         Table::Proposal,
         Table::Seen,
+        Table::Noted,
     ];
 }
 
@@ -619,6 +622,10 @@ impl State {
                 seen.sort_by_key(|row| std::cmp::Reverse(row.last));
                 seen.truncate(SEEN_OF_ONE_MEMBER);
                 rows.put(Table::Seen, key.to_vec(), &seen);
+                Ok(())
+            }
+            Event::Noted { subject, value } => {
+                rows.put(Table::Noted, subject.clone().into_bytes(), value);
                 Ok(())
             }
             Event::Document { digest, item } => {

@@ -89,6 +89,9 @@ pub(crate) struct Connection {
     /// Own private key, PEM
     #[arg(long, required_unless_present = "profile")]
     key: Option<PathBuf>,
+    /// File with the passphrase of the key, if it is sealed (私钥口令文件)
+    #[arg(long)]
+    passphrase_file: Option<PathBuf>,
     /// Authorities that may vouch for the gateway, PEM
     #[arg(long, required_unless_present = "profile")]
     ca: Option<PathBuf>,
@@ -96,7 +99,7 @@ pub(crate) struct Connection {
     #[arg(long)]
     address: Option<String>,
     /// All of this from a profile file
-    #[arg(long, conflicts_with_all = ["gateway", "cert", "key", "ca"])]
+    #[arg(long, conflicts_with_all = ["gateway", "cert", "key", "passphrase_file", "ca"])]
     profile: Option<PathBuf>,
 }
 
@@ -116,6 +119,7 @@ impl Connection {
         };
         let mut profile = Profile::new(gateway, cert, key, ca);
         profile.address = self.address.clone();
+        profile.key_passphrase_file = self.passphrase_file.clone();
         Ok(profile)
     }
 }

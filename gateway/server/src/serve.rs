@@ -42,7 +42,11 @@ impl fmt::Display for ServeError {
             Self::Start(e) => f.write_str(e),
             Self::Node(e) => write!(f, "{e}"),
             Self::Listen(what, e) => {
-                write!(f, "the {what} listener cannot be opened ({}); is the address in use?", e.kind())
+                write!(
+                    f,
+                    "the {what} listener cannot be opened ({}); check `{what}.listen` and what else uses the address",
+                    e.kind()
+                )
             }
         }
     }
@@ -70,8 +74,8 @@ pub fn run(config: Config) -> Result<(), ServeError> {
     let decided = node.adopted().ok_or_else(|| {
         ServeError::Start("officers' decisions cannot be read from the journal; restore a backup".into())
     });
-    let keeper = decided
-        .and_then(|adopted| Keeper::open(&node.config, &adopted.standing).map_err(ServeError::Standing));
+    let keeper =
+        decided.and_then(|adopted| Keeper::resume(&node, &adopted.standing).map_err(ServeError::Standing));
     let outcome = keeper.and_then(|keeper| runtime.block_on(serve(node.clone(), keeper, metrics)));
     runtime.block_on(node.stop());
     drop(runtime);

@@ -7,6 +7,7 @@
 //! others make room for new ones.
 
 mod fetch;
+mod lists;
 mod material;
 mod overlay;
 mod rehearse;
@@ -24,7 +25,9 @@ pub use status::StatusRow;
 
 use crate::config::{self, Config};
 use crate::edge::{EdgeControl, Identify, Terms, TermsSource};
+use crate::engine::Node;
 use crate::problem::ProblemCode;
+use lists::{Before, Remembered};
 use material::{Material, Named};
 use parking_lot::{Mutex, RwLock};
 use rehearse::Rehearsal;
@@ -33,7 +36,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::sync::watch;
-use xinqiao_certs::{CertificateDer, UnixTime};
+use xinqiao_certs::{CertificateDer, UnixTime, certificates};
 use xinqiao_client::{Client, ClientError, Profile};
 use xinqiao_evidence::keys::Jwks;
 
@@ -48,10 +51,19 @@ pub struct Keeper {
     seen: Arc<Seen>,
     edges: Mutex<Vec<EdgeControl>>,
     clients: Mutex<BTreeMap<Dial, Client>>,
-    refused: Mutex<Option<Refusal>>,
+    refused: Mutex<Refused>,
     /// What troubles a part for now, by the part's name.
     troubles: Mutex<BTreeMap<String, Advice>>,
     changes: watch::Sender<u64>,
+}
+
+/// What did not go live, by what asked for it: each stays until the same succeeds.
+#[derive(Default)]
+struct Refused {
+    /// The configuration, read again by an officer or by SIGHUP.
+    reload: Option<Refusal>,
+    /// The files it named, when they changed.
+    files: Option<Refusal>,
 }
 
 /// The set in force and the judgement that goes with it.
@@ -63,10 +75,35 @@ struct Live {
 impl Keeper {
     /// Loads everything for the first time; all of it must be good.
     pub fn open(config: &Config, overlay: &Overlay) -> Result<Arc<Self>, Refusal> {
+        Self::begin(config, overlay, Seen::default(), |_| Vec::new())
+    }
+
+    /// The same for a node that has run before: its lists follow those that were in force when it stopped.
+    pub fn resume(node: &Node, overlay: &Overlay) -> Result<Arc<Self>, Refusal> {
+        let seen = Seen::default();
+        for (member, row, pem) in node.seen_certificates() {
+            if let Ok(chain) = certificates("archive", &pem) {
+                seen.restore(&member, chain, row.issued, row.last);
+            }
+        }
+        Self::begin(&node.config, overlay, seen, |material| {
+            lists::remembered(node, material.lists.iter().map(|list| list.name.as_str()))
+        })
+    }
+
+    fn begin(
+        config: &Config,
+        overlay: &Overlay,
+        seen: Seen,
+        remembered: impl FnOnce(&Material) -> Vec<Remembered>,
+    ) -> Result<Arc<Self>, Refusal> {
         let now = UnixTime::now();
         let material = Material::read(&Named::of(config), None, now)?;
-        let set = Standing::build(&material, overlay, None, now)?;
-        let seen = Arc::new(Seen::default());
+        let remembered = remembered(&material);
+        let presented = seen.authorities();
+        let before = Before { last: None, remembered: &remembered, presented: &presented };
+        let set = Standing::build(&material, overlay, &before, now)?;
+        let seen = Arc::new(seen);
         Ok(Arc::new(Self {
             config: config.file.clone(),
             started: waiting(config),
@@ -155,12 +192,13 @@ impl Keeper {
         let material = self.changing.lock();
         let now = UnixTime::now();
         let live = self.live();
-        let next = Standing::build(&material, overlay, Some(&live.set), now)?;
+        let next = self.build(&material, overlay, &live.set, now)?;
         self.judge(&live.set, &next, &[], now)
     }
 
-    /// What reading the configuration and every file again would do. Nothing changes.
-    pub fn rehearse_reload(&self) -> Result<Report, Refusal> {
+    /// What reading the configuration and every file again would do, and what the files say of members and anchors.
+    /// Nothing changes.
+    pub fn rehearse_reload(&self) -> Result<(Report, FileSet), Refusal> {
         let material = self.changing.lock();
         let now = UnixTime::now();
         let named = match self.config.as_os_str().is_empty() {
@@ -172,8 +210,9 @@ impl Keeper {
         };
         let read = Material::read(&named, Some(&material), now)?;
         let live = self.live();
-        let next = Standing::build(&read, &live.set.overlay, Some(&live.set), now)?;
-        self.judge(&live.set, &next, &[], now)
+        let next = self.build(&read, &live.set.overlay, &live.set, now)?;
+        let report = self.judge(&live.set, &next, &[], now)?;
+        Ok((report, read.files))
     }
 
     /// Puts these decisions in force, unless someone would be locked out whom no decision locks out and `despite` does not
@@ -215,13 +254,32 @@ impl Keeper {
         if let Some(config) = &config {
             self.name_what_waits(config);
         }
-        self.read_again(config.as_ref(), why).map_err(|refusal| self.refuse(refusal, why))
+        let done = self.read_again(config.as_ref(), why).map_err(|refusal| self.refuse(refusal, why))?;
+        // What the files alone could not bring is in force now too.
+        let mut refused = self.refused.lock();
+        if refused.reload.take().is_some() | refused.files.take().is_some() {
+            tracing::info!(why, "the configuration is in force again  配置已生效");
+        }
+        Ok(done)
     }
 
     /// Reads the files again that are named already. A set that is torn just now is not spoken of while `quiet`.
     fn read_files(&self, why: &str, quiet: bool) -> Result<Report, Refusal> {
-        let read = self.read_again(None, why);
-        if quiet { read } else { read.map_err(|refusal| self.refuse(refusal, why)) }
+        match self.read_again(None, why) {
+            Ok(report) => {
+                if self.refused.lock().files.take().is_some() {
+                    tracing::info!(why, "the files are in force again  文件已生效");
+                }
+                Ok(report)
+            }
+            Err(refusal) => {
+                let mut refused = self.refused.lock();
+                if !quiet {
+                    told(&mut refused.files, &refusal, why);
+                }
+                Err(refusal)
+            }
+        }
     }
 
     fn read_again(&self, config: Option<&Config>, why: &str) -> Result<Report, Refusal> {
@@ -233,8 +291,13 @@ impl Keeper {
             .and_then(|read| self.change(&read, &overlay, &[]).map(|report| (read, report)));
         match outcome {
             Ok((read, report)) => {
+                let other = material.files != read.files;
                 *material = read;
-                if self.refused.lock().take().is_some() || !report.changed.is_empty() {
+                if other && report.changed.is_empty() {
+                    // Nothing went live, but officers' decisions are about it.
+                    self.changes.send_modify(|n| *n += 1);
+                }
+                if !report.changed.is_empty() {
                     tracing::info!(
                         why,
                         changed = report.changed.join(","),
@@ -249,33 +312,27 @@ impl Keeper {
             }
             Err(refusal) => {
                 let closed = material.closing(&named);
-                if self.change(&closed, &overlay, &[]).is_ok_and(|report| !report.changed.is_empty()) {
+                let other = material.files != closed.files;
+                if self.change(&closed, &overlay, &[]).is_ok_and(|report| other || !report.changed.is_empty())
+                {
                     *material = closed;
+                    self.changes.send_modify(|n| *n += 1);
                 }
                 Err(refusal)
             }
         }
     }
 
-    /// Remembers a refusal and logs it, once.
+    /// Remembers that the configuration was refused, and logs it once.
     fn refuse(&self, refusal: Refusal, why: &str) -> Refusal {
-        let before = self.refused.lock().replace(refusal.clone());
-        if before.as_ref() != Some(&refusal) {
-            tracing::error!(
-                why,
-                code = refusal.code,
-                "{}; the last good set stays in force  {}；原有配置继续生效",
-                refusal.en,
-                refusal.zh
-            );
-        }
+        told(&mut self.refused.lock().reload, &refusal, why);
         refusal
     }
 
     fn change(&self, material: &Material, overlay: &Overlay, despite: &[String]) -> Result<Report, Refusal> {
         let now = UnixTime::now();
         let live = self.live();
-        let next = Standing::build(material, overlay, Some(&live.set), now)?;
+        let next = self.build(material, overlay, &live.set, now)?;
         let mut report = self.judge(&live.set, &next, despite, now)?;
         let stopping = report.affected.iter().filter(|a| !despite.contains(&a.member));
         let stopping: Vec<Affected> = stopping.cloned().collect();
@@ -284,6 +341,22 @@ impl Keeper {
         }
         report.cut = self.swap(&live.set, next, &report);
         Ok(report)
+    }
+
+    fn build(
+        &self,
+        material: &Material,
+        overlay: &Overlay,
+        last: &Standing,
+        now: UnixTime,
+    ) -> Result<Standing, Refusal> {
+        let presented = self.seen.authorities();
+        Standing::build(
+            material,
+            overlay,
+            &Before { last: Some(last), remembered: &[], presented: &presented },
+            now,
+        )
     }
 
     fn judge(
@@ -331,12 +404,31 @@ impl Keeper {
         }
     }
 
+    /// Everyone who may vouch for a list now.
+    fn authorities(&self) -> Vec<CertificateDer<'static>> {
+        let mut all = self.live().set.authorities.clone();
+        all.extend(self.seen.authorities());
+        all
+    }
+
     fn named(&self) -> Named {
         self.changing.lock().named.clone()
     }
 
     fn live(&self) -> Arc<Live> {
         self.live.read().clone()
+    }
+}
+
+fn told(before: &mut Option<Refusal>, refusal: &Refusal, why: &str) {
+    if before.replace(refusal.clone()).as_ref() != Some(refusal) {
+        tracing::error!(
+            why,
+            code = refusal.code,
+            "{}; the last good set stays in force  {}；原有配置继续生效",
+            refusal.en,
+            refusal.zh
+        );
     }
 }
 

@@ -8,7 +8,7 @@ use xinqiao_certs::Role;
 use xinqiao_tests::site::{DEPARTMENTS, Site};
 
 /// Runs `xinqiao admin` as this officer.
-fn admin(site: &Site, node: &NodeProcess, name: &str, line: &[&str]) -> (i32, String) {
+pub(crate) fn admin(site: &Site, node: &NodeProcess, name: &str, line: &[&str]) -> (i32, String) {
     let profile = site.pki.profile(name, node.admin.unwrap());
     let path = |p: &Path| p.to_str().unwrap().to_owned();
     let (cert, key, ca) = (path(&profile.certificate), path(&profile.key), path(&profile.authorities));
@@ -92,4 +92,22 @@ async fn two_officers_enter_a_member_rotate_a_key_and_suspend_a_department() {
     assert!(ok("auditor", &["log", "--limit", "1000"]).contains("\"kind\":\"officer\""));
     let (exit, said) = admin(&site, &node, "auditor", &["members", "suspend", "neighbour", "--reason", "x"]);
     assert_eq!(exit, 3, "an auditor changes nothing: {said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_officers_key_may_be_sealed() {
+    let dir = tempfile::tempdir().unwrap();
+    let site = site(dir.path());
+    let node = site.start();
+    let key = site.pki.profile("security", node.admin.unwrap()).key;
+    let plain = std::fs::read_to_string(&key).unwrap();
+    let sealed = xinqiao_certs::pki::seal_key(&plain, b"a passphrase of his own").unwrap();
+    xinqiao_certs::pki::write_private(&key, sealed.as_bytes()).unwrap();
+    let (exit, said) = admin(&site, &node, "security", &["members", "list"]);
+    assert!(exit == 1 && said.contains("passphrase"), "{said}");
+    let secret = dir.path().join("officer.pass");
+    xinqiao_certs::pki::write_private(&secret, b"a passphrase of his own\n").unwrap();
+    let line = ["members", "list", "--passphrase-file", secret.to_str().unwrap()];
+    let (exit, said) = admin(&site, &node, "security", &line);
+    assert_eq!(exit, 0, "{said}");
 }

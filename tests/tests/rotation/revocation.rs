@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use xinqiao::demo::process::NodeProcess;
 use xinqiao_certs::pki::{Authority, Validity, write_public};
 use xinqiao_client::Client;
 use xinqiao_tests::city::peer_of;
@@ -173,6 +174,15 @@ async fn a_list_that_runs_out_is_spoken_of_before_and_afterwards() {
     hang_up(&node);
     advised(&node, "lock out").await;
     ask_on(&mut stream, "/v1/datasets").await.expect("nobody is locked out");
+    // Files that are read well under the earlier configuration do not make the refusal forgotten.
+    let taken = || {
+        let log = std::fs::read_to_string(site.log()).unwrap();
+        log.matches("certificates and members are as the files say").count()
+    };
+    let before = taken();
+    write(2, now - 18 * hour, 17 * hour);
+    until("the list", || async { taken() > before }).await;
+    assert!(advice(node.local).await.contains("lock out"));
     // The clock: a list from the future is refused.
     site.configure(&with_list(&site));
     write(3, now + 48 * hour, 24 * hour);
@@ -231,4 +241,57 @@ async fn a_pipe_in_a_list_s_place_holds_nothing_up() {
     let took = gone(&mut kept, begin).await;
     assert!(took < LIMIT, "{took:?}");
     assert!(node.stop());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn another_authority_s_list_by_hand_lets_nobody_in_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let site = Site::new(dir.path(), "");
+    let day = Validity::days(SystemTime::now(), 7);
+    let other = Authority::create_root("Another", &["demo.example"], Validity::days(SystemTime::now(), 30));
+    let other = other.unwrap();
+    let anchor = site.pki.dir.join("other.crt");
+    write_public(&anchor, other.root_pem().as_bytes()).unwrap();
+    let path = write_list(&site.pki, 1, &[DEPARTMENTS[0]]);
+    let trusted = format!(
+        "[[trust]]\nfile = {:?}\ndomains = [\"demo.example\"]\nroles = [\"department\"]\n{}",
+        anchor.display().to_string(),
+        with_list(&site)
+    );
+    site.configure(&trusted);
+    let node = site.start();
+    until("silence", || async { advice(node.local).await.is_empty() }).await;
+    let other_list = other.revocation_list(99, day, &[]).unwrap();
+    let out = async |node: &NodeProcess| {
+        let refused = site.client(DEPARTMENTS[0], node).datasets().await.unwrap_err();
+        assert_eq!(refused.code(), "client.tls", "still out: {refused}");
+        assert!(refused.english().contains("refused this client's certificate"), "{refused}");
+        assert!(refused.chinese().contains("网关拒绝了本方证书"), "{refused}");
+    };
+    write_public(&path, other_list.as_bytes()).unwrap();
+    advised(&node, "belongs here").await;
+    out(&node).await;
+    assert!(node.stop());
+    // The node remembers over a restart whose list belongs there, and the list.
+    let node = site.start();
+    advised(&node, "under another file name").await;
+    out(&node).await;
+    // A later list of the right authority is taken.
+    write_list(&site.pki, 2, &[]);
+    until("silence", || async { advice(node.local).await.is_empty() }).await;
+    let mut stream = peer_of(&site.pki, DEPARTMENTS[0], node.exchange).open().await.unwrap();
+    ask_on(&mut stream, "/v1/datasets").await.unwrap();
+    // One that nobody here knows, under a name of its own, is named.
+    let stranger =
+        Authority::create_root("A stranger", &["demo.example"], Validity::days(SystemTime::now(), 30));
+    let foreign = stranger.unwrap().revocation_list(9, day, &[]).unwrap();
+    let place = site.pki.dir.join("stranger.crl");
+    write_public(&place, foreign.as_bytes()).unwrap();
+    let (one, two) = (path.display().to_string(), place.display().to_string());
+    let both = format!("{{ file = {one:?} }}, {{ file = {two:?} }}");
+    site.configure(&trusted.replace(&format!("{{ file = {one:?} }}"), &both));
+    hang_up(&node);
+    advised(&node, "no trust anchor and no authority seen").await;
+    assert!(node.stop());
+    assert!(std::fs::read_to_string(site.log()).unwrap().contains("crl.wrong-issuer"));
 }

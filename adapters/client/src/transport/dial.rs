@@ -8,9 +8,9 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -29,6 +29,28 @@ pub(super) struct Dialler {
     address: Arc<str>,
     deadline: Duration,
     links: Links,
+    alerts: Alerts,
+}
+
+/// What the gateway said last when it broke a TLS connection off, and when. With TLS 1.3 a refused certificate shows only
+/// after the handshake, to whoever reads first: the pool's own task, which tells nobody.
+#[derive(Clone, Default)]
+pub(super) struct Alerts(Arc<Mutex<Option<(Instant, String)>>>);
+
+impl Alerts {
+    /// What was said since.
+    pub(super) fn since(&self, begin: Instant) -> Option<String> {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().filter(|(at, _)| *at >= begin).map(|(_, text)| text.clone())
+    }
+
+    fn note(&self, error: &io::Error) {
+        let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        if let Some(alert @ rustls::Error::AlertReceived(_)) = tls {
+            *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some((Instant::now(), alert.to_string()));
+        }
+    }
 }
 
 /// TCP and TLS took longer than the profile allows.
@@ -51,12 +73,18 @@ impl Dialler {
             address: address.into(),
             deadline: profile.connect_time(),
             links: Links::default(),
+            alerts: Alerts::default(),
         })
     }
 
     /// The same peer, met with other settings.
     pub(super) fn with(&self, tls: &Tls) -> Self {
         Self { connector: TlsConnector::from(tls.config.clone()), ..self.clone() }
+    }
+
+    /// What gateways said when they broke connections off.
+    pub(super) fn alerts(&self) -> &Alerts {
+        &self.alerts
     }
 
     /// The connections made so far.
@@ -75,7 +103,7 @@ impl Dialler {
                 let stream = stream?;
                 let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
                 let switch = self.links.add(chain.iter().map(|der| der.clone().into_owned()).collect());
-                Ok(TokioIo::new(Link { stream, switch }))
+                Ok(TokioIo::new(Link { stream, switch, alerts: self.alerts }))
             }
             Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, TooSlow)),
         }
@@ -100,6 +128,19 @@ impl tower_service::Service<Uri> for Dialler {
 pub(super) struct Link {
     stream: TlsStream<TcpStream>,
     switch: Arc<Switch>,
+    alerts: Alerts,
+}
+
+impl Link {
+    /// A peer that closed may have said why: that stands unread behind the write that failed.
+    fn last_words(&mut self, cx: &mut Context<'_>) {
+        let mut space = [0u8; 256];
+        if let Poll::Ready(Err(error)) =
+            Pin::new(&mut self.stream).poll_read(cx, &mut ReadBuf::new(&mut space))
+        {
+            self.alerts.note(&error);
+        }
+    }
 }
 
 /// The pool asks the outer type, which is hyper's adapter around [`Link`].
@@ -121,17 +162,29 @@ impl AsyncRead for Link {
         if self.switch.is_cut(cx) {
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, Distrusted)));
         }
-        Pin::new(&mut self.stream).poll_read(cx, buf)
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        if let Poll::Ready(Err(error)) = &read {
+            self.alerts.note(error);
+        }
+        read
     }
 }
 
 impl AsyncWrite for Link {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        if let Poll::Ready(Err(_)) = &written {
+            self.last_words(cx);
+        }
+        written
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        if let Poll::Ready(Err(_)) = &flushed {
+            self.last_words(cx);
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -43,6 +43,7 @@ impl std::fmt::Debug for Tls {
 pub(super) struct Files {
     certificate: PathBuf,
     key: PathBuf,
+    passphrase: Option<PathBuf>,
     authorities: PathBuf,
     stamps: [Option<Stamp>; 3],
 }
@@ -60,6 +61,7 @@ impl Files {
         let mut files = Self {
             certificate: profile.certificate.clone(),
             key: profile.key.clone(),
+            passphrase: profile.key_passphrase_file.clone(),
             authorities: profile.authorities.clone(),
             stamps: [None; 3],
         };
@@ -80,7 +82,8 @@ impl Files {
 
     fn load(&self) -> Result<Tls, ClientError> {
         let now = UnixTime::now();
-        let identity = Identity::from_files(&self.certificate, &self.key, now)?;
+        let identity =
+            Identity::from_sealed_files(&self.certificate, &self.key, self.passphrase.as_deref(), now)?;
         let mut anchors = TrustAnchors::new();
         anchors.add_file(&self.authorities, Default::default(), now)?;
         let trust = Trust::new(anchors, Revocation::none())?;

@@ -188,6 +188,11 @@ impl RevocationList {
         })
     }
 
+    /// Whether it bears this authority's name, signed by it or not.
+    pub(crate) fn bears_name_of(&self, authority: &CertificateDer<'_>) -> bool {
+        certificate::parse(authority).is_some_and(|a| a.subject().as_raw() == self.base.issuer_raw)
+    }
+
     pub(super) fn serials(&self, signed: Signed) -> &Serials {
         match (signed, &self.delta) {
             (Signed::All, Some(delta)) => &delta.revoked,

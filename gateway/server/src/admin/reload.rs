@@ -15,9 +15,16 @@ pub(super) async fn reload(
         return Err(ProblemCode::RoleWrong.into());
     }
     let dry = proposals::dry_run(exchange)?;
-    let report = office.governor.reload(officer, dry).await?;
+    let done = office.governor.reload(officer, dry).await?;
     json(
         template,
-        &serde_json::json!({ "dry_run": dry, "report": report, "proposals": office.governor.waiting() }),
+        &serde_json::json!({
+            "dry_run": dry,
+            "report": done.report,
+            "waits": done.waits,
+            "proposal": done.proposal,
+            "changes": done.changes,
+            "proposals": office.governor.waiting(),
+        }),
     )
 }

@@ -35,6 +35,9 @@ struct To {
     /// Own private key, PEM
     #[arg(long, global = true)]
     key: Option<PathBuf>,
+    /// File with the passphrase of the key, if it is sealed (私钥口令文件)
+    #[arg(long, global = true)]
+    passphrase_file: Option<PathBuf>,
     /// Authorities that may vouch for the node, PEM
     #[arg(long, global = true)]
     ca: Option<PathBuf>,
@@ -67,6 +70,11 @@ enum What {
     /// Changes that wait for an officer, and those that ended (变更提案)
     #[command(subcommand)]
     Proposals(Proposals),
+    /// Print a document the node keeps, by its digest (查看文档)
+    Document {
+        /// SHA-256, hexadecimal, as entries and proposals name it
+        digest: String,
+    },
     /// Read configuration, certificates and lists again (重新加载)
     Reload {
         /// Only say what would change and who would be locked out (仅预演)
@@ -178,6 +186,7 @@ impl Admin {
             gateway: self.to.gateway,
             cert: self.to.cert,
             key: self.to.key,
+            passphrase_file: self.to.passphrase_file,
             ca: self.to.ca,
             address: self.to.address,
             profile: self.to.profile,
@@ -197,6 +206,7 @@ impl Admin {
                     let act = json!({"act": "key-rotate", "key": kind, "now": now});
                     desk.propose(vec![act], &change).await
                 }
+                What::Document { digest } => desk.document(&digest).await,
                 What::Proposals(what) => proposals(&desk, what).await,
                 What::Reload { dry_run } => {
                     let path = if dry_run { "/v1/reload?dry-run=1" } else { "/v1/reload" };
@@ -242,6 +252,17 @@ async fn proposals(desk: &Desk, what: Proposals) -> Result<(), Failure> {
 impl Desk {
     async fn ask(&self, path: &str) -> Result<Value, Failure> {
         self.client.ask(path).await.map_err(explained)
+    }
+
+    /// A document for people: JSON laid out, everything else as it is.
+    async fn document(&self, digest: &str) -> Result<(), Failure> {
+        let path = format!("/v1/documents/{}", digest.strip_prefix("sha256:").unwrap_or(digest));
+        let bytes = self.client.document(&path).await.map_err(explained)?;
+        match serde_json::from_slice::<Value>(&bytes) {
+            Ok(value) if !self.json => console::say(format!("{value:#}")),
+            _ => console::say(String::from_utf8_lossy(&bytes)),
+        }
+        Ok(())
     }
 
     async fn show(&self, path: &str, screen: fn(&Value)) -> Result<(), Failure> {

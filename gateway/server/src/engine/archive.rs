@@ -82,6 +82,21 @@ impl Node {
         *self.answer_keys.write() = keys;
     }
 
+    /// Notes what something is, if it was noted otherwise before. Blocks.
+    pub(crate) fn note(&self, subject: &str, value: &str) -> Result<(), CommitError> {
+        if self.noted(subject).as_deref() == Some(value) {
+            return Ok(());
+        }
+        let events = vec![Event::Noted { subject: subject.to_owned(), value: value.to_owned() }];
+        self.change_blocking(Change { events, ..Change::default() }, |_| true).map(drop)
+    }
+
+    /// What was noted of something last, in this run or an earlier one.
+    pub(crate) fn noted(&self, subject: &str) -> Option<String> {
+        let row = self.queue().get(Table::Noted as u8, subject.as_bytes()).ok()??;
+        serde_json::from_slice(&row).ok()
+    }
+
     fn archived(&self, digest: &Digest) -> bool {
         matches!(self.queue().get(Table::Document as u8, digest.to_hex().as_bytes()), Ok(Some(_)))
     }

@@ -9,6 +9,7 @@
 
 mod adopted;
 mod decide;
+mod difference;
 mod enact;
 mod files;
 mod health;
@@ -18,6 +19,7 @@ mod views;
 mod words;
 
 pub use adopted::Adopted;
+pub use difference::Difference;
 pub(crate) use notes::stored;
 pub use roles::{Auditor, Officer, SecurityOfficer, SystemOfficer};
 pub use views::{ActsView, ProposalView, Rehearsal};
@@ -84,6 +86,19 @@ struct ApprovalPaper {
     reason: String,
     despite: Vec<String>,
     time: i64,
+}
+
+/// What reading the files again did, or would do.
+#[derive(Debug)]
+pub struct Reload {
+    /// To what is in force.
+    pub report: Report,
+    /// Whether the rest waits for two officers.
+    pub waits: bool,
+    /// The proposal that says so, if it is open already.
+    pub proposal: Option<u64>,
+    /// What it is about.
+    pub changes: Vec<Difference>,
 }
 
 /// A step with what stands beside it in its frame.
@@ -160,16 +175,26 @@ impl Governor {
     }
 
     /// Reads the files again because an officer says so; with `dry`, only says what that would do.
-    pub async fn reload(&self, who: &Officer, dry: bool) -> Result<Report, Problem> {
+    pub async fn reload(&self, who: &Officer, dry: bool) -> Result<Reload, Problem> {
         let (keeper, why) = (self.keeper.clone(), format!("{} {}", who.role(), who.name()));
-        let work = move || if dry { keeper.rehearse_reload() } else { keeper.reload(&why) };
-        let report = tokio::task::spawn_blocking(work).await.map_err(|_| ProblemCode::Internal)?;
-        let report = report.map_err(|r| words::standing(&r))?;
+        let work = move || {
+            if dry { keeper.rehearse_reload() } else { keeper.reload(&why).map(|r| (r, keeper.files())) }
+        };
+        let read = tokio::task::spawn_blocking(work).await.map_err(|_| ProblemCode::Internal)?;
+        let (report, files) = read.map_err(|r| words::standing(&r))?;
         if !dry {
             self.node.note_officer("reloaded", "files", who, None).await?;
             self.settle().await?;
         }
-        Ok(report)
+        let now = self.in_force();
+        let waits = now.adopted.standing.base.as_ref().is_some_and(|base| *base != files) && self.protects();
+        let changes = if waits { now.with_files(&files) } else { Vec::new() };
+        Ok(Reload {
+            report,
+            proposal: self.of_the_file().filter(|_| waits && files == now.files),
+            waits,
+            changes,
+        })
     }
 
     /// Settles and judges a draft: its acts, what they would do, how many officers they need, what they rest on.

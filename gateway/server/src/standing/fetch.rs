@@ -2,8 +2,8 @@
 //! and signed by an authority this node knows. The watcher takes them from there. A failure is a warning; the list in force
 //! stays until it is stale.
 
-use super::Keeper;
 use super::report::Advice;
+use super::{Keeper, lists};
 use crate::config;
 use bytes::{Bytes, BytesMut};
 use http::{Request, StatusCode, Uri};
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use xinqiao_certs::pki::write_public;
-use xinqiao_certs::{CertificateDer, RevocationList, certificates, read_file};
+use xinqiao_certs::{RevocationList, read_file};
 
 /// No list is larger.
 const LARGEST: usize = 64 << 20;
@@ -93,7 +93,7 @@ impl Keeper {
     fn replace_list(&self, file: &std::path::Path, bytes: &[u8]) -> Result<(), (String, String)> {
         let name = file.display().to_string();
         let new = RevocationList::read(&name, bytes).map_err(|e| (e.english(), e.chinese()))?;
-        if !self.known_issuers().iter().any(|issuer| new.is_signed_by(issuer)) {
+        if !lists::vouched(&new, &self.authorities()) {
             return Err((
                 format!("it is not signed by an authority this node knows ({})", new.issuer()),
                 "并非由本节点已知的机构签发".into(),
@@ -114,23 +114,6 @@ impl Keeper {
             return Ok(());
         }
         write_public(file, bytes).map_err(|e| (e.english().to_owned(), e.chinese().to_owned()))
-    }
-
-    /// Authorities in force, and those between them and the certificates that were seen.
-    fn known_issuers(&self) -> Vec<CertificateDer<'static>> {
-        let live = self.live();
-        let mut all: Vec<CertificateDer<'static>> = Vec::new();
-        for anchor in live.set.anchors.values() {
-            all.extend(certificates(&anchor.name, anchor.pem.as_bytes()).unwrap_or_default());
-        }
-        let seen = self.seen.all();
-        let chains = seen.iter().map(|s| s.chain.as_slice()).chain([live.set.identity.chain()]);
-        for issuer in chains.flat_map(|chain| chain.iter().skip(1)) {
-            if !all.contains(issuer) {
-                all.push(issuer.clone());
-            }
-        }
-        all
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::edge::chain_digest;
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tokio::sync::Notify;
 use xinqiao_certs::{CertificateDer, Details, VerifiedMember, to_pem};
@@ -125,6 +125,16 @@ impl Seen {
                 entry.noted = 0;
             }
         }
+    }
+
+    /// The authorities that chains named, each once.
+    pub(super) fn authorities(&self) -> Vec<CertificateDer<'static>> {
+        let all = self.chains.lock();
+        let mut named: BTreeMap<&[u8], &CertificateDer<'static>> = BTreeMap::new();
+        for authority in all.values().flat_map(|e| e.chain.iter().skip(1)) {
+            named.entry(authority).or_insert(authority);
+        }
+        named.into_values().cloned().collect()
     }
 
     /// Every chain.

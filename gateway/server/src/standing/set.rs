@@ -1,5 +1,6 @@
 //! One set: everything connections are made and judged by, built together, never changed.
 
+use super::lists::{Before, CLOCKS_APART, Trusted, authorities, trust};
 use super::material::{Blob, Dial, Material};
 use super::overlay::{Overlay, OverlayAnchor};
 use super::report::{Advice, Refusal};
@@ -9,15 +10,12 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio_rustls::rustls::ServerConfig;
 use xinqiao_certs::{
-    AnchorRights, Details, Identity, LoadError, Registry, Revocation, RevocationList, RevocationPolicy,
+    AnchorRights, CertificateDer, Details, Identity, LoadError, Registry, Revocation, RevocationPolicy,
     Trust, TrustAnchors, UnixTime, tls,
 };
 use xinqiao_client::Tls;
 use xinqiao_evidence::Digest;
 use xinqiao_evidence::keys::Jwks;
-
-/// Seconds a peer's clock may be ahead of this one's.
-const CLOCKS_APART: u64 = 300;
 
 /// What is in force.
 pub struct Standing {
@@ -32,6 +30,8 @@ pub struct Standing {
     pub(super) members: Vec<config::Member>,
     pub(super) anchors: BTreeMap<String, OverlayAnchor>,
     pub(super) lists: Vec<Blob>,
+    /// Everyone who may vouch for a list, besides those members' chains name.
+    pub(super) authorities: Vec<CertificateDer<'static>>,
     pub(super) answer_keys: BTreeMap<String, Jwks>,
     pub(super) pinned: BTreeMap<String, Jwks>,
     pub(super) overlay: Overlay,
@@ -51,20 +51,24 @@ struct Parts {
 }
 
 impl Standing {
-    /// Builds a set from what the files and the officers say. `last` is the one before: what did not change is shared with
-    /// it, and a revocation list that is no good keeps its earlier state.
+    /// Builds a set from what the files and the officers say. What did not change is shared with the set before, and a
+    /// revocation list that is no good keeps its earlier state.
     pub(super) fn build(
         material: &Material,
         overlay: &Overlay,
-        last: Option<&Standing>,
+        before: &Before<'_>,
         now: UnixTime,
     ) -> Result<Self, Refusal> {
+        let last = before.last;
         let mut notes = material.notes.clone();
         let anchors = overlay.anchors(&material.files);
         let members = overlay.members(&material.files);
         let policy = policy(&material.named.revocation);
         let usable = trust_anchors(&anchors, last, now, &mut notes)?;
-        let trusted = trust(&usable, material.lists.clone(), policy, last, now, &mut notes)?;
+        let mut authorities = authorities(material, &anchors);
+        let fixed = authorities.len();
+        authorities.extend_from_slice(before.presented);
+        let trusted = trust(&usable, &authorities, material.lists.clone(), policy, before, now, &mut notes)?;
         let parts = Parts::of(material, &anchors, &trusted.files, &members, policy);
         let same = |part: fn(&Parts) -> Digest| last.filter(|l| part(&l.parts) == part(&parts));
         // An anchor that ended since is left out the next time anything changes.
@@ -87,6 +91,7 @@ impl Standing {
             None => dials(material, &trusted, last, now, &mut notes),
         };
         let lists = trusted.files;
+        authorities.truncate(fixed);
         Ok(Self {
             identity: material.identity.clone(),
             trust,
@@ -98,6 +103,7 @@ impl Standing {
             members,
             anchors,
             lists,
+            authorities,
             answer_keys: material.answer_keys.clone(),
             pinned: material.pinned.clone(),
             overlay: overlay.clone(),
@@ -224,83 +230,6 @@ fn trust_anchors(
         }
     }
     Ok(set)
-}
-
-/// Anchors and lists that hold together, and the files the lists are from.
-struct Trusted {
-    trust: Arc<Trust>,
-    files: Vec<Blob>,
-    lists: Vec<Arc<RevocationList>>,
-}
-
-fn trust(
-    anchors: &TrustAnchors,
-    mut files: Vec<Blob>,
-    policy: RevocationPolicy,
-    last: Option<&Standing>,
-    now: UnixTime,
-    notes: &mut Vec<Advice>,
-) -> Result<Trusted, Refusal> {
-    loop {
-        let read = RevocationList::read_all(files.iter().map(|b| (b.name.as_str(), &b.bytes[..])));
-        let made = read.and_then(|lists| {
-            let lists: Vec<_> = lists.into_iter().map(Arc::new).collect();
-            let trust = Trust::new(anchors.clone(), Revocation::shared(lists.clone(), policy))?;
-            Ok((trust, lists))
-        });
-        let (place, advice) = match made {
-            Ok((trust, lists)) => match lists.iter().find_map(|list| out_of_time(list, last, now)) {
-                None => return Ok(Trusted { trust, files, lists }),
-                Some(found) => found,
-            },
-            Err(e) if e.code().starts_with("crl.") || e.code().starts_with("pem.") => {
-                (e.place().to_owned(), e.into())
-            }
-            Err(e) => return Err(e.into()),
-        };
-        if last.is_none() {
-            return Err(Refusal::new(&advice.code, advice.en, advice.zh));
-        }
-        notes.push(advice);
-        keep_earlier(&mut files, &place, last);
-    }
-}
-
-/// A list from the future, or one older than the list it would replace.
-fn out_of_time(list: &RevocationList, last: Option<&Standing>, now: UnixTime) -> Option<(String, Advice)> {
-    let name = list.name();
-    let found = |advice| Some((name.to_owned(), advice));
-    if list.this_update() > now.as_secs() + CLOCKS_APART {
-        return found(Advice::new(
-            "crl.not-yet-valid",
-            format!("{name}: the revocation list is dated in the future; check this machine's clock"),
-            format!("{name}：吊销列表的签发时间在未来，请检查本机时钟"),
-        ));
-    }
-    let before = last.iter().flat_map(|l| l.trust.revocation().lists());
-    let mut newer = before.filter(|b| b.name() == name && b.issuer() == list.issuer());
-    if newer.any(|b| b.this_update() > list.this_update()) {
-        return found(Advice::new(
-            "crl.older",
-            format!(
-                "{name}: the revocation list is older than the one in force, which stays; fetch the newest"
-            ),
-            format!("{name}：吊销列表比生效中的旧，已保留原列表，请重新获取最新列表"),
-        ));
-    }
-    None
-}
-
-/// Puts the earlier state of a list in the place of one that is no good, or leaves it out if there is none.
-fn keep_earlier(files: &mut Vec<Blob>, place: &str, last: Option<&Standing>) {
-    let earlier = last.and_then(|l| l.lists.iter().find(|b| b.name == place));
-    match files.iter().position(|b| b.name == place) {
-        Some(at) => match earlier.filter(|b| **b != files[at]) {
-            Some(b) => files[at] = b.clone(),
-            None => drop(files.remove(at)),
-        },
-        None => files.clear(),
-    }
 }
 
 fn own(material: &Material) -> BTreeMap<String, Identity> {

@@ -1,8 +1,8 @@
 //! What runs out when: every certificate, anchor and revocation list, for officers, metrics and readiness.
 
-use super::Keeper;
 use super::report::Advice;
 use super::set::Standing;
+use super::{Keeper, lists};
 use crate::edge::local::{Check, State};
 use crate::metrics::{Metric, Metrics};
 use serde::Serialize;
@@ -41,7 +41,11 @@ impl Keeper {
 
     /// For `/readyz`: what someone should look at, most urgent first; nothing if all is well.
     pub fn checks(&self) -> Vec<Check> {
-        let mut advice: Vec<Advice> = self.refused.lock().clone().map(Advice::from).into_iter().collect();
+        let refused = self.refused.lock();
+        let mut advice: Vec<Advice> =
+            [&refused.reload, &refused.files].into_iter().flatten().cloned().map(Advice::from).collect();
+        advice.dedup();
+        drop(refused);
         let live = self.live();
         advice.extend(live.set.notes.iter().cloned());
         advice.extend(self.troubles.lock().values().cloned());
@@ -58,10 +62,24 @@ impl Keeper {
         checks
     }
 
-    /// What runs out, or has.
+    /// What runs out, or has, and the lists that nobody known signed.
     pub(super) fn ends(&self) -> Vec<Advice> {
         let rows = self.status();
-        rows.iter().filter(|row| row.state != "good").map(ending).collect()
+        let ends = rows.iter().filter(|row| row.state != "good").map(ending);
+        ends.chain(self.unvouched()).collect()
+    }
+
+    fn unvouched(&self) -> Vec<Advice> {
+        let live = self.live();
+        let all = live.set.trust.revocation().lists();
+        if all.is_empty() {
+            return Vec::new();
+        }
+        let authorities = self.authorities();
+        all.iter()
+            .filter(|list| !lists::vouched(list, &authorities))
+            .map(|list| lists::of_nobody(list))
+            .collect()
     }
 
     /// Shows days left and refusals in the metrics on each scrape.
@@ -79,7 +97,8 @@ impl Keeper {
             for ((kind, name), days) in &soonest {
                 m.set(Metric::CertificateExpiryDays, &[kind, name], *days as f64);
             }
-            let refused = keeper.refused.lock().is_some();
+            let refused = keeper.refused.lock();
+            let refused = refused.reload.is_some() || refused.files.is_some();
             m.set(Metric::CertificatesRefused, &[], f64::from(u8::from(refused)));
         });
     }

@@ -2,7 +2,7 @@
 //! live is noted in the journal.
 
 use super::material::Named;
-use super::{Advice, Keeper, fetch};
+use super::{Advice, Keeper, fetch, lists};
 use crate::engine::Node;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use xinqiao_certs::{certificates, read_file};
+use xinqiao_certs::read_file;
 
 /// How often files are looked at.
 const LOOK: Duration = Duration::from_millis(500);
@@ -22,9 +22,8 @@ const TORN: Duration = Duration::from_secs(4);
 const AGAIN: Duration = Duration::from_secs(60);
 
 impl Keeper {
-    /// Keeps the set current until told to stop. Restores what the journal knows first.
+    /// Keeps the set current until told to stop.
     pub async fn tend(self: Arc<Self>, node: Arc<Node>, mut stop: watch::Receiver<bool>) {
-        self.restore(&node).await;
         let mut tasks = tokio::task::JoinSet::new();
         tasks.spawn(self.clone().watch_files(node.clone()));
         tasks.spawn(self.clone().hear_hangups(node.clone()));
@@ -35,18 +34,6 @@ impl Keeper {
         // What was seen and not noted yet is noted before the journal closes.
         let keeper = self.clone();
         let _ = tokio::task::spawn_blocking(move || keeper.note_seen(&node)).await;
-    }
-
-    async fn restore(self: &Arc<Self>, node: &Arc<Node>) {
-        let (keeper, node) = (self.clone(), node.clone());
-        let work = move || {
-            for (member, row, pem) in node.seen_certificates() {
-                if let Ok(chain) = certificates("archive", &pem) {
-                    keeper.seen.restore(&member, chain, row.issued, row.last);
-                }
-            }
-        };
-        let _ = tokio::task::spawn_blocking(work).await;
     }
 
     async fn watch_files(self: Arc<Self>, node: Arc<Node>) {
@@ -61,6 +48,9 @@ impl Keeper {
             if again.elapsed() >= AGAIN {
                 again = Instant::now();
                 self.recheck();
+                if self.waits_for_an_authority() {
+                    torn.get_or_insert(again);
+                }
                 self.warn_of_ends(&mut told);
             }
             let changed = watcher.look(&self.named());
@@ -79,6 +69,11 @@ impl Keeper {
                 self.tell(&node, &report.changed).await;
             }
         }
+    }
+
+    /// Whether a list was refused that an authority seen meanwhile may vouch for.
+    fn waits_for_an_authority(&self) -> bool {
+        self.live().set.notes.iter().any(|note| note.code == "crl.wrong-issuer")
     }
 
     /// Logs once what runs out.
@@ -156,6 +151,7 @@ impl Keeper {
         for list in &set.lists {
             ok &= node.archive("crl", &list.name, &list.bytes, "configuration").is_ok();
         }
+        ok &= lists::note(node, set).is_ok();
         let pem = xinqiao_certs::to_pem(set.identity.chain());
         ok &= node.archive("identity", "exchange", pem.as_bytes(), "configuration").is_ok();
         let now = Noted(set.digests());

@@ -129,6 +129,7 @@ pub(super) fn proposal(p: &Value) {
             text.lines().for_each(|line| say(format!("      {line}")));
         }
     }
+    changes(p);
     if p["despite"].as_array().is_some_and(|d| !d.is_empty()) {
         say(format!("  will be locked out 将无法接入 {}", text(&p["despite"])));
     }
@@ -152,6 +153,13 @@ pub(super) fn proposal(p: &Value) {
     }
 }
 
+/// What would be otherwise, in words.
+fn changes(answer: &Value) {
+    for one in answer["changes"].as_array().into_iter().flatten() {
+        say(format!("    {}\n      {}", text(&one["en"]), text(&one["zh"])));
+    }
+}
+
 pub(super) fn rehearsal(answer: &Value) {
     say("nothing was changed 仅预演，未作变更");
     say(format!("  officers needed 需要人数 {}", answer["needs"]));
@@ -170,6 +178,15 @@ pub(super) fn reloaded(answer: &Value) {
     locked_out(report);
     for note in report["notes"].as_array().into_iter().flatten() {
         say(format!("  {}: {}\n    {}", text(&note["code"]), text(&note["en"]), text(&note["zh"])));
+    }
+    if answer["waits"] == true {
+        let (en, zh) = match answer["proposal"].as_u64() {
+            Some(id) => (format!("wait for two security officers in proposal {id}"), format!("已列入提案 {id}，待两名安全管理员批准")),
+            None => ("would wait for two security officers in a proposal; whom the file suspends or leaves out is shut out at once".into(), "将形成提案，待两名安全管理员批准；文件中停用或删去的成员立即停用".into()),
+        };
+        say(format!("  members and trust {en}"));
+        say(format!("  成员与信任的变更{zh}"));
+        changes(answer);
     }
     if answer["proposals"].as_array().is_some_and(|p| !p.is_empty()) {
         say(format!("  proposals that wait 待批提案 {}", text(&answer["proposals"])));

@@ -164,7 +164,7 @@ impl Governor {
     }
 
     /// One entry of the log for each act, with its document.
-    async fn note_acts(&self, acts: &[Act], by: &str) -> Result<(), Problem> {
+    pub(super) async fn note_acts(&self, acts: &[Act], by: &str) -> Result<(), Problem> {
         // A key's own steps are noted where they happen.
         for act in acts.iter().filter(|a| !matches!(a, Act::KeyRotate { .. })) {
             let document = match act {

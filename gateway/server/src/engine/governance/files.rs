@@ -5,12 +5,16 @@
 //! approve. Otherwise the file applies at once, and the log says so.
 
 use super::adopted::{canonical, roster};
-use super::{FILE, Governor, Written};
+use super::{Adopted, FILE, Governor, Written};
 use crate::engine::officer::DOCUMENT_AAD;
 use crate::problem::{Problem, ProblemCode};
+use xinqiao_certs::Role;
 use xinqiao_exchange::event::Event;
 use xinqiao_exchange::governance::{Act, End, Progress, Proposal, Step};
 use xinqiao_exchange::group::{Change, Item, Kind};
+
+/// Under this name the journal notes whether four eyes were wanted.
+const FOUR_EYES: &str = "four-eyes";
 
 impl Governor {
     /// Looks at what the file says, at the start and after each reload; takes up what was left approved.
@@ -18,6 +22,7 @@ impl Governor {
         let _turn = self.turn.lock().await;
         self.sweep().await?;
         self.resume().await?;
+        self.note_four_eyes().await?;
         let settled = self.compare().await;
         self.sources().await?;
         settled
@@ -41,6 +46,11 @@ impl Governor {
             return self.take_back(None).await;
         }
         if base.is_some() && self.protects() {
+            self.close().await?;
+            let now = self.in_force();
+            if now.adopted.standing.base.as_ref() == Some(&now.files) {
+                return self.take_back(None).await;
+            }
             return self.propose_files().await;
         }
         self.take_back(None).await?;
@@ -52,6 +62,56 @@ impl Governor {
             return Ok(());
         }
         self.force(&now.adopted, &next, everyone(&now)).await?;
+        self.adopted(&next).await
+    }
+
+    /// Suspends at once whom the file suspends or leaves out: closing does not wait for officers. They alone let in again.
+    async fn close(&self) -> Result<(), Problem> {
+        let now = self.in_force();
+        let members = now.adopted.standing.members(&now.files);
+        let Some(base) = &now.adopted.standing.base else { return Ok(()) };
+        let mut officers = roster(&members).security_officers();
+        let mut next = now.adopted.clone();
+        let mut closed = Vec::new();
+        let gone = |name: &str| now.files.members.iter().find(|m| m.name == name).is_none_or(|m| m.suspended);
+        for (at, was) in base.members.iter().enumerate().filter(|(_, m)| !m.suspended && gone(&m.name)) {
+            let active = members.iter().find(|m| m.name == was.name && !m.suspended);
+            if active.is_some_and(|m| m.role == Role::SecurityOfficer) {
+                // Whoever can write the file must not rid himself of the second pair of eyes.
+                if officers <= 2 {
+                    tracing::error!(
+                        member = was.name,
+                        "the configuration file closes out a security officer, and fewer than two would be left; officers must decide it"
+                    );
+                    continue;
+                }
+                officers -= 1;
+            }
+            if let Some(files) = &mut next.standing.base {
+                files.members[at].suspended = true;
+            }
+            if active.is_some() {
+                // An entry that officers put hides the file's.
+                if next.standing.members.contains_key(&was.name) {
+                    next.standing.suspended.insert(was.name.clone());
+                }
+                closed.push(was.name.clone());
+            }
+        }
+        if next == now.adopted {
+            return Ok(());
+        }
+        self.force(&now.adopted, &next, closed.clone()).await?;
+        self.adopted(&next).await?;
+        let acts: Vec<Act> = closed.into_iter().map(|name| Act::MemberSuspend { name }).collect();
+        for act in &acts {
+            tracing::warn!(member = act.what().1, "suspended by the configuration file  已按配置文件停用");
+        }
+        self.note_acts(&acts, FILE).await
+    }
+
+    /// Notes what is in force because the file says so.
+    async fn adopted(&self, next: &Adopted) -> Result<(), Problem> {
         let (document, digest) = next.bytes();
         self.write(Written {
             step: Step::Adopted { overlay: digest.to_hex() },
@@ -115,6 +175,39 @@ impl Governor {
             "members and trust in the configuration file differ from those in force; two security officers must approve"
         );
         Ok(())
+    }
+
+    /// Four eyes can be switched off where the file is written: the log says when, and readiness since when.
+    async fn note_four_eyes(&self) -> Result<(), Problem> {
+        if self.node.config.admin.is_none() {
+            return Ok(());
+        }
+        let (node, now) = (self.node.clone(), self.node.clock.now());
+        let wanted = node.config.officers.four_eyes;
+        let protected = self.keeper.overlay().base.is_some();
+        let work = move || {
+            let before = node.noted(FOUR_EYES);
+            let was = before.as_deref().map_or(protected, |b| b == "on");
+            if before.is_some() && was == wanted {
+                return Ok(());
+            }
+            if was != wanted && (before.is_some() || protected) {
+                let what = if wanted { "four-eyes on" } else { "four-eyes off" };
+                node.note_change("officers", what, None, FILE)?;
+                tracing::warn!(
+                    four_eyes = wanted,
+                    "`officers.four_eyes` was changed in the file  四眼原则设置已变更"
+                );
+            }
+            node.note(FOUR_EYES, &if wanted { "on".to_owned() } else { format!("off {now}") })
+        };
+        let noted = tokio::task::spawn_blocking(work).await.map_err(|_| ProblemCode::Internal)?;
+        noted.map_err(crate::engine::submit::commit_problem)
+    }
+
+    /// Since when one officer suffices, Unix seconds.
+    pub(super) fn alone_since(&self) -> Option<i64> {
+        self.node.noted(FOUR_EYES)?.strip_prefix("off ")?.parse().ok()
     }
 
     /// Withdraws what an earlier file proposed.

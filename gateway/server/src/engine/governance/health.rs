@@ -3,6 +3,7 @@
 use super::Governor;
 use super::adopted::roster;
 use crate::edge::local::{Check, State};
+use crate::engine::entries::timestamp;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -21,11 +22,16 @@ impl Governor {
             all.push(Check { name, state, advice, advice_zh });
         };
         if !self.node.config.officers.four_eyes {
+            let since = self.alone_since().map(timestamp);
+            let [en, zh] =
+                since.map_or_else(Default::default, |t| [format!(" since {t}"), format!("自 {t} 起")]);
             say(
                 "single-officer",
                 State::Ok,
-                "`officers.four_eyes` is off: one security officer changes members, trust, policies and keys alone.".into(),
-                "officers.four_eyes 已关闭：一名安全管理员即可变更成员、信任、策略和密钥。".into(),
+                format!(
+                    "`officers.four_eyes` is off{en}: one security officer changes members, trust, policies and keys alone."
+                ),
+                format!("officers.four_eyes {zh}已关闭：一名安全管理员即可变更成员、信任、策略和密钥。"),
             );
         } else if roster(&self.keeper.members()).security_officers() < 2 {
             say(

@@ -1,5 +1,6 @@
 //! Proposals as officers see them.
 
+use super::difference::Difference;
 use super::{ApprovalPaper, Governor, words};
 use crate::engine::entries::timestamp;
 use crate::problem::{Problem, ProblemCode};
@@ -33,6 +34,9 @@ pub struct ProposalView {
     /// The acts themselves; left out in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub acts: Option<Vec<Act>>,
+    /// While it is open: what taking over the configuration file's members and trust would change, in words.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub changes: Vec<Difference>,
     /// Members the proposer accepts to lock out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub despite: Vec<String>,
@@ -144,9 +148,14 @@ impl Governor {
             let (reason, despite) = paper.map_or_else(Default::default, |p| (p.reason, p.despite));
             ApprovalView { by: a.by.name.clone(), time: timestamp(a.time), reason, despite }
         };
+        let changes = match acts && state.is_live() {
+            true => self.in_force().differences(&paper.acts, |digest| self.node.document(digest)),
+            false => Vec::new(),
+        };
         Ok(ProposalView {
             id: p.id,
             state,
+            changes,
             state_zh: words::chinese(state),
             by: p.by.as_ref().map_or(super::FILE.to_owned(), |b| b.name.clone()),
             reason: p.reason.clone(),

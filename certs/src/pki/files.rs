@@ -2,7 +2,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use super::PkiError;
@@ -81,9 +81,49 @@ fn beside(path: &Path, bytes: &[u8], mode: u32) -> io::Result<PathBuf> {
         _ => {}
     }
     let mut file: File = OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside)?;
+    if let Err(error) = keep_owner(path, &file) {
+        let _ = fs::remove_file(&beside);
+        return Err(error);
+    }
     file.write_all(bytes)?;
     file.sync_all()?;
     Ok(beside)
+}
+
+/// Gives the new file to whoever owns the one it replaces, or to whoever owns the directory if it is the first: an
+/// administrator who renews a service's key must not take it away from the service.
+fn keep_owner(path: &Path, new: &File) -> io::Result<()> {
+    let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let replaced = fs::symlink_metadata(path).ok().filter(fs::Metadata::is_file);
+    let model = match replaced {
+        Some(model) => model,
+        None => fs::metadata(directory)?,
+    };
+    let made = new.metadata()?;
+    if (model.uid(), model.gid()) == (made.uid(), made.gid()) {
+        return Ok(());
+    }
+    match fchown(new, Some(model.uid()), Some(model.gid())) {
+        // In a directory that others share the first file is simply ours; one that is replaced was somebody's.
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied && made.uid() != 0 => {
+            if model.uid() == made.uid() || model.is_dir() {
+                return Ok(());
+            }
+            Err(not_given(&model, &error))
+        }
+        Err(error) => Err(not_given(&model, &error)),
+        Ok(()) => Ok(()),
+    }
+}
+
+fn not_given(model: &fs::Metadata, error: &io::Error) -> io::Error {
+    let (user, group) = (model.uid(), model.gid());
+    io::Error::new(
+        error.kind(),
+        format!(
+            "it cannot be given to user {user}, group {group}, whose file it replaces: {error}; run this as that user or as root"
+        ),
+    )
 }
 
 pub(super) fn cannot_write(path: &Path, error: &io::Error) -> PkiError {

@@ -59,7 +59,7 @@ pub(super) struct Whom {
     #[arg(long)]
     member: String,
     /// The organisation's unified social credit code (统一社会信用代码)
-    #[arg(long)]
+    #[arg(long, value_parser = social_credit_code)]
     uscc: Option<String>,
     /// A host name peers dial; may be repeated (域名)
     #[arg(long)]
@@ -67,6 +67,18 @@ pub(super) struct Whom {
     /// An address peers dial; may be repeated (IP 地址)
     #[arg(long)]
     ip: Vec<IpAddr>,
+}
+
+/// A code that people typed: GB 32100 with its check character.
+fn social_credit_code(text: &str) -> Result<String, String> {
+    use xinqiao_schemas::identifier::uscc::{Kind, check};
+    match check(text) {
+        Ok(Kind::Placeholder) | Err(_) => Err(
+            "not a unified social credit code: 18 digits and capital letters, the last of them the check character; compare it with the licence  不是有效的统一社会信用代码（18 位，末位为校验码），请核对执照"
+                .into(),
+        ),
+        Ok(_) => Ok(text.to_owned()),
+    }
 }
 
 impl From<PkiError> for Failure {

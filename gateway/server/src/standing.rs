@@ -16,6 +16,7 @@ mod seen;
 mod set;
 mod status;
 mod tend;
+mod waiting;
 
 pub use material::Dial;
 pub use overlay::{FileSet, Overlay, OverlayAnchor};
@@ -106,7 +107,7 @@ impl Keeper {
         let seen = Arc::new(seen);
         Ok(Arc::new(Self {
             config: config.file.clone(),
-            started: waiting(config),
+            started: waiting::settings(config),
             live: RwLock::new(Arc::new(Live::new(set, &seen))),
             changing: Mutex::new(material),
             seen,
@@ -222,20 +223,6 @@ impl Keeper {
         self.change(&material, overlay, despite)
     }
 
-    /// Settings of the configuration that were changed in the file but take effect at the next start only.
-    fn name_what_waits(&self, config: &Config) {
-        let now = waiting(config);
-        let changed = self.started.iter().zip(&now).filter(|(then, now)| then.1 != now.1);
-        let names: Vec<&str> = changed.map(|(then, _)| then.0).collect();
-        if !names.is_empty() {
-            let names = names.join(", ");
-            tracing::warn!(
-                settings = names,
-                "these settings were changed in the file and take effect at the next start  上述设置已在文件中修改，重启后生效"
-            );
-        }
-    }
-
     /// Reads the configuration and every file again, and puts what they say in force. `why` is for the log. On a refusal
     /// the last good set stays, but for what was revoked or suspended.
     pub fn reload(&self, why: &str) -> Result<Report, Refusal> {
@@ -252,7 +239,7 @@ impl Keeper {
             },
         };
         if let Some(config) = &config {
-            self.name_what_waits(config);
+            waiting::say(&self.started, config);
         }
         let done = self.read_again(config.as_ref(), why).map_err(|refusal| self.refuse(refusal, why))?;
         // What the files alone could not bring is in force now too.
@@ -430,33 +417,6 @@ fn told(before: &mut Option<Refusal>, refusal: &Refusal, why: &str) {
             refusal.zh
         );
     }
-}
-
-/// The settings this module does not put in force, each under its name.
-fn waiting(config: &Config) -> Vec<(&'static str, String)> {
-    let dialled: Vec<_> =
-        config.upstreams.iter().map(|u| (&u.member, &u.url, &u.address, &u.streams)).collect();
-    let served: Vec<_> = config
-        .recipients
-        .iter()
-        .map(|r| {
-            (&r.member, &r.policy, &r.datasets, r.encoding, r.push.as_ref().map(|p| (&p.url, &p.address)))
-        })
-        .collect();
-    vec![
-        ("node", format!("{:?}", config.node)),
-        ("exchange.listen", format!("{:?} {}", config.exchange.listen, config.exchange.front_proxy)),
-        ("admin", format!("{:?}", config.admin)),
-        ("legacy", format!("{:?}", config.legacy)),
-        ("local", format!("{:?}", config.local)),
-        ("officers", format!("{:?}", config.officers)),
-        ("keys", format!("{:?}", config.keys)),
-        ("recipients", format!("{served:?}")),
-        ("upstreams", format!("{dialled:?}")),
-        ("limits", format!("{:?}", config.limits)),
-        ("storage", format!("{:?}", config.storage)),
-        ("logging", format!("{:?}", config.logging)),
-    ]
 }
 
 impl Live {

@@ -89,7 +89,7 @@ async fn two_officers_enter_a_member_rotate_a_key_and_suspend_a_department() {
     ] {
         ok("system", line);
     }
-    assert!(ok("auditor", &["log", "--limit", "1000"]).contains("\"kind\":\"officer\""));
+    assert!(ok("auditor", &["log", "--last", "1000"]).contains("\"kind\":\"officer\""));
     let (exit, said) = admin(&site, &node, "auditor", &["members", "suspend", "neighbour", "--reason", "x"]);
     assert_eq!(exit, 3, "an auditor changes nothing: {said}");
 }

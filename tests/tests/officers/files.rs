@@ -61,12 +61,12 @@ async fn whoever_switches_four_eyes_off_is_in_the_log() {
     site.configure(&configuration("four_eyes = false", &[]));
     let node = site.start();
     assert!(readiness(node.local).await.1.to_string().contains("is off since"));
-    let (exit, log) = admin(&site, &node, "auditor", &["log", "--limit", "1000"]);
+    let (exit, log) = admin(&site, &node, "auditor", &["log", "--last", "1000"]);
     assert!(exit == 0 && log.contains("four-eyes off"), "{log}");
     assert!(node.stop());
     site.configure(&configuration("", &[]));
     let node = site.start();
-    let (_, log) = admin(&site, &node, "auditor", &["log", "--limit", "1000"]);
+    let (_, log) = admin(&site, &node, "auditor", &["log", "--last", "1000"]);
     assert_eq!(log.matches("four-eyes o").count(), 2, "{log}");
 }
 
@@ -112,7 +112,7 @@ async fn the_file_closes_out_at_once_and_lets_nobody_in_again() {
     .await;
     assert!(!says(&readiness(node.local).await.1, "configuration-file", "degraded"), "nothing waits");
     until("the log says who was closed out, and by what", || async {
-        let (_, log) = admin(&site, &node, "auditor", &["log", "--limit", "1000"]);
+        let (_, log) = admin(&site, &node, "auditor", &["log", "--last", "1000"]);
         let words = ["member-suspended", "neighbour", "configuration-file"];
         log.lines().any(|line| words.iter().all(|word| line.contains(word)))
     })

@@ -92,9 +92,9 @@ enum What {
         /// From this entry on instead (起始序号)
         #[arg(long, conflicts_with = "last")]
         from: Option<u64>,
-        /// How many from there, at most 1000 (条数)
-        #[arg(long, default_value_t = 100, requires = "from")]
-        limit: u64,
+        /// How many from there, or from the oldest on, at most 1000; left out: 100 (条数)
+        #[arg(long, conflicts_with = "last")]
+        limit: Option<u64>,
     },
 }
 
@@ -218,9 +218,13 @@ impl Admin {
                     desk.tell(&path, &json!({ "reason": reason }), screens::lifted).await
                 }
                 What::Log { last, from, limit } => {
-                    let path = match from {
-                        Some(from) => format!("/v1/log/entries?from={from}&limit={limit}"),
-                        None => format!("/v1/log/entries?last={last}"),
+                    let path = match (from, limit) {
+                        (None, None) => format!("/v1/log/entries?last={last}"),
+                        _ => format!(
+                            "/v1/log/entries?from={}&limit={}",
+                            from.unwrap_or(0),
+                            limit.unwrap_or(100)
+                        ),
                     };
                     desk.show(&path, screens::entries).await
                 }

@@ -162,11 +162,11 @@ fn exports_open_in_openssl_and_java() {
 #[test]
 fn a_request_is_signed_and_its_answer_installed() {
     let office = Office::new();
-    office.good("certs request --role node --member 350200-credit --domain xm.example --uscc 113502999990000110 --dns gw.xm.example --ip 10.0.0.1 --out req");
+    office.good("certs request --role node --member 350200-credit --domain xm.example --uscc 113502999990000111 --dns gw.xm.example --ip 10.0.0.1 --out req");
     let shown = office.run("openssl", &["req", "-in", "req/350200-credit.csr", "-noout", "-text", "-verify"]);
     let text = String::from_utf8_lossy(&shown.stdout);
     for said in [
-        "113502999990000110",
+        "113502999990000111",
         "URI:spiffe://xm.example/node/350200-credit",
         "DNS:gw.xm.example",
         "IP Address:10.0.0.1",
@@ -178,7 +178,7 @@ fn a_request_is_signed_and_its_answer_installed() {
     let sign = "certs ca sign --dir ca --passphrase-file pass --csr req/350200-credit.csr --out answer.pem";
     office.bad(&format!("{sign} --role department"), 1, "request.other-member");
     let told = office.good(sign);
-    assert!(told.contains("gw.xm.example") && told.contains("113502999990000110"), "{told}");
+    assert!(told.contains("gw.xm.example") && told.contains("113502999990000111"), "{told}");
     let pkcs7 = office.run(
         "openssl",
         &["crl2pkcs7", "-nocrl", "-certfile", "answer.pem", "-certfile", "ca/root.crt", "-out", "answer.p7b"],
@@ -315,7 +315,7 @@ fn a_certificate_late_in_its_life_is_due_then_urgent() {
 fn a_code_that_is_none_and_a_list_of_nobody_are_named() {
     let office = Office::new();
     let request = "certs request --role node --member city --domain xm.example --out req --uscc";
-    for wrong in ["TESTUSCC0000000001", "113502999990000111", "00000000000000000X", "x"] {
+    for wrong in ["TESTUSCC0000000001", "113502999990000112", "00000000000000000X", "x"] {
         office.bad(&format!("{request} {wrong}"), 2, "not a unified social credit code");
     }
     office.node();
@@ -340,8 +340,11 @@ fn what_is_replaced_keeps_its_owner() {
     for file in [&key, &list, &office.path("node")] {
         chown(file, Some(service), None).unwrap();
     }
+    // One that is new is its directory's.
+    let certificate = office.path("node/350200-credit.crt");
+    std::fs::remove_file(&certificate).unwrap();
     office.node();
-    for file in [&key, &list, &office.path("node/350200-credit.crt")] {
+    for file in [&key, &list, &certificate] {
         assert_eq!(std::fs::metadata(file).unwrap().uid(), service, "{}", file.display());
     }
     assert_eq!(std::fs::metadata(&key).unwrap().mode() & 0o777, 0o600);

@@ -6,9 +6,10 @@ use std::path::Path;
 use super::PkiError;
 use super::authority::pem_of;
 use super::chain::{arrange, certificates};
-use super::files::write_pair;
+use super::files::{write_pair, write_public};
 use crate::bundle::{Bundle, Finding, Purpose};
 use crate::certificate::PublicKeyPin;
+use crate::details::Details;
 use crate::identity::{Identity, private_key, read, trim_passphrase};
 use crate::tls;
 use crate::trouble::LoadError;
@@ -58,10 +59,51 @@ pub fn install(what: &Installation<'_>, now: UnixTime) -> Result<Vec<Finding>, V
     if !errors.is_empty() {
         return Err(errors);
     }
+    let replaced = read(what.certificate_to).ok();
+    if let Some(old) = &replaced {
+        same_member(what.certificate_to, old, &chain[0]).map_err(one)?;
+        keep_previous(what.certificate_to, old).map_err(|error| {
+            one(LoadError::new(error.code(), "certs install", error.english(), error.chinese()))
+        })?;
+    }
     write_pair(what.certificate_to, pem.as_bytes(), what.key_to, &key).map_err(|error: PkiError| {
         one(LoadError::new(error.code(), "certs install", error.english(), error.chinese()))
     })?;
     Ok(findings)
+}
+
+/// A certificate that takes another's place must be for the same member: every step would succeed, and the next connection
+/// would be refused, with the old key gone.
+fn same_member(place: &Path, old: &[u8], new: &CertificateDer<'_>) -> Result<(), LoadError> {
+    let old = certificates(&place.display().to_string(), old).ok();
+    let old = old.and_then(|all| Details::of(all.first()?).ok());
+    let new = Details::of(new).ok();
+    let (Some(old), Some(new)) = (old, new) else { return Ok(()) };
+    match (old.member(), new.member()) {
+        (Some(was), Some(is)) if was != is => {
+            let uri =
+                |(domain, role, name): (&str, crate::Role, &str)| crate::member::uri(domain, role, name);
+            let (was, is) = (uri(was), uri(is));
+            Err(LoadError::new(
+                "install.other-member",
+                &place.display().to_string(),
+                format!(
+                    "the certificate in place is for {was}, the new one for {is}, which peers would refuse; request it again with the same --role and --member, or move the old file away first if this is meant"
+                ),
+                format!(
+                    "现有证书属于 {was}，新证书属于 {is}，对方将拒绝接入；请用相同的 --role 与 --member 重新申请，如确需更换身份请先移走旧文件"
+                ),
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The old certificate (not its key) stays beside the new one, so that it can be named when it is revoked.
+fn keep_previous(place: &Path, old: &[u8]) -> Result<(), PkiError> {
+    let mut beside = place.as_os_str().to_owned();
+    beside.push(".previous");
+    write_public(Path::new(&beside), old)
 }
 
 fn order(

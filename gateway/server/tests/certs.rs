@@ -192,6 +192,28 @@ fn a_request_is_signed_and_its_answer_installed() {
     office.good(&format!("{install} --chain answer.p7b --host gw.xm.example --host 10.0.0.1"));
     office.good("certs check node.crt --key node.key --ca ca/root.crt --host gw.xm.example");
     office.bad("certs check node.crt --key ca/root.key --ca ca/root.crt", 1, "identity.key-encrypted");
+
+    // In the place of one member's certificate goes no other's: both would have to be told apart by their peers' refusals.
+    let before = std::fs::read(office.path("node.crt")).unwrap();
+    office.good("certs request --role recipient --member province --domain xm.example --out req");
+    office.good("certs ca sign --dir ca --passphrase-file pass --csr req/province.csr --out province.pem");
+    let other =
+        "certs install --key req/province.key --to-cert node.crt --to-key node.key --chain province.pem";
+    office.bad(
+        &format!("{other} --ca ca/root.crt --role recipient --member province"),
+        1,
+        "install.other-member",
+    );
+    assert_eq!(std::fs::read(office.path("node.crt")).unwrap(), before);
+    office.good("certs request --role node --member 350200-credit --domain xm.example --dns gw.xm.example --ip 10.0.0.1 --out again");
+    office
+        .good("certs ca sign --dir ca --passphrase-file pass --csr again/350200-credit.csr --out again.pem");
+    office.good("certs install --key again/350200-credit.key --to-cert node.crt --to-key node.key --ca ca/root.crt --chain again.pem --host gw.xm.example");
+    assert_eq!(
+        std::fs::read(office.path("node.crt.previous")).unwrap(),
+        before,
+        "to be named when it is revoked"
+    );
 }
 
 #[test]

@@ -139,6 +139,12 @@ fn make_directory(path: &Path) -> Result<(), Failure> {
 }
 
 /// The day of a moment in China, `YYYY-MM-DD`.
+/// Date and time of day in China.
+fn minute(seconds: u64) -> String {
+    let of_day = (seconds + 8 * 3_600) % 86_400;
+    format!("{} {:02}:{:02}", day(seconds), of_day / 3_600, of_day % 3_600 / 60)
+}
+
 fn day(seconds: u64) -> String {
     let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
     xinqiao_schemas::Date::business_day(seconds).to_string()

@@ -1,6 +1,6 @@
 //! `certs ca`: the small authority.
 
-use super::{Whom, day, make_directory, passphrase, read};
+use super::{Whom, day, make_directory, minute, passphrase, read};
 use crate::cli::Failure;
 use crate::cli::console::say;
 use clap::{Args, Subcommand};
@@ -299,9 +299,9 @@ impl List {
                 continue;
             }
             match entry {
-                Entry::Issued { serial, uri, not_after, .. } => {
+                Entry::Issued { serial, uri, time, not_after, .. } => {
                     let state = if index.revoked(serial) { "revoked 已吊销" } else { "" };
-                    say(format!("{serial}  {uri}  {}  {state}", day(*not_after)));
+                    say(format!("{serial}  {uri}  {} – {}  {state}", minute(*time), day(*not_after)));
                 }
                 Entry::List { number, root, next_update, .. } => {
                     let whose = if *root { "root" } else { "issuing" };

@@ -67,9 +67,7 @@ impl Estate {
         write_public(&estate.pki.join("ca.crt"), estate.authority.root_pem().as_bytes())
             .expect("files can be written");
         estate.write_peers_anchors();
-        // Both places hold a list from the start; the authorities take turns with them.
-        estate.write_list(1);
-        estate.write_list(0);
+        estate.write_list();
         estate.renew_server();
         estate.renew_members();
         estate.configure(&names);
@@ -82,10 +80,7 @@ impl Estate {
         let mut extra = String::from(
             "[admin]\nlisten = \"127.0.0.1:0\"\n[officers]\nlockout_failures = 1000\n[limits]\nconnections_per_address = 4096\n",
         );
-        for slot in 0..2 {
-            let file = toml_text(&self.list(slot));
-            extra += &format!("[[revocation.lists]]\nfile = {file}\n");
-        }
+        extra += &self.list_entry(0);
         for (role, name) in OFFICERS {
             extra += &format!("[[members]]\nname = \"{name}\"\nrole = \"{role}\"\n");
         }
@@ -121,12 +116,13 @@ impl Estate {
         assert!(done.is_ok_and(|s| s.success()), "a signal can be sent");
     }
 
-    /// The next generation, which everyone but the node trusts now; the act by which the node does.
+    /// The next generation, which everyone but the node trusts now; the act by which the node does. Tell the node to look.
     pub fn add_authority(&mut self) -> Value {
         self.generation += 1;
         self.old = Some(std::mem::replace(&mut self.authority, authority(self.generation)));
         self.revoked.clear();
-        self.write_list(self.generation % 2);
+        self.write_list();
+        self.name_list();
         self.write_peers_anchors();
         let roles: Vec<&str> = Role::ALL.iter().map(|r| r.as_str()).collect();
         json!({ "act": "anchor-put", "anchor": {
@@ -187,7 +183,7 @@ impl Estate {
     pub fn revoke(&mut self, issued: &Issued) {
         let (serial, reason) = (issued.serial().to_vec(), Reason::KeyCompromise);
         self.revoked.push(Revoked { serial, time: SystemTime::now(), reason });
-        self.write_list(self.generation % 2);
+        self.write_list();
     }
 
     /// Whether the certificate opens a connection on which a request is answered; then the connection.
@@ -287,15 +283,32 @@ impl Estate {
         write_public(&self.pki.join("peers-ca.crt"), pem.as_bytes()).expect("files can be written");
     }
 
-    fn list(&self, slot: usize) -> PathBuf {
-        self.pki.join(format!("revoked-{slot}.crl"))
+    /// A list's place belongs to one authority for good, so each generation has its own.
+    fn list(&self, generation: usize) -> PathBuf {
+        self.pki.join(format!("revoked-{generation}.crl"))
     }
 
-    fn write_list(&mut self, slot: usize) {
+    fn list_entry(&self, generation: usize) -> String {
+        format!("[[revocation.lists]]\nfile = {}\n", toml_text(&self.list(generation)))
+    }
+
+    /// The configuration names the newest list and the one before, once the node is told.
+    fn name_list(&self) {
+        let path = self.node.join("node.toml");
+        let text = std::fs::read_to_string(&path).expect("the configuration was written");
+        let last = self.list_entry(self.generation - 1);
+        let mut text = text.replace(&last, &format!("{last}{}", self.list_entry(self.generation)));
+        if let Some(gone) = self.generation.checked_sub(2) {
+            text = text.replace(&self.list_entry(gone), "");
+        }
+        std::fs::write(&path, text).expect("files can be written");
+    }
+
+    fn write_list(&mut self) {
         self.lists += 1;
         let validity = Validity::days(SystemTime::now(), 7);
         let list = self.authority.revocation_list(self.lists, validity, &self.revoked);
-        write_public(&self.list(slot), list.expect("a list can be made").as_bytes())
+        write_public(&self.list(self.generation), list.expect("a list can be made").as_bytes())
             .expect("files can be written");
     }
 }

@@ -59,7 +59,7 @@ impl<'a> Request<'a> {
 /// One entry of a revocation list.
 #[derive(Debug, Clone)]
 pub struct Revoked {
-    /// The serial number, as [`Issued::serial`] gave it.
+    /// The serial number, as `Issued::serial` gave it.
     pub serial: Vec<u8>,
     /// When.
     pub time: SystemTime,

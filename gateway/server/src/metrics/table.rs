@@ -96,7 +96,7 @@ metrics! {
     ClockHealthy = "xinqiao_clock_healthy", Gauge, [], "1 while the clock is synchronised and has not gone backward.";
     CertificateExpiryDays = "xinqiao_certificate_expiry_days", Gauge, ["kind", "name"], "Days until a certificate, trust anchor, revocation list or OCSP response runs out, by kind: certificate, anchor, crl, ocsp.";
     CertificatesRefused = "xinqiao_certificates_refused", Gauge, [], "1 while files of certificates or members are refused and the last good set serves.";
-    SigningKeyExpiryDays = "xinqiao_signing_key_expiry_days", Gauge, ["use"], "Days until a signing key is due for rotation, by use; absent while [keys] gives no schedule for it.";
+    SigningKeyExpiryDays = "xinqiao_signing_key_expiry_days", Gauge, ["use"], "Days until a signing key is due for rotation, by use; absent while `keys` gives no schedule for it.";
     LogLinesDropped = "xinqiao_log_lines_dropped_total", Counter, [], "Log lines dropped because the output could not take them.";
     BuildInfo = "xinqiao_build_info", Gauge, ["version"], "Always 1; the label carries the version.";
 }

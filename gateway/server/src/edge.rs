@@ -186,12 +186,6 @@ impl EdgeControl {
         self.shared.live().iter().map(|connection| connection.recheck(&identify)).sum()
     }
 
-    /// Cuts live connections whose peer this judgement finds revoked or suspended, and leaves all others: closing does not
-    /// wait until a change has been tried in every other respect. Returns how many.
-    pub fn close_out(&self, identify: &Identify) -> usize {
-        self.shared.live().iter().map(|connection| connection.close_out(identify)).sum()
-    }
-
     /// Asks every live connection to make room for a new one: after its next reply, or after a while of silence. Call it
     /// after what handshakes rely on changed.
     pub fn retire(&self) {

@@ -320,30 +320,14 @@ impl Keeper {
         let now = UnixTime::now();
         let live = self.live();
         let next = self.build(material, overlay, &live.set, now)?;
-        let closed = self.close_out(&live.set, &next);
         let mut report = self.judge(&live.set, &next, despite, now)?;
         let stopping = report.affected.iter().filter(|a| !despite.contains(&a.member));
         let stopping: Vec<Affected> = stopping.cloned().collect();
         if !stopping.is_empty() {
             return Err(Refusal::lock_out(stopping));
         }
-        report.cut = closed + self.swap(&live.set, next, &report);
+        report.cut = self.swap(&live.set, next, &report);
         Ok(report)
-    }
-
-    /// Cuts whom the next set closes out, before anything else of it is tried: with thousands of certificates to rehearse on,
-    /// that takes a while. How many.
-    fn close_out(&self, live: &Standing, next: &Standing) -> usize {
-        if Arc::ptr_eq(&live.registry, &next.registry) {
-            return 0;
-        }
-        let registry = next.registry.clone();
-        let identify: Identify = Arc::new(move |chain: &[CertificateDer<'_>]| {
-            let found = registry.identify(chain, UnixTime::now());
-            found.map_err(|e| ProblemCode::parse(e.code()).unwrap_or(ProblemCode::MemberUnknown))
-        });
-        let edges = self.edges.lock().clone();
-        edges.iter().map(|edge| edge.close_out(&identify)).sum()
     }
 
     fn build(

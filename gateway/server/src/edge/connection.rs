@@ -281,23 +281,11 @@ impl Connection {
             (_, Err(_)) => true,
             (Err(_), Ok(_)) => false,
         };
-        let cut = !same && self.cut();
-        usize::from(cut) + self.sessions.recheck(&self.shared, identify)
-    }
-
-    /// Cuts the connection if its peer was let in and is now revoked or suspended; no other judgement counts here.
-    pub(super) fn close_out(&self, identify: &Identify) -> usize {
-        use ProblemCode::{CertificateRevoked, MemberSuspended};
-        let closed = self.identity.is_ok()
-            && matches!(identify(&self.chain), Err(CertificateRevoked | MemberSuspended));
-        usize::from(closed && self.cut())
-    }
-
-    /// Whether this was not ordered before.
-    fn cut(&self) -> bool {
-        let first = self.order.swap(CUT, Relaxed) != CUT;
-        self.wake.notify_one();
-        first
+        if !same {
+            self.order.store(CUT, Relaxed);
+            self.wake.notify_one();
+        }
+        usize::from(!same) + self.sessions.recheck(&self.shared, identify)
     }
 
     fn judge(&self) -> Verdict {

@@ -55,6 +55,7 @@ async fn pull_on(
     in_force: Arc<Mutex<Option<String>>>,
     tight: Arc<Mutex<Vec<String>>>,
     stop: Arc<AtomicBool>,
+    taken: Arc<AtomicU64>,
 ) -> (usize, usize) {
     let stream = format!("{PROVINCE}.{PENALTY}");
     let (mut after, mut with, mut without) = (0, 0, 0);
@@ -86,7 +87,12 @@ async fn pull_on(
             if let Some(digest) = before {
                 assert_eq!(policy, digest, "handed out under another policy: {seq}");
             }
-            if fined { with += 1 } else { without += 1 }
+            if fined {
+                with += 1
+            } else {
+                without += 1
+            }
+            taken.fetch_add(1, Ordering::Relaxed);
         }
     }
 }
@@ -110,8 +116,9 @@ async fn nothing_leaves_under_an_older_policy_once_a_newer_one_is_in_force() {
         })
         .collect();
     let ended = Arc::new(AtomicBool::new(false));
+    let taken = Arc::new(AtomicU64::new(0));
     let client = site.client(PROVINCE, &node);
-    let puller = tokio::spawn(pull_on(client, in_force.clone(), tight.clone(), ended.clone()));
+    let puller = tokio::spawn(pull_on(client, in_force.clone(), tight.clone(), ended.clone(), taken.clone()));
     let (one, two) = (officer(&site, &node, "security"), officer(&site, &node, "security-2"));
     for n in 0..CHANGES {
         let is_tight = n % 2 == 0;
@@ -130,6 +137,9 @@ async fn nothing_leaves_under_an_older_policy_once_a_newer_one_is_in_force() {
         let sent = next.load(Ordering::Relaxed);
         crate::office::until("more is sent", || async { next.load(Ordering::Relaxed) > sent + 40 * SENDERS })
             .await;
+        // What is pulled from here on was sealed under the policy now in force.
+        let before = taken.load(Ordering::Relaxed);
+        crate::office::until("a batch is pulled", || async { taken.load(Ordering::Relaxed) > before }).await;
     }
     stop.store(true, Ordering::Relaxed);
     for sender in senders {

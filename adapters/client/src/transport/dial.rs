@@ -103,7 +103,7 @@ impl Dialler {
                 let stream = stream?;
                 let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
                 let switch = self.links.add(chain.iter().map(|der| der.clone().into_owned()).collect());
-                Ok(TokioIo::new(Link { stream, switch, alerts: self.alerts }))
+                Ok(TokioIo::new(Link::new(stream, switch, self.alerts)))
             }
             Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, TooSlow)),
         }
@@ -129,17 +129,52 @@ pub(super) struct Link {
     stream: TlsStream<TcpStream>,
     switch: Arc<Switch>,
     alerts: Alerts,
+    /// Why nothing can be written any more, until what the peer said before has been read.
+    broken: Option<io::Error>,
+    /// What it said.
+    unread: Vec<u8>,
 }
 
+/// More than this of a peer's last words is not kept.
+const LAST_WORDS: usize = 64 * 1024;
+
 impl Link {
-    /// A peer that closed may have said why: that stands unread behind the write that failed.
-    fn last_words(&mut self, cx: &mut Context<'_>) {
-        let mut space = [0u8; 256];
-        if let Poll::Ready(Err(error)) =
-            Pin::new(&mut self.stream).poll_read(cx, &mut ReadBuf::new(&mut space))
-        {
-            self.alerts.note(&error);
+    fn new(stream: TlsStream<TcpStream>, switch: Arc<Switch>, alerts: Alerts) -> Self {
+        Self { stream, switch, alerts, broken: None, unread: Vec::new() }
+    }
+
+    /// A peer that closed may have said why, and that stands unread behind the write that failed: the failure waits for it.
+    /// It is there already, or the failure would not be; only the reactor may not have heard of it yet.
+    fn after_last_words<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let error = match written {
+            Poll::Ready(Err(error)) => error,
+            other => return other,
+        };
+        let mut space = [0u8; 4096];
+        while self.unread.len() < LAST_WORDS {
+            let mut buf = ReadBuf::new(&mut space);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut buf) {
+                Poll::Pending => {
+                    self.broken = Some(error);
+                    return Poll::Pending;
+                }
+                Poll::Ready(Ok(())) if !buf.filled().is_empty() => self.unread.extend(buf.filled()),
+                Poll::Ready(Ok(())) => break,
+                Poll::Ready(Err(said)) => {
+                    self.alerts.note(&said);
+                    break;
+                }
+            }
         }
+        Poll::Ready(Err(error))
+    }
+
+    fn broken<T>(&mut self) -> Option<Poll<io::Result<T>>> {
+        self.broken.take().map(|error| Poll::Ready(Err(error)))
     }
 }
 
@@ -162,6 +197,12 @@ impl AsyncRead for Link {
         if self.switch.is_cut(cx) {
             return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionAborted, Distrusted)));
         }
+        if !self.unread.is_empty() {
+            let some = self.unread.len().min(buf.remaining());
+            buf.put_slice(&self.unread[..some]);
+            self.unread.drain(..some);
+            return Poll::Ready(Ok(()));
+        }
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         if let Poll::Ready(Err(error)) = &read {
             self.alerts.note(error);
@@ -172,19 +213,19 @@ impl AsyncRead for Link {
 
 impl AsyncWrite for Link {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
-        if let Poll::Ready(Err(_)) = &written {
-            self.last_words(cx);
-        }
-        written
+        let written = match self.broken() {
+            Some(broken) => broken,
+            None => Pin::new(&mut self.stream).poll_write(cx, buf),
+        };
+        self.after_last_words(cx, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
-        if let Poll::Ready(Err(_)) = &flushed {
-            self.last_words(cx);
-        }
-        flushed
+        let flushed = match self.broken() {
+            Some(broken) => broken,
+            None => Pin::new(&mut self.stream).poll_flush(cx),
+        };
+        self.after_last_words(cx, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

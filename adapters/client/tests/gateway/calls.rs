@@ -164,6 +164,25 @@ async fn a_strange_certificate_and_a_strange_gateway_are_tls_errors() {
     assert!(gateway.seen().is_empty());
 }
 
+/// The gateway may close before it has read what followed the handshake, which breaks the line behind its last words.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_certificate_is_named_however_fast_the_line_breaks() {
+    for protocol in [b"h2".as_slice(), b"http/1.1"] {
+        let gateway = Gateway::start_speaking(&[protocol], |_| Reply::json(200, "{}")).await;
+        let elsewhere = tempfile::tempdir().unwrap();
+        certificate(&authority(), Role::Department, "health", elsewhere.path());
+        let mut profile = gateway.profile();
+        profile.certificate = elsewhere.path().join("health.crt");
+        profile.key = elsewhere.path().join("health.key");
+        let client = Client::connect(&profile).unwrap().with_retry(RetryPolicy::never());
+        for size in (0..200).map(|n| n % 2 * 500_000) {
+            let body = Submission::new("licence", vec![b'x'; size]);
+            let error = client.send(&body).await.unwrap_err();
+            assert_eq!(error.code(), "client.tls", "{error}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn an_absent_gateway_and_absent_files_are_told_apart() {
     let gateway = Gateway::start(|_| Reply::json(200, "{}")).await;

@@ -87,7 +87,11 @@ pub(super) fn policies(office: &Office, template: &'static str) -> Result<Reply,
 /// One screen: what an officer must look at tonight.
 pub(super) async fn status(office: &Office, template: &'static str) -> Result<Reply, Problem> {
     let (node, governor) = (office.node.clone(), office.governor.clone());
+    let (keeper, readiness) = (office.keeper.clone(), office.readiness.clone());
     let gather = move || {
+        // What has time is no matter for tonight.
+        let certificates: Vec<_> = keeper.status().into_iter().filter(|row| row.state != "good").collect();
+        let checks = readiness();
         let proposals = governor.list(Some("open"), 100)?;
         let mut withheld = Vec::new();
         for (stream, _) in node.heads() {
@@ -97,9 +101,9 @@ pub(super) async fn status(office: &Office, template: &'static str) -> Result<Re
                 withheld.push(Waiting { stream: stream.to_string(), records });
             }
         }
-        Ok::<_, Problem>((proposals, withheld))
+        Ok::<_, Problem>((certificates, checks, proposals, withheld))
     };
-    let (proposals, withheld) =
+    let (certificates, checks, proposals, withheld) =
         tokio::task::spawn_blocking(gather).await.map_err(|_| ProblemCode::Internal)??;
     let heads = office.node.heads();
     let named = |wanted: fn(&xinqiao_exchange::state::StreamRow) -> bool| {
@@ -108,10 +112,9 @@ pub(super) async fn status(office: &Office, template: &'static str) -> Result<Re
     let screen = Screen {
         node: office.node.name.to_string(),
         epoch: office.node.epoch(),
-        checks: (office.readiness)(),
+        checks,
         proposals,
-        // What has time is no matter for tonight.
-        certificates: office.keeper.status().into_iter().filter(|row| row.state != "good").collect(),
+        certificates,
         held: named(|h| h.held),
         dead: named(|h| h.dead),
         withheld,

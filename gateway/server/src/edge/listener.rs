@@ -13,6 +13,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
@@ -31,6 +32,8 @@ use crate::metrics::{Metric, Metrics};
 const RETAIN_EVERY: Duration = Duration::from_secs(60);
 /// Out of file descriptors: wait for some to come back rather than spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// A peer whose handshake was refused may have sent this much already; more is not swallowed.
+const LAST_WORDS: usize = 1 << 20;
 
 /// What all connections of one edge share.
 pub(super) struct Shared {
@@ -228,17 +231,36 @@ async fn shake_hands(
     let _best_effort = stream.set_nodelay(true);
     let acceptor = TlsAcceptor::from(tls);
     let deadline = shared.config.deadlines.handshake;
-    let reason = tokio::select! {
-        done = tokio::time::timeout(deadline, acceptor.accept(stream)) => match done {
+    let (reason, refused) = tokio::select! {
+        done = tokio::time::timeout(deadline, acceptor.accept(stream).into_fallible()) => match done {
             Ok(Ok(stream)) => return Some(stream),
-            Ok(Err(error)) => why_failed(&error),
-            Err(_elapsed) => "deadline",
+            Ok(Err((error, stream))) => (why_failed(&error), Some(stream)),
+            Err(_elapsed) => ("deadline", None),
         },
         // Who has not finished shaking hands has no request in flight.
-        () = shared.drain.wait() => "draining",
+        () = shared.drain.wait() => ("draining", None),
     };
     shared.handshake_failed(peer, reason);
+    if let Some(stream) = refused {
+        tokio::select! {
+            _ended = tokio::time::timeout(shared.config.deadlines.linger, last_words(stream)) => {}
+            () = shared.drain.wait() => {}
+        }
+    }
     None
+}
+
+/// Lets a refused peer read its alert. With TLS 1.3 its first request is under way before it is judged, and closing on
+/// unread bytes resets the connection: the peer would see a broken line in place of the reason.
+async fn last_words(mut stream: TcpStream) -> io::Result<()> {
+    stream.shutdown().await?;
+    let mut scratch = [0u8; 4096];
+    let mut left = LAST_WORDS;
+    while left > 0 {
+        let read = stream.read(&mut scratch).await?;
+        left = if read == 0 { 0 } else { left.saturating_sub(read) };
+    }
+    Ok(())
 }
 
 fn why_failed(error: &io::Error) -> &'static str {

@@ -119,8 +119,16 @@ impl Local {
 
 async fn probe(stream: TcpStream, readiness: Readiness, metrics: Arc<Metrics>) {
     let service = service_fn(move |request: Request<Incoming>| {
-        let response = answer(&request, &readiness, &metrics);
-        async move { Ok::<_, Infallible>(response) }
+        let (readiness, metrics) = (readiness.clone(), metrics.clone());
+        async move {
+            // A report looks at files, signatures and the store: no work for a thread that answers requests.
+            let work = move || answer(&request, &readiness, &metrics);
+            let answered = tokio::task::spawn_blocking(work).await;
+            Ok::<_, Infallible>(answered.unwrap_or_else(|_| {
+                let failed = "the report failed; see the log\n".into();
+                respond(StatusCode::INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", failed)
+            }))
+        }
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())

@@ -66,7 +66,7 @@ pub struct Deadlines {
     pub reply_stall: Duration,
     /// Bytes per second a reply must average once it lasts longer than [`Deadlines::reply_stall`].
     pub reply_rate: u32,
-    /// What is left of a refused body is swallowed for this long, so that the peer can read the refusal.
+    /// What a refused peer still sends, body or handshake, is swallowed for this long, so that it can read the refusal.
     pub linger: Duration,
     /// From the drain signal to the cut.
     pub drain: Duration,

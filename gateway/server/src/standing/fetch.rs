@@ -32,13 +32,13 @@ pub(super) fn spawn(tasks: &mut JoinSet<()>, keeper: &Arc<Keeper>) {
     tasks.spawn(async move {
         let mut due: HashMap<PathBuf, Instant> = HashMap::new();
         loop {
-            for list in keeper.named().revocation.lists {
+            for list in &keeper.material().named.revocation.lists {
                 let Some(url) = &list.url else { continue };
                 if due.get(&list.file).is_some_and(|at| Instant::now() < *at) {
                     continue;
                 }
                 let refresh = Duration::from_secs(u64::from(list.refresh_minutes.0.max(1)) * 60);
-                let pause = match keeper.fetch(url, &list).await {
+                let pause = match keeper.fetch(url, list).await {
                     Ok(()) => refresh,
                     Err(()) => refresh.min(AGAIN),
                 };

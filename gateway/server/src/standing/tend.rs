@@ -37,37 +37,21 @@ impl Keeper {
     }
 
     async fn watch_files(self: Arc<Self>, node: Arc<Node>) {
-        let mut watcher = Watcher::default();
-        watcher.look(&self.named());
-        // Something may have changed between the first reading and this first look.
-        let mut torn = Some(Instant::now());
-        let (mut again, mut told) = (Instant::now(), BTreeSet::new());
-        self.warn_of_ends(&mut told);
+        let mut watch = Watch::default();
         loop {
-            tokio::time::sleep(LOOK).await;
-            if again.elapsed() >= AGAIN {
-                again = Instant::now();
-                self.recheck();
-                if self.waits_for_an_authority() {
-                    torn.get_or_insert(again);
-                }
-                self.warn_of_ends(&mut told);
-            }
-            let changed = watcher.look(&self.named());
-            if changed {
-                torn.get_or_insert_with(Instant::now);
-            }
-            let Some(since) = torn else { continue };
-            let quiet = since.elapsed() < TORN;
             let keeper = self.clone();
-            let read = tokio::task::spawn_blocking(move || keeper.read_files("files changed", quiet)).await;
-            match read {
-                Ok(Err(_)) if quiet => {}
-                _ => torn = None,
-            }
-            if let Ok(Ok(report)) = read {
-                self.tell(&node, &report.changed).await;
-            }
+            // Files are read and hashed, chains verified: no work for a thread that answers requests.
+            let Ok((kept, changed)) = tokio::task::spawn_blocking(move || {
+                let changed = watch.turn(&keeper);
+                (watch, changed)
+            })
+            .await
+            else {
+                return;
+            };
+            watch = kept;
+            self.tell(&node, &changed).await;
+            tokio::time::sleep(LOOK).await;
         }
     }
 
@@ -167,6 +151,49 @@ impl Keeper {
 /// What the log says about the parts of the set.
 #[derive(Default)]
 struct Noted(BTreeMap<&'static str, xinqiao_evidence::Digest>);
+
+/// What the watch over the files knows from one turn to the next.
+#[derive(Default)]
+struct Watch {
+    files: Watcher,
+    /// Since when the files ask to be read again.
+    torn: Option<Instant>,
+    /// When time was given its chance last.
+    again: Option<Instant>,
+    told: BTreeSet<String>,
+}
+
+impl Watch {
+    /// Looks once. The parts of the set that changed.
+    fn turn(&mut self, keeper: &Keeper) -> Vec<String> {
+        let now = Instant::now();
+        match self.again {
+            // Something may have changed between the first reading and this first look.
+            None => self.torn = Some(now),
+            Some(last) if now.duration_since(last) < AGAIN => {}
+            Some(_) => {
+                keeper.recheck();
+                if keeper.waits_for_an_authority() {
+                    self.torn.get_or_insert(now);
+                }
+            }
+        }
+        if self.again.is_none_or(|last| now.duration_since(last) >= AGAIN) {
+            self.again = Some(now);
+            keeper.warn_of_ends(&mut self.told);
+        }
+        if self.files.look(&keeper.material().named) {
+            self.torn.get_or_insert(now);
+        }
+        let Some(since) = self.torn else { return Vec::new() };
+        let quiet = since.elapsed() < TORN;
+        let read = keeper.read_files("files changed", quiet);
+        if read.is_ok() || !quiet {
+            self.torn = None;
+        }
+        read.map(|report| report.changed).unwrap_or_default()
+    }
+}
 
 /// The files as they were at the last look.
 #[derive(Default)]

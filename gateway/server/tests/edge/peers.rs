@@ -72,6 +72,21 @@ async fn a_certificate_of_another_authority_gets_an_alert() {
     assert_eq!(site.requests(), 0);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alert_arrives_though_requests_were_under_way() {
+    let site = Site::start(Plan::default()).await;
+    let foreign = Pki::new().identity(xinqiao_certs::Role::Department, "dept-a");
+    let config = tls::client_config(&foreign, &site.pki.trust);
+    for _ in 0..20 {
+        let mut wire = Wire::connect(site.address, config.clone()).await.unwrap();
+        let _cut_short = wire.try_send(vec![b'x'; 256 * 1024]).await;
+        let error = within(wire.stream.read(&mut [0; 1])).await.expect_err("an alert");
+        assert!(format!("{error:?}").contains("AlertReceived"), "{error:?}");
+        let (tcp, _) = wire.stream.get_mut();
+        assert_eq!(within(tcp.read(&mut [0; 1])).await.expect("an end, not a reset"), 0);
+    }
+}
+
 /// In TLS 1.3 the client has finished before the server judges it: the alert comes with the first read.
 async fn first_words(site: &Site, config: Arc<tokio_rustls::rustls::ClientConfig>) -> String {
     let mut wire = match Wire::connect(site.address, config).await {

@@ -22,7 +22,7 @@ use tokio::time::timeout;
 
 use crate::error::{ClientError, Problem};
 use crate::profile::Profile;
-use dial::Dialler;
+use dial::{Dialler, Heard};
 use tls::Files;
 
 /// No JSON answer of the gateway is larger.
@@ -126,10 +126,16 @@ impl Transport {
         let begin = Instant::now();
         let response = loop {
             let answer = timeout(self.idle.saturating_add(wait), self.pool().request(request.clone()));
-            match answer.await.map_err(|_| ClientError::Timeout)? {
-                Ok(response) => break response,
-                Err(error) if again > 0 && unprocessed(&error) => again -= 1,
-                Err(error) => return Err(self.classify(&error, begin)),
+            let answer = Heard::or_answer(answer).await.map_err(ClientError::Tls)?;
+            let error = match answer {
+                Ok(Ok(response)) => break response,
+                Ok(Err(error)) => error,
+                Err(_late) => return Err(self.explained(ClientError::Timeout, begin)),
+            };
+            match self.explained(broken(&error), begin) {
+                // A gateway that broke the connection off with an alert does so again.
+                ClientError::Connection(_) if again > 0 && unprocessed(&error) => again -= 1,
+                known => return Err(known),
             }
         };
         if response.status().is_success() {
@@ -138,10 +144,11 @@ impl Transport {
         Err(self.problem(response).await)
     }
 
-    fn classify(&self, error: &PoolError, begin: Instant) -> ClientError {
+    /// What the gateway said meanwhile on a connection it broke off explains more than that there is no answer.
+    fn explained(&self, error: ClientError, begin: Instant) -> ClientError {
         let alert = self.door.lock().unwrap_or_else(PoisonError::into_inner).dialler.alerts().since(begin);
-        match (broken(error), alert) {
-            (ClientError::Connection(_), Some(alert)) => ClientError::Tls(alert),
+        match (error, alert) {
+            (ClientError::Connection(_) | ClientError::Timeout, Some(alert)) => ClientError::Tls(alert),
             (other, _) => other,
         }
     }

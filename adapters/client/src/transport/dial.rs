@@ -13,6 +13,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use xinqiao_certs::ServerName;
@@ -44,14 +45,40 @@ impl Alerts {
         last.as_ref().filter(|(at, _)| *at >= begin).map(|(_, text)| text.clone())
     }
 
-    fn note(&self, error: &io::Error) {
-        let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        if let Some(alert @ rustls::Error::AlertReceived(_)) = tls {
-            *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
-                Some((Instant::now(), alert.to_string()));
+    fn note(&self, alert: &str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), alert.to_owned()));
+    }
+}
+
+/// What the gateway said on a connection that was dialled for one request.
+#[derive(Clone)]
+pub(super) struct Heard(watch::Sender<Option<String>>);
+
+impl Heard {
+    /// Runs `request`, whose dialling tells this. The pool may wait for a connection without end when the one it dialled
+    /// was refused at once: then what the gateway said is the error.
+    pub(super) async fn or_answer<T>(request: impl Future<Output = T>) -> Result<T, String> {
+        let heard = Self(watch::Sender::new(None));
+        let mut said = heard.0.subscribe();
+        let refused = async {
+            let said = said.wait_for(Option::is_some).await.ok().and_then(|said| said.clone());
+            tokio::time::sleep(GRACE).await;
+            said
+        };
+        tokio::select! {
+            biased;
+            answer = HEARD.scope(heard, request) => Ok(answer),
+            Some(alert) = refused => Err(alert),
         }
     }
 }
+
+tokio::task_local! {
+    static HEARD: Heard;
+}
+
+/// An answer that is there although a connection was refused comes within this.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// TCP and TLS took longer than the profile allows.
 #[derive(Debug)]
@@ -92,7 +119,7 @@ impl Dialler {
         &self.links
     }
 
-    async fn dial(self) -> io::Result<TokioIo<Link>> {
+    async fn dial(self, heard: Option<Heard>) -> io::Result<TokioIo<Link>> {
         let connecting = async {
             let tcp = TcpStream::connect(&*self.address).await?;
             tcp.set_nodelay(true)?;
@@ -103,7 +130,7 @@ impl Dialler {
                 let stream = stream?;
                 let chain = stream.get_ref().1.peer_certificates().unwrap_or_default();
                 let switch = self.links.add(chain.iter().map(|der| der.clone().into_owned()).collect());
-                Ok(TokioIo::new(Link::new(stream, switch, self.alerts)))
+                Ok(TokioIo::new(Link::new(stream, switch, self.alerts, heard)))
             }
             Err(_) => Err(io::Error::new(io::ErrorKind::TimedOut, TooSlow)),
         }
@@ -120,7 +147,7 @@ impl tower_service::Service<Uri> for Dialler {
     }
 
     fn call(&mut self, _: Uri) -> Self::Future {
-        Box::pin(self.clone().dial())
+        Box::pin(self.clone().dial(HEARD.try_with(Heard::clone).ok()))
     }
 }
 
@@ -133,14 +160,26 @@ pub(super) struct Link {
     broken: Option<io::Error>,
     /// What it said.
     unread: Vec<u8>,
+    heard: Option<Heard>,
 }
 
 /// More than this of a peer's last words is not kept.
 const LAST_WORDS: usize = 64 * 1024;
 
 impl Link {
-    fn new(stream: TlsStream<TcpStream>, switch: Arc<Switch>, alerts: Alerts) -> Self {
-        Self { stream, switch, alerts, broken: None, unread: Vec::new() }
+    fn new(stream: TlsStream<TcpStream>, switch: Arc<Switch>, alerts: Alerts, heard: Option<Heard>) -> Self {
+        Self { stream, switch, alerts, broken: None, unread: Vec::new(), heard }
+    }
+
+    fn note(&self, error: &io::Error) {
+        let tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+        if let Some(alert @ rustls::Error::AlertReceived(_)) = tls {
+            let alert = alert.to_string();
+            self.alerts.note(&alert);
+            if let Some(heard) = &self.heard {
+                heard.0.send_replace(Some(alert));
+            }
+        }
     }
 
     /// A peer that closed may have said why, and that stands unread behind the write that failed: the failure waits for it.
@@ -165,7 +204,7 @@ impl Link {
                 Poll::Ready(Ok(())) if !buf.filled().is_empty() => self.unread.extend(buf.filled()),
                 Poll::Ready(Ok(())) => break,
                 Poll::Ready(Err(said)) => {
-                    self.alerts.note(&said);
+                    self.note(&said);
                     break;
                 }
             }
@@ -205,7 +244,7 @@ impl AsyncRead for Link {
         }
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
         if let Poll::Ready(Err(error)) = &read {
-            self.alerts.note(error);
+            self.note(error);
         }
         read
     }

@@ -52,7 +52,12 @@ pub struct Surroundings<'a> {
     pub tombstones: &'a Tombstones,
     /// Has this stream been used? A recall goes to the history lane only if it has.
     pub stream_in_use: &'a dyn Fn(&StreamId) -> bool,
+    /// Called every few records: a caller that must not keep a processor from others for long makes room here.
+    pub make_room: &'a dyn Fn(),
 }
+
+/// Records between two calls of [`Surroundings::make_room`]: some hundred microseconds of work.
+const STRETCH: u32 = 16;
 
 /// A submission that has been judged and desensitised; it waits to be committed.
 pub struct Prepared {
@@ -105,10 +110,15 @@ pub fn accept(submission: &Submission<'_>, around: &Surroundings<'_>) -> Result<
     let contexts = Contexts::new(submission.source, submission.received);
     let mut work = Work::new(submission.dataset, submission.load, submission.received, around);
     let s = submission;
-    decode(&s.schema.schema, s.format, s.charset, s.body, s.caps, &mut |ordinal, record| match record {
-        Err(found) => work.findings.refuse(ordinal, &found),
-        Ok(raw) if s.op == Op::Put => work.put(s, &contexts, ordinal, raw),
-        Ok(raw) => work.recall(s, &contexts, ordinal, raw),
+    decode(&s.schema.schema, s.format, s.charset, s.body, s.caps, &mut |ordinal, record| {
+        if ordinal % STRETCH == STRETCH - 1 {
+            (around.make_room)();
+        }
+        match record {
+            Err(found) => work.findings.refuse(ordinal, &found),
+            Ok(raw) if s.op == Op::Put => work.put(s, &contexts, ordinal, raw),
+            Ok(raw) => work.recall(s, &contexts, ordinal, raw),
+        }
     })?;
     Ok(work.finish())
 }

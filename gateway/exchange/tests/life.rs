@@ -118,6 +118,7 @@ impl Node {
             next_rev: &next_rev,
             tombstones: &self.tombstones,
             stream_in_use: &|s| self.state.streams.contains_key(s),
+            make_room: &|| {},
         };
         let prepared = accept(&submission, &around).unwrap();
         let counts = (prepared.accepted, prepared.refused);
@@ -501,8 +502,12 @@ fn a_record_that_names_another_authority_is_not_taken_under_the_only_code() {
             received: day(),
             caps: &Caps::default(),
         };
-        let around =
-            Surroundings { next_rev: &|| 1, tombstones: &Tombstones::default(), stream_in_use: &|_| false };
+        let around = Surroundings {
+            next_rev: &|| 1,
+            tombstones: &Tombstones::default(),
+            stream_in_use: &|_| false,
+            make_room: &|| {},
+        };
         let prepared = accept(&submission, &around).unwrap();
         assert_eq!((prepared.accepted, prepared.refused), (accepted, 1 - accepted), "{}", prepared.rejected);
         assert_eq!(accepted == 0, prepared.rejected.contains("authority.not-yours"));

@@ -20,6 +20,8 @@ use crate::problem::{Problem, ProblemCode};
 
 /// First allocation for a body of unknown length, and the step it pays for at least.
 const STEP: usize = 16 * 1024;
+/// Read without a look at the other connections of this worker: some hundred microseconds of decryption.
+const STRETCH: usize = 128 * 1024;
 /// Pieces without a byte that a body may have.
 const EMPTY_PIECES: u32 = 64;
 
@@ -111,7 +113,13 @@ impl RequestBody {
         let mut pace: Option<Pace> = None;
         let mut first = Bytes::new();
         let mut gathered: Vec<u8> = Vec::new();
+        let mut stretch = 0;
         while let Some(piece) = self.piece(&mut pace).await? {
+            stretch += piece.len();
+            if stretch >= STRETCH {
+                stretch = 0;
+                tokio::task::yield_now().await;
+            }
             let held = first.len() + gathered.len();
             let total =
                 held.checked_add(piece.len()).filter(|n| *n <= cap).ok_or(ProblemCode::BodyTooLarge)?;

@@ -1,6 +1,7 @@
 //! Log entries: what the node says happened, in the words of the evidence crate.
 
 use super::Node;
+use super::submit::in_pieces;
 use xinqiao_evidence::acknowledgement::Acknowledgement;
 use xinqiao_evidence::entry::{Counts, Entry, Event, HoldState, WithheldState};
 use xinqiao_evidence::receipt::Salt;
@@ -28,7 +29,11 @@ pub(super) struct SubmissionEntry<'a> {
 
 /// The entry of a submission. Digests of what was submitted are salted: identity numbers could be guessed.
 pub(super) fn submission(node: &Node, s: &SubmissionEntry<'_>) -> Vec<u8> {
-    let salted = |bytes: &[u8]| Digests::sha256(xinqiao_evidence::receipt::salted_digest(s.salt, bytes));
+    let salted = |bytes: &[u8]| {
+        let mut hasher = s.salt.hasher();
+        in_pieces(bytes, |piece| hasher.update(piece));
+        Digests::sha256(hasher.finish())
+    };
     write(
         node,
         s.time,

@@ -323,6 +323,7 @@ impl Judge {
             next_rev: &|| node.next_rev(),
             tombstones: &tombstones,
             stream_in_use: &|s| node.state.read().streams.contains_key(s),
+            make_room: &std::thread::yield_now,
         };
         let digest = manifest.digest().to_hex();
         let batch = RelayBatch {

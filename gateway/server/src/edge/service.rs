@@ -7,8 +7,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use http::header::CONNECTION;
-use http::{HeaderValue, Request, Response, request};
+use http::header::{CONNECTION, HOST};
+use http::{HeaderValue, Request, Response, Version, request};
 use hyper::body::{Body as _, Incoming};
 use pin_project_lite::pin_project;
 use xinqiao_certs::{Role, VerifiedMember};
@@ -125,9 +125,7 @@ fn admit(connection: &Connection, parts: &request::Parts) -> Result<Admitted, Pr
         return admit_named(connection, parts);
     }
     shared.config.limits.spend(&seat.place.name)?;
-    if parts.headers.len() > shared.config.caps.header_count {
-        return Err(ProblemCode::HeaderTooMany.into());
-    }
+    judge_head(connection, parts)?;
     if front_proxy::NAMES.iter().any(|name| parts.headers.contains_key(name)) {
         return Err(ProblemCode::MemberHeader.into());
     }
@@ -137,15 +135,28 @@ fn admit(connection: &Connection, parts: &request::Parts) -> Result<Admitted, Pr
     Ok(Admitted { member: member.clone(), account: seat.account.clone(), passage: None })
 }
 
+/// What holds for every head. A second `Host` could be read by a proxy as another site's.
+fn judge_head(connection: &Connection, parts: &request::Parts) -> Result<(), Problem> {
+    if parts.headers.len() > connection.shared.config.caps.header_count {
+        return Err(ProblemCode::HeaderTooMany.into());
+    }
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    let (first, second) = (hosts.next(), hosts.next());
+    if second.is_some() || (first.is_none() && parts.version == Version::HTTP_11) {
+        // Whoever made such a head may not agree with us about where it ends.
+        connection.retire();
+        return Err(ProblemCode::HeaderHost.into());
+    }
+    Ok(())
+}
+
 /// The same for a request through the front proxy: everything is the named member's.
 fn admit_named(connection: &Connection, parts: &request::Parts) -> Result<Admitted, Problem> {
     let shared = &connection.shared;
     if !shared.config.front_proxy {
         return Err(ProblemCode::FrontProxyOff.into());
     }
-    if parts.headers.len() > shared.config.caps.header_count {
-        return Err(ProblemCode::HeaderTooMany.into());
-    }
+    judge_head(connection, parts)?;
     let passage = connection.sessions.find(&parts.headers, shared)?;
     let (member, seat) = (&passage.sender.member, &passage.sender.seat);
     shared.config.limits.spend(&seat.place.name)?;

@@ -43,6 +43,9 @@ use xinqiao_exchange::group::{Change, Item, Kind};
 /// By whom a thing is done that follows from the configuration file.
 const FILE: &str = "configuration-file";
 
+/// Proposals of officers that may wait for a decision: nobody reads more, and each is kept with its document.
+const OPEN_AT_ONCE: usize = 32;
+
 /// Decisions over one node.
 pub struct Governor {
     node: Arc<Node>,
@@ -145,6 +148,11 @@ impl Governor {
         let signer = who.signer();
         if let Some(known) = self.repeated(&signer, &draft) {
             return self.view(known.id);
+        }
+        // What one officer may do alone is never kept from him.
+        let open = self.node.state.read().governance.live.values().filter(|p| p.by.is_some()).count();
+        if open >= OPEN_AT_ONCE && !draft.acts.iter().all(Act::closes) {
+            return Err(ProblemCode::ProposalTooMany.into());
         }
         let (reason, despite) = (draft.reason.clone(), draft.despite.clone());
         let (acts, report, needs, base) = self.judged(&signer, draft).await?;

@@ -90,6 +90,8 @@ problem_codes! {
         ["The Allow header lists the methods of this path.", "Allow 响应头列出了此路径支持的方法。"];
     HeaderTooMany = "header.too-many", 431, ["Too many header fields", "请求头过多"],
         ["Send only the headers the interface needs.", "请只发送接口需要的请求头。"];
+    HeaderHost = "header.host", 400, ["Not exactly one Host field", "Host 请求头必须且只能有一个"],
+        ["Send one Host field with the gateway's name (RFC 9112, 3.2); look for a proxy that adds its own.", "请只发送一个 Host 请求头，值为网关名称（RFC 9112 第 3.2 节）；请检查是否有代理另行添加。"];
     ParameterInvalid = "parameter.invalid", 400, ["A query parameter or header is not valid", "查询参数或请求头无效"],
         ["`errors` names it; see the OpenAPI document for its form.", "errors 指明了参数名；格式见 OpenAPI 文档。"];
     ParameterUnknown = "parameter.unknown", 400, ["Unknown query parameter", "未知的查询参数"],
@@ -223,6 +225,8 @@ problem_codes! {
         ["It was made on another state of the same members, anchors, policies or keys, or by an officer who is one no longer: withdraw or reject it and propose it again.", "提案提出后，所涉成员、信任锚、策略或密钥已变更，或提出、批准者已不再是安全管理员：请撤回或驳回后重新提出。"];
     ProposalActs = "proposal.acts", 422, ["Acts not usable", "操作内容不可用"],
         ["Name 1 to 64 acts, no two about the same thing; `adopt-files` stands alone. `errors` names the place.", "须含 1 至 64 项操作，且对象各不相同；adopt-files 须单独提出。errors 指明了位置。"];
+    ProposalTooMany = "proposal.too-many", 409, ["Too many proposals are open", "待批提案过多"],
+        ["Decide or take back what is open (`xinqiao admin proposals list`); what nobody decides expires.", "请先审批、驳回或撤回现有提案（xinqiao admin proposals list）；逾期未决的会自动失效。"];
     ProposalIdle = "proposal.idle", 422, ["Nothing to change", "没有可变更的内容"],
         ["An act names a member that is not there, or is in that state already.", "操作所指的成员不存在，或已处于该状态。"];
     ProposalOfficers = "proposal.officers", 422, ["Too few security officers would be left", "剩余安全管理员不足"],

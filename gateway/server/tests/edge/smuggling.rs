@@ -49,6 +49,10 @@ const CASES: &[(&str, &str, Reading)] = &[
         Refused("4"),
     ),
     ("a length on a GET", "GET / HTTP/1.1\r\nhost: n\r\ncontent-length: 3\r\n\r\nabc", Body("abc")),
+    // Whose site.
+    ("two hosts", "GET / HTTP/1.1\r\nhost: n\r\nhost: m\r\n\r\n", Refused("400")),
+    ("the same host twice", "GET / HTTP/1.1\r\nhost: n\r\nhost: n\r\n\r\n", Refused("400")),
+    ("no host", "GET / HTTP/1.1\r\naccept: */*\r\n\r\n", Refused("400")),
     // Framing by chunks.
     (
         "a folded coding",

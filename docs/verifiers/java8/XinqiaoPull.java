@@ -259,12 +259,16 @@ public final class XinqiaoPull {
         }
         File lines = new File(directory, name + ".ndjson");
         List<LineError> errors = Collections.emptyList();
+        boolean empty = manifest.isVoid;
         try {
-            if (manifest.isVoid) {
-                write(lines, new byte[0]); // nothing is to be fetched: the gateway has no payload for it any more
+            File payload = new File(directory, name + ".payload.part");
+            if (!empty) {
+                String path = "/v1/streams/" + settings.stream + "/batches/" + name + "/payload";
+                empty = !http.download(path, payload, manifest.bytes);
+            }
+            if (empty) {
+                write(lines, new byte[0]); // its place in the chain stands, with nothing in it
             } else {
-                File payload = new File(directory, name + ".payload.part");
-                http.download("/v1/streams/" + settings.stream + "/batches/" + name + "/payload", payload, manifest.bytes);
                 File part = new File(directory, name + ".ndjson.part");
                 manifest.verifyPayload(payload, part);
                 move(part, lines);
@@ -279,6 +283,8 @@ public final class XinqiaoPull {
         }
         if (manifest.isVoid) {
             System.out.println("batch " + name + " is void: its records are no longer to be delivered");
+        } else if (empty) {
+            System.out.println("batch " + name + " was taken back, or is past its age: nothing of it is to be had any more");
         } else {
             errors = takeLines(lines, manifest.seq);
         }
@@ -289,7 +295,7 @@ public final class XinqiaoPull {
         File pending = writeAcknowledgement(manifest, errors.isEmpty() ? "accepted" : "partial", errors);
         chain.advance(manifest);
         send(pending);
-        System.out.println("batch " + name + ": " + manifest.records + " lines, " + errors.size() + " refused");
+        System.out.println("batch " + name + ": " + (empty ? 0 : manifest.records) + " lines, " + errors.size() + " refused");
     }
 
     // ---- acknowledgements: written first, then sent, so that none is lost ------------------------------------------
@@ -774,8 +780,12 @@ public final class XinqiaoPull {
             }
         }
 
-        void download(String path, File to, long length) throws Stop, IOException {
+        /** Whether there was anything: a batch may be taken back after its manifest was read (410). */
+        boolean download(String path, File to, long length) throws Stop, IOException {
             HttpsURLConnection connection = open(path);
+            if (connection.getResponseCode() == 410) {
+                return false;
+            }
             expect(connection, path);
             long total = 0;
             try (InputStream in = connection.getInputStream(); OutputStream out = new FileOutputStream(to)) {
@@ -791,6 +801,7 @@ public final class XinqiaoPull {
             if (total < length) {
                 throw new IOException("the payload ended after " + total + " of " + length + " bytes");
             }
+            return true;
         }
 
         void post(String path, byte[] body) throws Stop, IOException {

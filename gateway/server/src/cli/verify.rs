@@ -33,6 +33,8 @@ struct Tally {
     receipts: u64,
     batches: u64,
     records: u64,
+    /// Batches the node took back before anyone came for them: a place in the chain, with nothing in it.
+    gone: u64,
 }
 
 impl Verify {
@@ -46,7 +48,7 @@ impl Verify {
                 self.receipt(path, keys.as_ref(), &mut tally)?;
             }
         }
-        let Tally { receipts, batches, records } = tally;
+        let Tally { receipts, batches, records, gone } = tally;
         if receipts + batches == 0 {
             return Err(Failure::Usage("nothing to verify there 没有可验证的内容".into()));
         }
@@ -54,6 +56,11 @@ impl Verify {
             return Err(Failure::Unverified(format!(
                 "{receipts} receipt(s), {batches} batch(es): consistent, NOT authenticated; give --keys with keys obtained another way  内容自洽但来源未经认证，请用 --keys 指定可信公钥"
             )));
+        }
+        if gone > 0 {
+            say(format!(
+                "{gone} of the batches were taken back by the node or past their age before they were fetched (<seq>.gone.json); they hold nothing  其中 {gone} 个批次在取走前已被节点收回或过期，不含内容"
+            ));
         }
         say(format!(
             "{receipts} receipt(s), {batches} batch(es), {records} record(s): verified  已验证回执 {receipts} 份、批次 {batches} 个、记录 {records} 条"
@@ -129,37 +136,48 @@ impl Verify {
         seqs.sort_unstable();
         let mut chain: Option<Chain> = None;
         for seq in seqs {
-            let records = self.batch(dir, seq, keys, &mut chain)?;
+            match self.batch(dir, seq, keys, &mut chain)? {
+                Some(records) => tally.records += records,
+                None => tally.gone += 1,
+            }
             tally.batches += 1;
-            tally.records += records;
         }
         Ok(())
     }
 
+    /// How many records it holds; nothing if the node would not give its payload any more.
     fn batch(
         &self,
         dir: &Path,
         seq: u64,
         keys: Option<&Jwks>,
         chain: &mut Option<Chain>,
-    ) -> Result<u64, Failure> {
+    ) -> Result<Option<u64>, Failure> {
         let place = format!("{} batch {seq}", dir.display());
         let wrong = |e: &dyn std::fmt::Display| Failure::Unverified(format!("{place}: {e}"));
         let bytes = std::fs::read(dir.join(format!("{seq}.manifest.json")))?;
         let signed = SignedManifest::parse(&bytes).map_err(|e| wrong(&e))?;
+        let gone = dir.join(format!("{seq}.gone.json")).is_file();
         let Some(keys) = keys else {
             let manifest = signed.unauthenticated().map_err(|e| wrong(&e))?;
-            return Ok(manifest.manifest().records);
+            return Ok((!gone).then_some(manifest.manifest().records));
         };
         let manifest = signed.verify(keys).map_err(|e| wrong(&e))?;
         let said = manifest.manifest();
         let chain = chain.get_or_insert_with(|| Chain::new(&said.node, said.epoch, &said.stream));
         chain.accept(&manifest).map_err(|e| wrong(&e))?;
         if said.void.is_some() || said.control.is_some() {
-            return Ok(0);
+            return Ok(Some(0));
         }
         let name = format!("{seq}.payload.ndjson{}", said.payload.media_type.suffix());
-        let mut file = File::open(dir.join(&name)).map_err(|e| wrong(&e))?;
+        let payload = dir.join(&name);
+        if gone && !payload.is_file() {
+            if self.json {
+                console::json(&serde_json::json!({ "stream": said.stream, "seq": seq, "gone": true }));
+            }
+            return Ok(None);
+        }
+        let mut file = File::open(payload).map_err(|e| wrong(&e))?;
         let mut verifier = PayloadVerifier::new(&manifest, Limits::default()).map_err(|e| wrong(&e))?;
         let mut block = vec![0; 256 << 10];
         loop {
@@ -173,6 +191,6 @@ impl Verify {
         if self.json {
             console::json(&serde_json::json!({ "stream": said.stream, "seq": seq, "records": said.records }));
         }
-        Ok(said.records)
+        Ok(Some(said.records))
     }
 }

@@ -8,7 +8,6 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -23,7 +22,7 @@ use xinqiao_schemas::synthetic::{Generator, Record, Table, write_ndjson};
 
 use crate::peer::{Ask, Peer};
 use crate::program::node_program;
-use crate::site::{PATIENCE, get, today};
+use crate::site::{get, today};
 
 /// The node's name.
 pub const CITY: &str = "demo.example/350200-credit";
@@ -302,15 +301,6 @@ pub async fn acknowledge(peer: &Peer, answer: &Value) -> crate::peer::Answer {
     let stream = answer["stream"].as_str().expect("answers name their stream");
     let path = format!("/v1/streams/{stream}/acknowledgements");
     peer.ask(Ask::post(path, "application/json", answer.to_string())).await
-}
-
-/// Looks until it holds, or fails after long patience.
-pub async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
-    let end = Instant::now() + PATIENCE;
-    while !holds().await {
-        assert!(Instant::now() < end, "never came: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
 }
 
 /// Sees to it that a process and its directory go when this program does, however it ends: a shell waits for the end of

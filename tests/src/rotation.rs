@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use xinqiao::demo::process::NodeProcess;
 
-use crate::site::PATIENCE;
+use crate::site::{PATIENCE, hang_up, until};
 use estate::Estate;
 use members::Crew;
 
@@ -80,7 +80,7 @@ async fn roll_authority(estate: &mut Estate, node: &NodeProcess, crew: &Crew, ro
     let act = estate.add_authority();
     decide(estate, node, act).await;
     // Its list has a place of its own.
-    estate.hang_up(node);
+    hang_up(node);
     let stray = estate.stray();
     assert!(estate.connection(node, &stray).await.is_some(), "the new authority is trusted");
     crew.take_new_files(estate);
@@ -89,7 +89,7 @@ async fn roll_authority(estate: &mut Estate, node: &NodeProcess, crew: &Crew, ro
     let leaf = estate.renew_server();
     // Noticed by itself in odd rounds, told by a signal in even ones.
     if round.is_multiple_of(2) {
-        estate.hang_up(node);
+        hang_up(node);
     }
     until("the new certificate is shown", async || estate.shown(node).await.as_ref() == Some(&leaf)).await;
 
@@ -120,14 +120,4 @@ async fn affected(estate: &Estate, node: &NodeProcess, act: &Value) -> usize {
     let wanted = json!({ "reason": "轮换演练", "acts": [act] });
     let report: Value = officer.tell("/v1/proposals?dry-run=1", &wanted).await.expect("a rehearsal");
     report["affected"].as_array().expect("who is affected").len()
-}
-
-/// Waits for a condition, as long as tests are patient.
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    let mut pause = tokio::time::interval(Duration::from_millis(20));
-    while !holds().await {
-        assert!(Instant::now() < end, "waited too long until {what}");
-        pause.tick().await;
-    }
 }

@@ -29,6 +29,23 @@ pub const PORTAL: &str = "portal";
 /// Patience of tests: nothing they wait for takes this long.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
+/// Looks until it holds, or fails when patience ends; how long that took.
+pub async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) -> Duration {
+    let begin = Instant::now();
+    let mut pause = tokio::time::interval(Duration::from_millis(10));
+    while !holds().await {
+        assert!(begin.elapsed() < PATIENCE, "never came: {what}");
+        pause.tick().await;
+    }
+    begin.elapsed()
+}
+
+/// Tells a node to look at its files.
+pub fn hang_up(node: &NodeProcess) {
+    let told = Command::new("kill").arg("-HUP").arg(node.id().to_string()).status();
+    assert!(told.is_ok_and(|status| status.success()), "a signal can be sent");
+}
+
 /// A node's place on disk.
 pub struct Site {
     /// Certificates, what was pulled, receipts, the program's log.

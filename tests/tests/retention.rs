@@ -9,7 +9,7 @@ use xinqiao::demo::process::NodeProcess;
 use xinqiao_client::{ClientError, Submission};
 use xinqiao_schemas::synthetic::{Generator, Table, write_ndjson};
 use xinqiao_schemas::{Catalogue, SubjectKind};
-use xinqiao_tests::site::{DEPARTMENTS, PATIENCE, PORTAL, PROVINCE, Site, get, today};
+use xinqiao_tests::site::{DEPARTMENTS, PATIENCE, PORTAL, PROVINCE, Site, get, today, until};
 
 const PENALTY: &str = "administrative-penalty";
 const STREAM: &str = "province.administrative-penalty";
@@ -58,14 +58,6 @@ fn another_second() {
     while second() < now + 2 {
         assert!(Instant::now() < end);
         std::thread::yield_now();
-    }
-}
-
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !holds().await {
-        assert!(Instant::now() < end, "never came: {what}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 

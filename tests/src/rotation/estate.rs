@@ -110,12 +110,6 @@ impl Estate {
             .unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// Tells the node to look at its files.
-    pub fn hang_up(&self, node: &NodeProcess) {
-        let done = std::process::Command::new("kill").args(["-HUP", &node.id().to_string()]).status();
-        assert!(done.is_ok_and(|s| s.success()), "a signal can be sent");
-    }
-
     /// The next generation, which everyone but the node trusts now; the act by which the node does. Tell the node to look.
     pub fn add_authority(&mut self) -> Value {
         self.generation += 1;

@@ -19,9 +19,9 @@ use xinqiao_client::{Client, KeySource, Profile, PullSettings, Puller, RetryPoli
 use xinqiao_evidence::keys::Jwks;
 use xinqiao_evidence::receipt::Receipt;
 
+use super::Outcome;
 use super::estate::{Estate, sender};
-use super::{Outcome, until};
-use crate::site::{PATIENCE, PORTAL, PROVINCE};
+use crate::site::{PATIENCE, PORTAL, PROVINCE, until};
 use crate::traffic::{Request, document, is_due, lines};
 
 /// Numbers between the first records of two requests.

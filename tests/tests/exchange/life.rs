@@ -5,10 +5,10 @@ use http::Method;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use xinqiao::demo::process::NodeProcess;
-use xinqiao_tests::city::{City, NDJSON, PENALTIES, batches, fresh_key, ndjson, peer_of, penalty, until};
+use xinqiao_tests::city::{City, NDJSON, PENALTIES, batches, fresh_key, ndjson, peer_of, penalty};
 use xinqiao_tests::peer::Ask;
 use xinqiao_tests::program::node_program;
-use xinqiao_tests::site::{get, readiness};
+use xinqiao_tests::site::{get, readiness, until};
 
 #[tokio::test]
 async fn it_says_how_it_is() {

@@ -17,8 +17,9 @@ use tokio_rustls::TlsAcceptor;
 use xinqiao::demo::federation::{DOMAIN, Pki};
 use xinqiao_certs::{AnchorRights, Identity, Revocation, Role, Trust, TrustAnchors, UnixTime, tls};
 use xinqiao_evidence::manifest::SignedManifest;
-use xinqiao_tests::city::{City, NDJSON, batches, keys_in, ndjson, penalty, put, until};
+use xinqiao_tests::city::{City, NDJSON, batches, keys_in, ndjson, penalty, put};
 use xinqiao_tests::peer::Ask;
+use xinqiao_tests::site::until;
 
 /// A recipient's HTTPS endpoint, which asks for the node's certificate.
 struct Endpoint {

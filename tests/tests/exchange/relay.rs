@@ -12,11 +12,11 @@ use xinqiao_schemas::SubjectKind;
 use xinqiao_schemas::synthetic::Table;
 use xinqiao_tests::city::{
     Batch, CITY, NDJSON, authority, batches, keys_in, ndjson, peer_of, penalty, put, recall, record,
-    reference, until,
+    reference,
 };
 use xinqiao_tests::peer::{Ask, Peer};
 use xinqiao_tests::program::node_program;
-use xinqiao_tests::site::{PATIENCE, get};
+use xinqiao_tests::site::{PATIENCE, get, until};
 
 const PROVINCE: &str = "demo.example/350000-credit";
 

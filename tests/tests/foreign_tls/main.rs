@@ -18,7 +18,7 @@ use xinqiao_certs::{Details, Role};
 use xinqiao_tests::city::{City, NDJSON, document, ndjson, peer_of, penalty, put};
 use xinqiao_tests::oracle::has;
 use xinqiao_tests::peer::Ask;
-use xinqiao_tests::site::get;
+use xinqiao_tests::site::{get, until};
 
 /// Stands in names, session ids, garbage, headers and early data: no log may ever hold it.
 const CANARY: &str = "canary-bird-of-foreign-tls";
@@ -119,7 +119,7 @@ async fn change_certificate(city: &City) {
     let wanted = Details::read("city", &pem).unwrap().remove(0).sha256;
     let told = Command::new("kill").arg("-HUP").arg(city.node.id().to_string()).status().unwrap();
     assert!(told.success());
-    xinqiao_tests::city::until("the new certificate", || async {
+    until("the new certificate", || async {
         let stream = city.peer("beta").open().await;
         let shown = stream.ok().and_then(|s| {
             let leaf = s.get_ref().1.peer_certificates()?.first()?.clone();
@@ -132,7 +132,7 @@ async fn change_certificate(city: &City) {
 
 /// Waits until no connection of the cases is left on any listener.
 async fn all_gone(city: &City) {
-    xinqiao_tests::city::until("the end of all connections", || async {
+    until("the end of all connections", || async {
         let (_, metrics) = get(city.node.local, "/metrics").await;
         let open = metrics.lines().filter(|line| line.starts_with("xinqiao_edge_connections{"));
         let open: Vec<_> = open.filter_map(|line| line.rsplit(' ').next()).collect();

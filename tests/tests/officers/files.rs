@@ -1,10 +1,10 @@
 //! The configuration file beside the officers.
 
 use crate::command::admin;
-use crate::office::{approve, configuration, is_let_in, officer, shown, site_with, until};
+use crate::office::{approve, configuration, is_let_in, officer, shown, site_with};
 use serde_json::Value;
 use xinqiao_certs::Role;
-use xinqiao_tests::site::{readiness, says};
+use xinqiao_tests::site::{readiness, says, until};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_file_changes_waits_for_two_officers() {

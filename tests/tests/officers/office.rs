@@ -1,13 +1,11 @@
 //! A site whose node has an officers' listener.
 
 use serde_json::{Value, json};
-use std::future::Future;
 use std::path::Path;
-use std::time::Instant;
 use xinqiao::demo::process::NodeProcess;
 use xinqiao_certs::Role;
 use xinqiao_client::{Client, ClientError, RetryPolicy};
-use xinqiao_tests::site::{PATIENCE, Site};
+use xinqiao_tests::site::Site;
 
 const OFFICERS: [(Role, &str); 6] = [
     (Role::SecurityOfficer, "security"),
@@ -76,13 +74,4 @@ pub(crate) async fn shown(client: &Client, id: u64) -> Value {
 pub(crate) async fn approve(client: &Client, id: u64) -> Result<Value, ClientError> {
     let digest = shown(client, id).await["digest"].clone();
     client.tell(&format!("/v1/proposals/{id}/approve"), &json!({"digest": digest, "reason": "已核对"})).await
-}
-
-/// Waits until it holds.
-pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
-    let start = Instant::now();
-    while !holds().await {
-        assert!(start.elapsed() < PATIENCE, "never came: {what}");
-        tokio::task::yield_now().await;
-    }
 }

@@ -1,12 +1,12 @@
 //! Four eyes: propose, approve, enact, and everything in between.
 
-use crate::office::{approve, code, enter, is_let_in, officer, shown, site, site_with, until};
+use crate::office::{approve, code, enter, is_let_in, officer, shown, site, site_with};
 use serde_json::{Value, json};
 use std::ffi::OsStr;
 use std::time::{Duration, Instant};
 use xinqiao_certs::Role;
 use xinqiao_client::Client;
-use xinqiao_tests::site::DEPARTMENTS;
+use xinqiao_tests::site::{DEPARTMENTS, until};
 
 async fn propose(client: &Client, body: &Value) -> Value {
     client.tell("/v1/proposals", body).await.unwrap()
@@ -297,4 +297,29 @@ async fn a_new_entry_of_a_member_the_file_suspends_does_not_let_it_in() {
     let id = propose(&one, &resume).await["id"].as_u64().unwrap();
     assert_eq!(approve(&two, id).await.unwrap()["state"], "enacted");
     assert_eq!(is_let_in(&site, &node, "closed").await, Ok(()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_so_many_may_wait_and_closing_out_waits_for_none_of_them() {
+    let dir = tempfile::tempdir().unwrap();
+    let site = site(dir.path());
+    let node = site.start();
+    let one = officer(&site, &node, "security");
+    let mut wish = enter("neighbour");
+    for n in 0..32 {
+        wish["reason"] = json!(format!("第 {n} 次"));
+        assert_eq!(propose(&one, &wish).await["state"], "open");
+    }
+    wish["reason"] = json!("再一次");
+    let refused = one.tell::<Value>("/v1/proposals", &wish).await.unwrap_err();
+    assert_eq!(code(&refused), "proposal.too-many");
+    let closed: Value = one
+        .tell(&format!("/v1/members/{}/suspend", DEPARTMENTS[0]), &json!({"reason": "立即"}))
+        .await
+        .unwrap();
+    assert_eq!(closed["suspended"], true, "{closed}");
+    let taken_back: Value = one.tell("/v1/proposals/1/withdraw", &json!({"reason": "多余"})).await.unwrap();
+    assert_eq!(taken_back["state"], "withdrawn", "{taken_back}");
+    assert_eq!(propose(&one, &wish).await["state"], "open");
+    assert!(node.stop());
 }

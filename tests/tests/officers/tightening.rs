@@ -12,7 +12,7 @@ use std::time::Duration;
 use xinqiao_client::{Client, Submission};
 use xinqiao_schemas::SubjectKind;
 use xinqiao_schemas::synthetic::{Generator, Table, write_ndjson};
-use xinqiao_tests::site::{DEPARTMENTS, PROVINCE, today};
+use xinqiao_tests::site::{DEPARTMENTS, PROVINCE, today, until};
 
 const SENDERS: u64 = 8;
 const CHANGES: usize = 6;
@@ -97,16 +97,30 @@ async fn pull_on(
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn nothing_leaves_under_an_older_policy_once_a_newer_one_is_in_force() {
-    let dir = tempfile::tempdir().unwrap();
-    let site = site(dir.path());
-    let node = site.start();
+/// The catalogue's policy for the province, and one that takes the amounts away.
+fn policies() -> (String, String) {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../schemas/catalogue/policies/province-government.toml");
     let wide = std::fs::read_to_string(path).unwrap();
     let narrow = wide.replace("amount = \"pass\"", "amount = \"drop\"");
     assert_ne!(wide, narrow);
+    (wide, narrow)
+}
+
+/// Two officers put it in force.
+async fn put_policy(one: &Client, two: &Client, document: &str) {
+    let act = json!({"act": "policy-put", "id": "province-government", "document": document});
+    let made: Value = one.tell("/v1/proposals", &json!({"acts": [act], "reason": "收紧"})).await.unwrap();
+    let enacted = approve(two, made["id"].as_u64().unwrap()).await.unwrap();
+    assert_eq!(enacted["state"], "enacted", "{enacted}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_leaves_under_an_older_policy_once_a_newer_one_is_in_force() {
+    let dir = tempfile::tempdir().unwrap();
+    let site = site(dir.path());
+    let node = site.start();
+    let (wide, narrow) = policies();
     let (stop, next) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let (in_force, tight) = (Arc::new(Mutex::new(None)), Arc::new(Mutex::new(Vec::new())));
     let senders: Vec<_> = (0..SENDERS)
@@ -127,19 +141,15 @@ async fn nothing_leaves_under_an_older_policy_once_a_newer_one_is_in_force() {
         if is_tight {
             tight.lock().unwrap().push(digest.clone());
         }
-        let act = json!({"act": "policy-put", "id": "province-government", "document": document});
-        let made: Value = one.tell("/v1/proposals", &json!({"acts": [act], "reason": "收紧"})).await.unwrap();
         // From here on either policy may be the one.
         *in_force.lock().unwrap() = None;
-        let enacted = approve(&two, made["id"].as_u64().unwrap()).await.unwrap();
-        assert_eq!(enacted["state"], "enacted", "{enacted}");
+        put_policy(&one, &two, &document).await;
         *in_force.lock().unwrap() = Some(digest);
         let sent = next.load(Ordering::Relaxed);
-        crate::office::until("more is sent", || async { next.load(Ordering::Relaxed) > sent + 40 * SENDERS })
-            .await;
+        until("more is sent", || async { next.load(Ordering::Relaxed) > sent + 40 * SENDERS }).await;
         // What is pulled from here on was sealed under the policy now in force.
         let before = taken.load(Ordering::Relaxed);
-        crate::office::until("a batch is pulled", || async { taken.load(Ordering::Relaxed) > before }).await;
+        until("a batch is pulled", || async { taken.load(Ordering::Relaxed) > before }).await;
     }
     stop.store(true, Ordering::Relaxed);
     for sender in senders {
@@ -150,4 +160,44 @@ async fn nothing_leaves_under_an_older_policy_once_a_newer_one_is_in_force() {
     assert!(with > 0 && without > 0, "{with} batches with the field, {without} without");
     assert!(node.stop());
     assert_eq!(site.verify_log().0, 0);
+}
+
+/// What the province is told of a batch that is taken back before it comes for it, and what it keeps.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_taken_back_leaves_its_place_and_its_source_sends_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let site = site(dir.path());
+    let node = site.start();
+    let stream = format!("{PROVINCE}.{PENALTY}");
+    let department = site.client(DEPARTMENTS[0], &node);
+    let submission = |first: u64| Submission {
+        schema: Some("administrative-penalty-2020"),
+        ..Submission::new(PENALTY, body(first))
+    };
+    department.send(&submission(0)).await.unwrap();
+    let listed = site.client(PROVINCE, &node).batches(&stream, 0, 10, Duration::ZERO).await.unwrap();
+    assert_eq!(listed.batches.len(), 1, "sealed, and not fetched");
+    let (one, two) = (officer(&site, &node, "security"), officer(&site, &node, "security-2"));
+    put_policy(&one, &two, &policies().1).await;
+
+    let mut puller = site.puller(site.client(PROVINCE, &node), PROVINCE, PENALTY).await.unwrap();
+    let taken_back = puller.next(Duration::ZERO).await.unwrap().unwrap();
+    assert!(taken_back.payload.ends_with("1.gone.json"), "{taken_back:?}");
+    let why: Value = serde_json::from_slice(&std::fs::read(&taken_back.payload).unwrap()).unwrap();
+    assert_eq!(why["code"], "batch.void");
+    puller.acknowledge(|_, _| panic!("there are no lines")).await.unwrap();
+    let feedback = department.feedback(0, Duration::ZERO).await.unwrap();
+    assert_eq!(feedback.feedback.len(), 5, "{feedback:?}");
+    assert!(feedback.feedback.iter().all(|f| f.code == "withheld.send-again"), "{feedback:?}");
+
+    department.send(&submission(0)).await.unwrap();
+    let again = puller.next(Duration::ZERO).await.unwrap().unwrap();
+    assert_eq!((again.seq, again.records), (2, 5));
+    puller.acknowledge(|_, _| None).await.unwrap();
+    assert!(node.stop());
+    let (keys, folder) = (site.keys(), site.pulled());
+    let (status, said) = site.run(&["verify".as_ref(), folder.as_ref(), "--keys".as_ref(), keys.as_ref()]);
+    assert_eq!(status, 0, "{said}");
+    assert!(said.contains("1 of the batches were taken back"), "{said}");
+    assert!(said.contains("2 batch(es), 5 record(s): verified"), "{said}");
 }

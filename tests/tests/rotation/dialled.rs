@@ -1,7 +1,7 @@
 //! Connections a node makes itself follow trust too: an upstream whose certificate is revoked is left within two seconds,
 //! and one that shows a new one is followed on.
 
-use crate::{until, write_list};
+use crate::write_list;
 use std::time::{Duration, Instant};
 use xinqiao::demo::federation::{Department, NodePlan, Pki, Recipient, Upstream, free_port};
 use xinqiao::demo::process::NodeProcess;
@@ -9,7 +9,7 @@ use xinqiao_certs::Role;
 use xinqiao_tests::city::{authority, peer_of};
 use xinqiao_tests::peer::Ask;
 use xinqiao_tests::program::node_program;
-use xinqiao_tests::site::{PATIENCE, get};
+use xinqiao_tests::site::{PATIENCE, get, until};
 
 const CITY: &str = "demo.example/350200-credit";
 const STREAM: &str = "province.administrative-penalty";

@@ -1,6 +1,6 @@
 //! The node's own certificate changes by its files.
 
-use crate::{advice, advised, ask_on, details, hang_up, shown, until};
+use crate::{advice, advised, ask_on, details, shown};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
@@ -8,7 +8,7 @@ use tokio_rustls::rustls::HandshakeKind;
 use xinqiao_certs::Role;
 use xinqiao_certs::pki::{Request, Validity, write_public};
 use xinqiao_tests::city::peer_of;
-use xinqiao_tests::site::{DEPARTMENTS, PROVINCE, Site, readiness};
+use xinqiao_tests::site::{DEPARTMENTS, PROVINCE, Site, hang_up, readiness, until};
 
 /// Writes a file in place, as careless tools do: not by a rename.
 fn scribble(path: &std::path::Path, text: &[u8]) {

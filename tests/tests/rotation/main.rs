@@ -11,7 +11,6 @@ mod under_load;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -50,11 +49,6 @@ fn with_list(site: &Site) -> String {
     format!("[revocation]\nlists = [{{ file = {:?} }}]\n", list.display().to_string())
 }
 
-fn hang_up(node: &NodeProcess) {
-    let told = Command::new("kill").arg("-HUP").arg(node.id().to_string()).status().unwrap();
-    assert!(told.success());
-}
-
 /// SHA-256 of the certificate the listener shows to a new connection; nothing if none comes about.
 async fn shown(pki: &Pki, member: &str, address: SocketAddr) -> Option<String> {
     let stream = peer_of(pki, member, address).open().await.ok()?;
@@ -64,16 +58,6 @@ async fn shown(pki: &Pki, member: &str, address: SocketAddr) -> Option<String> {
 
 fn digest(der: &CertificateDer<'_>) -> String {
     Details::of(der).unwrap().sha256
-}
-
-/// Polls until it holds; how long that took.
-async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) -> Duration {
-    let begin = Instant::now();
-    while !holds().await {
-        assert!(begin.elapsed() < PATIENCE, "never came: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    begin.elapsed()
 }
 
 /// Waits until readiness says something about certificates that holds these words.

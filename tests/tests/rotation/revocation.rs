@@ -1,6 +1,6 @@
 //! A revoked or suspended member is gone within two seconds, also from connections that were open.
 
-use crate::{advice, advised, ask_on, gone, hang_up, until, with_list, write_list};
+use crate::{advice, advised, ask_on, gone, with_list, write_list};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
@@ -9,7 +9,7 @@ use xinqiao::demo::process::NodeProcess;
 use xinqiao_certs::pki::{Authority, Validity, write_public};
 use xinqiao_client::Client;
 use xinqiao_tests::city::peer_of;
-use xinqiao_tests::site::{DEPARTMENTS, PATIENCE, PROVINCE, Site};
+use xinqiao_tests::site::{DEPARTMENTS, PATIENCE, PROVINCE, Site, hang_up, until};
 
 const LIMIT: Duration = Duration::from_secs(2);
 

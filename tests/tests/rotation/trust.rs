@@ -1,6 +1,6 @@
 //! Anchors and members change: nobody is locked out by accident.
 
-use crate::{advice, advised, ask_on, hang_up, shown, until};
+use crate::{advice, advised, ask_on, shown};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::SystemTime;
@@ -8,7 +8,7 @@ use xinqiao::demo::federation::{DOMAIN, Pki};
 use xinqiao_certs::Role;
 use xinqiao_certs::pki::{Authority, Request, Validity, write_public};
 use xinqiao_tests::city::peer_of;
-use xinqiao_tests::site::{DEPARTMENTS, PROVINCE, Site};
+use xinqiao_tests::site::{DEPARTMENTS, PROVINCE, Site, hang_up, until};
 
 fn authority(name: &str) -> Authority {
     Authority::create_root(name, &[DOMAIN], Validity::days(SystemTime::now(), 30)).unwrap()

@@ -1,19 +1,21 @@
 //! What happens in the demonstration, step by step, each step checked.
 
-use super::federation::{DATASETS, Department, NodePlan, Pki, Recipient, Unprepared, Upstream, free_port};
-use super::process::{NodeProcess, this_program};
+mod cast;
+mod ending;
+mod stage;
+
+use self::cast::{Sender, body, today};
+use super::federation::{DATASETS, Pki, Unprepared};
+use super::process::NodeProcess;
 use crate::cli::console::say;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use xinqiao_certs::Role;
 use xinqiao_client::{Client, ClientError, KeySource, PullSettings, Puller, Sent, Submission};
-use xinqiao_schemas::synthetic::{
-    Fault, Generator, Record, Table, write_csv, write_csv_gb18030, write_json, write_ndjson, write_xml,
-};
-use xinqiao_schemas::{Catalogue, Date, SubjectKind};
+use xinqiao_schemas::Catalogue;
+use xinqiao_schemas::synthetic::{Record, Table, write_ndjson};
 
 /// How the demonstration is run.
 pub struct Options {
@@ -82,45 +84,6 @@ pub async fn tell(options: &Options) -> Result<(), Broken> {
     story.summary(began)
 }
 
-/// A department with what it has to send.
-struct Sender {
-    name: &'static str,
-    title: &'static str,
-    authorities: Vec<(String, String)>,
-    records: Vec<Record>,
-}
-
-impl Sender {
-    /// A penalty that may be shown, on such a subject.
-    fn shown(&self, kind: SubjectKind) -> Option<&Record> {
-        self.records.iter().find(|r| r.subject == kind && is_public(r) && r.table == Table::CityPenalty)
-    }
-
-    /// Makes a record the department's own.
-    fn signs(&self, record: &mut Record) {
-        let (code, name) = &self.authorities[0];
-        for (column, value) in [
-            ("JGMC", name),
-            ("JGDM", code),
-            ("CF_XZJG", name),
-            ("XK_XZJG", name),
-            ("CF_CFJG", name),
-            ("CF_CFJGDM", code),
-            ("XK_XKJG", name),
-            ("XK_XKJGDM", code),
-        ] {
-            if record.get(column).is_some() {
-                record.set(column, value.clone());
-            }
-        }
-    }
-
-    fn add(&mut self, mut record: Record) {
-        self.signs(&mut record);
-        self.records.push(record);
-    }
-}
-
 struct Story<'o> {
     options: &'o Options,
     pki: Pki,
@@ -139,7 +102,7 @@ struct Story<'o> {
     victim: Option<Record>,
 }
 
-impl<'o> Story<'o> {
+impl Story<'_> {
     fn step(&self, en: &str, zh: &str) {
         if !self.options.json {
             say(format!("\n== {en}\n   {zh}"));
@@ -152,130 +115,6 @@ impl<'o> Story<'o> {
         } else {
             say(format!("   {}", text.as_ref()));
         }
-    }
-
-    fn prepare(options: &'o Options) -> Result<Self, Broken> {
-        let dir = &options.dir;
-        let pki = Pki::create(&dir.join("pki"))?;
-        let today = today();
-        let mut senders = departments(options, today);
-        for (role, name) in [
-            (Role::Node, "city"),
-            (Role::Node, "province-node"),
-            (Role::Node, "nation-node"),
-            (Role::Relay, "province"),
-            (Role::Relay, "nation"),
-            (Role::Recipient, "portal"),
-            (Role::Recipient, "agency"),
-            (Role::Recipient, "province-archive"),
-            (Role::Recipient, "nation-archive"),
-        ] {
-            pki.issue(role, name)?;
-        }
-        for s in &senders {
-            pki.issue(Role::Department, s.name)?;
-        }
-        let (city_port, province_port, nation_port) = (free_port()?, free_port()?, free_port()?);
-        let streams =
-            |recipient: &str| DATASETS.iter().map(|(d, _)| format!("{recipient}.{d}")).collect::<Vec<_>>();
-        let recipient = |name, role, policy, encoding| Recipient { name, role, policy, encoding };
-        let city = NodePlan {
-            name: CITY,
-            certificate: "city",
-            port: city_port,
-            local: 0,
-            departments: senders
-                .iter()
-                .map(|s| Department { name: s.name, title: s.title, authorities: &s.authorities })
-                .collect(),
-            recipients: vec![
-                recipient("province", Role::Relay, "province-government", "zstd"),
-                recipient("portal", Role::Recipient, "portal-public", "gzip"),
-                recipient("agency", Role::Recipient, "agency-authorised", "gzip"),
-            ],
-            upstreams: Vec::new(),
-            extra: String::new(),
-        };
-        // The province has not registered the authorities of the third department: their records come back.
-        let registered: Vec<String> =
-            senders[..2].iter().flat_map(|s| s.authorities.iter().map(|(code, _)| code.clone())).collect();
-        let city_config = city.write(&dir.join("city"), &pki)?;
-        let province = NodePlan {
-            name: PROVINCE,
-            certificate: "province-node",
-            port: province_port,
-            local: 0,
-            departments: Vec::new(),
-            recipients: vec![
-                recipient("nation", Role::Relay, "nation-government", "zstd"),
-                recipient("province-archive", Role::Recipient, "province-government", "gzip"),
-            ],
-            upstreams: vec![Upstream {
-                name: "city",
-                node: CITY,
-                port: city_port,
-                keys: dir.join("city/keys.json"),
-                shown: "province",
-                streams: streams("province"),
-                authorities: registered,
-            }],
-            extra: String::new(),
-        };
-        let province_config = province.write(&dir.join("province"), &pki)?;
-        let nation = NodePlan {
-            name: NATION,
-            certificate: "nation-node",
-            port: nation_port,
-            local: 0,
-            departments: Vec::new(),
-            recipients: vec![recipient("nation-archive", Role::Recipient, "nation-government", "gzip")],
-            upstreams: vec![Upstream {
-                name: "province-node",
-                node: PROVINCE,
-                port: province_port,
-                keys: dir.join("province/keys.json"),
-                shown: "nation",
-                streams: streams("nation"),
-                authorities: vec!["11*".into()],
-            }],
-            extra: String::new(),
-        };
-        let nation_config = nation.write(&dir.join("nation"), &pki)?;
-        let program = this_program()?;
-        let start = |name: &str, config: &Path| {
-            NodeProcess::start(&program, config, &dir.join(format!("{name}.log")))
-        };
-        let city = start("city", &city_config)?;
-        let province = start("province", &province_config)?;
-        let nation = start("nation", &nation_config)?;
-        let person = senders[0].shown(SubjectKind::NaturalPerson).cloned();
-        let victim = senders[0].shown(SubjectKind::LegalPerson).cloned();
-        spoil(&mut senders, options.seed, today);
-        let story = Self {
-            options,
-            pki,
-            city,
-            province,
-            nation,
-            senders,
-            sent: Vec::new(),
-            accepted: 0,
-            refused: 0,
-            warned: 0,
-            why: BTreeMap::new(),
-            pulled: BTreeMap::new(),
-            rejected: 0,
-            person,
-            victim,
-        };
-        story.step("Three nodes, started as processes", "三个节点已作为独立进程启动");
-        for (name, node) in [(CITY, &story.city), (PROVINCE, &story.province), (NATION, &story.nation)] {
-            story.tell(
-                format!("{name}  https://{}  health http://{}/readyz", node.exchange, node.local),
-                json!({"step": "started", "node": name, "exchange": node.exchange.to_string(), "local": node.local.to_string()}),
-            );
-        }
-        Ok(story)
     }
 
     fn client(&self, member: &str, gateway: SocketAddr) -> Result<Client, Broken> {
@@ -576,248 +415,6 @@ impl<'o> Story<'o> {
             ))),
         }
     }
-
-    /// One natural person's penalty, before and as each recipient saw it.
-    fn one_person(&self) -> Result<(), Broken> {
-        self.step(
-            "One person's record, before and as each recipient saw it (made-up person)",
-            "同一条自然人处罚：报送内容与各接收方所见（虚构人物）",
-        );
-        let person =
-            self.person.clone().ok_or_else(|| Broken("no natural person among the records".into()))?;
-        let shown = |r: &Record| {
-            r.fields
-                .iter()
-                .filter(|(_, v)| !v.is_empty())
-                .map(|(c, v)| (c.to_string(), Value::from(v.as_str())))
-                .collect::<serde_json::Map<_, _>>()
-        };
-        self.tell(
-            format!("sent: {}", Value::Object(shown(&person))),
-            json!({"step": "person", "who": "sent", "record": shown(&person)}),
-        );
-        let document = person.get("JDSWH").unwrap_or_default();
-        let identity = person.get("SFZH").or_else(|| person.get("ZJHM")).unwrap_or_default().to_owned();
-        for member in ["province-archive", "nation-archive", "portal", "agency"] {
-            let lines = self.lines(member, PENALTY)?;
-            let seen = lines.iter().find(|l| l["data"]["CF_WSH"] == document);
-            let text = seen.map_or("nothing (withheld)  未共享".to_owned(), ToString::to_string);
-            self.tell(format!("{member}: {text}"), json!({"step": "person", "who": member, "line": seen}));
-            if matches!(member, "province-archive" | "nation-archive") {
-                hold(seen.is_some(), "the superior platforms get the record")?;
-            }
-            if matches!(member, "portal" | "agency") {
-                hold(seen.is_none(), "natural persons do not reach the portal or the agency")?;
-                let leaked = !identity.is_empty() && lines.iter().any(|l| l.to_string().contains(&identity));
-                hold(!leaked, "an identity number reaches the portal or the agency")?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Receipts, batches and the log, with the same command an auditor uses.
-    fn verify(&self) -> Result<(), Broken> {
-        self.step("Receipts, batches, chains and logs are verified offline", "离线验证回执、批次、链与日志");
-        let program = this_program()?;
-        let run = |args: &[&std::ffi::OsStr]| -> Result<(), Broken> {
-            let out = std::process::Command::new(&program).args(args).output()?;
-            let text = String::from_utf8_lossy(&out.stdout);
-            self.tell(text.trim(), json!({"step": "verified", "output": text.trim()}));
-            let error = String::from_utf8_lossy(&out.stderr).into_owned();
-            if out.status.success() { Ok(()) } else { Err(Broken(format!("verification failed: {error}"))) }
-        };
-        let dir = &self.options.dir;
-        let os = |s: &'static str| std::ffi::OsStr::new(s);
-        for (node, members) in [
-            ("city", vec!["portal", "agency"]),
-            ("province", vec!["province-archive"]),
-            ("nation", vec!["nation-archive"]),
-        ] {
-            let keys = dir.join(node).join("keys.json");
-            let mut paths = Vec::new();
-            for m in members {
-                paths.extend(DATASETS.iter().map(|(d, _)| dir.join("pulled").join(format!("{m}.{d}"))));
-            }
-            if node == "city" {
-                paths.push(dir.join("receipts"));
-            }
-            let mut args = vec![os("verify"), os("--keys"), keys.as_os_str()];
-            args.extend(paths.iter().map(|p| p.as_os_str()));
-            run(&args)?;
-        }
-        Ok(())
-    }
-
-    fn summary(self, began: Instant) -> Result<(), Broken> {
-        let seconds = began.elapsed().as_secs_f64();
-        self.step("Summary", "小结");
-        self.tell(
-            format!(
-                "{} records accepted ({} doubtful), {} refused at the city, {} rejected by the province and returned; one recall confirmed everywhere; everything verified in {seconds:.1} s",
-                self.accepted, self.warned, self.refused, self.rejected
-            ),
-            json!({"step": "summary", "accepted": self.accepted, "warned": self.warned, "refused": self.refused, "rejected": self.rejected, "seconds": seconds}),
-        );
-        self.tell(
-            format!("共接收 {} 条（其中疑问 {} 条），拒绝 {} 条，省级退回 {} 条；一条记录已在各级撤回；全部验证通过", self.accepted, self.warned, self.refused, self.rejected),
-            json!({"step": "done"}),
-        );
-        for (name, node) in [("city", self.city), ("province", self.province), ("nation", self.nation)] {
-            hold(node.stop(), &format!("the node `{name}` stops cleanly"))?;
-        }
-        // After a clean stop the log on disk is complete: its root is computed from every entry.
-        let dir = &self.options.dir;
-        for (name, node) in [("city", CITY), ("province", PROVINCE), ("nation", NATION)] {
-            let out = std::process::Command::new(this_program()?)
-                .args(["log", "verify"])
-                .arg(dir.join(name).join("data/log"))
-                .arg("--keys")
-                .arg(dir.join(name).join("keys.json"))
-                .args(["--node", node])
-                .output()?;
-            hold(
-                out.status.success(),
-                &format!("the log of `{name}` verifies: {}", String::from_utf8_lossy(&out.stderr)),
-            )?;
-            if !self.options.json {
-                say(format!("   log of {node}: {}", String::from_utf8_lossy(&out.stdout).trim()));
-            }
-        }
-        Ok(())
-    }
-}
-
-fn today() -> Date {
-    let now =
-        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
-    Date::business_day(now)
-}
-
-fn is_public(r: &Record) -> bool {
-    matches!(r.get("XXSYFW"), None | Some("" | "0" | "公示" | "社会公开"))
-}
-
-/// Three departments share the synthetic authorities among them.
-fn departments(options: &Options, today: Date) -> Vec<Sender> {
-    let mut generator = Generator::new(options.seed, today).with_references();
-    let mut senders = vec![
-        Sender {
-            name: "market-supervision",
-            title: "市场监督管理局（样例）",
-            authorities: Vec::new(),
-            records: Vec::new(),
-        },
-        Sender {
-            name: "housing-construction",
-            title: "住房和建设局（样例）",
-            authorities: Vec::new(),
-            records: Vec::new(),
-        },
-        Sender {
-            name: "culture-tourism",
-            title: "文化和旅游局（样例）",
-            authorities: Vec::new(),
-            records: Vec::new(),
-        },
-    ];
-    let each = options.records / Table::ALL.len();
-    let mut known: BTreeMap<String, usize> = BTreeMap::new();
-    let mut codes: BTreeMap<String, String> = BTreeMap::new();
-    // Codes are learnt from tables that carry them: the 2017 tables name the authority only.
-    for table in [Table::CityPenalty, Table::CityLicence] {
-        for r in generator.clone().records(table, 400) {
-            if let (Some(name), Some(code)) = (r.get("JGMC"), r.get("JGDM")) {
-                codes.insert(name.to_owned(), code.to_owned());
-            }
-        }
-    }
-    for (n, (name, code)) in codes.iter().enumerate() {
-        let d = n % senders.len();
-        known.insert(name.clone(), d);
-        senders[d].authorities.push((code.clone(), name.clone()));
-    }
-    for table in Table::ALL {
-        for r in generator.records(table, each) {
-            let name = ["JGMC", "CF_XZJG", "XK_XZJG", "CF_CFJG", "XK_XKJG"]
-                .iter()
-                .find_map(|c| r.get(c))
-                .unwrap_or("");
-            if let Some(d) = known.get(name) {
-                senders[*d].records.push(r);
-            }
-        }
-    }
-    complete(&mut senders, generator);
-    senders
-}
-
-/// Few records, or unlucky ones, may lack what the story is about: every department has some of every table, and the
-/// first one a penalty on a natural and on a legal person that may be shown.
-fn complete(senders: &mut [Sender], mut generator: Generator) {
-    for sender in senders.iter_mut() {
-        for table in Table::ALL {
-            if !sender.records.iter().any(|r| r.table == table) {
-                let record = generator.record(table);
-                sender.add(record);
-            }
-        }
-    }
-    for kind in [SubjectKind::NaturalPerson, SubjectKind::LegalPerson] {
-        while senders[0].shown(kind).is_none() {
-            let record = generator.record_about(Table::CityPenalty, Some(kind));
-            senders[0].add(record);
-        }
-    }
-}
-
-/// Puts wrong and doubtful records among the good ones.
-fn spoil(senders: &mut [Sender], seed: u64, today: Date) {
-    let mut generator = Generator::new(seed.wrapping_add(1), today).with_references().starting_at(50_000_000);
-    for (n, fault) in Fault::ALL.iter().cycle().take(Fault::ALL.len() * 3).enumerate() {
-        let table = Table::ALL[n % Table::ALL.len()];
-        let sender = n % senders.len();
-        let Some(mut record) = generator.faulty(table, *fault) else { continue };
-        senders[sender].signs(&mut record);
-        senders[sender].records.push(record);
-    }
-}
-
-/// A body in one of the forms, in turn.
-fn body(
-    turn: usize,
-    table: Table,
-    records: &[Record],
-    catalogue: &Catalogue,
-) -> (&'static str, Option<&'static str>, Vec<u8>) {
-    let mut out = Vec::new();
-    match turn % 5 {
-        0 => {
-            write_ndjson(records, &mut out);
-            ("application/x-ndjson", None, out)
-        }
-        1 => {
-            write_json(records, &mut out);
-            ("application/json", None, out)
-        }
-        2 => {
-            write_xml(records, &mut out);
-            ("application/xml", None, out)
-        }
-        3 => {
-            write_csv(records, &mut out);
-            ("text/csv", None, out)
-        }
-        _ => match catalogue.schema(table.schema()) {
-            Some(schema) => {
-                write_csv_gb18030(records, schema, &mut out);
-                ("text/csv", Some("gb18030"), out)
-            }
-            None => {
-                write_csv(records, &mut out);
-                ("text/csv", None, out)
-            }
-        },
-    }
 }
 
 async fn scrape(local: SocketAddr) -> Result<String, Broken> {
@@ -838,26 +435,4 @@ async fn settled(local: SocketAddr, recipient: &str) -> Result<bool, Broken> {
         .filter_map(|l| l.rsplit(' ').next()?.parse::<f64>().ok())
         .sum();
     Ok(pending == 0.0)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn whatever_is_asked_for_there_is_enough_to_tell_of() {
-        let counts = [60, 61, 65, 77, 400, 599, 3_000];
-        let seeds = (0..20).chain([350_200, u64::MAX]);
-        for (records, seed) in seeds.flat_map(|seed| counts.map(|count| (count, seed))) {
-            let options = Options { dir: PathBuf::new(), records, seed, json: true };
-            let senders = departments(&options, today());
-            for kind in [SubjectKind::NaturalPerson, SubjectKind::LegalPerson] {
-                assert!(senders[0].shown(kind).is_some(), "{records} {seed}: no {kind:?}");
-            }
-            for (sender, table) in senders.iter().flat_map(|s| Table::ALL.map(|t| (s, t))) {
-                let some = sender.records.iter().any(|r| r.table == table);
-                assert!(some, "{records} {seed}: {} has none of {table:?}", sender.name);
-            }
-        }
-    }
 }

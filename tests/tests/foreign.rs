@@ -6,15 +6,13 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::LazyLock;
-use std::time::SystemTime;
-use xinqiao::demo::federation::DOMAIN;
 use xinqiao_certs::Role;
-use xinqiao_certs::pki::{Request, Validity};
 use xinqiao_schemas::SubjectKind;
 use xinqiao_schemas::synthetic::{Record, Table};
 use xinqiao_tests::city::{
     CITY as NODE, City, NDJSON, batches, document, ndjson, penalty, put, recall, record, reference,
 };
+use xinqiao_tests::java::JavaPull;
 use xinqiao_tests::oracle::has;
 use xinqiao_tests::peer::Ask;
 
@@ -56,64 +54,18 @@ async fn send(records: &[Record]) -> Value {
 
 // ---- Java -------------------------------------------------------------------------------------------------------------
 
-/// Compiled for Java 8 into a directory.
-fn compile(into: &Path) -> bool {
-    if !has("java", &["-version"]) || !has("javac", &["-version"]) {
-        return false;
-    }
-    let output = Command::new("javac")
-        .args(["-encoding", "UTF-8", "--release", "8", "-Xlint:all,-options", "-Werror", "-d", text(into)])
-        .arg(verifiers().join("java8/XinqiaoPull.java"))
-        .output()
-        .expect("javac runs");
-    assert!(output.status.success(), "{}", said(&output));
-    true
-}
-
-async fn java(classes: &Path, argument: &Path) -> (Option<i32>, String) {
-    let mut command = Command::new("java");
-    command.arg("-cp").arg(classes).arg("XinqiaoPull").arg(argument);
-    let output =
-        tokio::task::spawn_blocking(move || command.output()).await.expect("no panic").expect("java runs");
-    (output.status.code(), said(&output))
-}
-
 #[tokio::test]
 async fn java_pulls_verifies_and_acknowledges() {
-    let here = directory("java");
-    if !compile(&here) {
-        return;
-    }
-    let issued = CITY.pki.authority().issue(&Request::new(
-        Role::Recipient,
-        DOMAIN,
-        "portal",
-        Validity::days(SystemTime::now(), 2),
-    ));
-    let issued = issued.expect("certificates can be issued");
-    let store = issued.pkcs12(CITY.pki.authority(), "portal", "test-password").expect("a key store");
-    let store = write(here.join("portal.p12"), store);
-    let password = write(here.join("password"), "test-password\n");
+    let here = CITY.dir.join("java");
+    let Some(java) = JavaPull::new(&here, &CITY.pki, Role::Recipient, "portal") else { return };
     let published = CITY.peer("portal").ask(Ask::get("/v1/keys")).await;
     let keys = write(here.join("node.jwks"), &published.body);
     let stream = "portal.administrative-penalty";
-    let settings = |name: &str, keys: &Path| {
-        let lines = format!(
-            "gateway=https://localhost:{}\nnode={NODE}\nstream={stream}\ndirectory={}\nkeys={}\nkey.store={}\n\
-             key.store.password.file={}\ntrust.store={}\nlimit=2\n",
-            CITY.node.exchange.port(),
-            text(&here.join(name)),
-            text(keys),
-            text(&store),
-            text(&password),
-            text(&CITY.pki.dir.join("ca.crt")),
-        );
-        write(here.join(format!("{name}.properties")), lines)
-    };
+    let settings = |name: &str, keys: &Path| java.settings(name, (NODE, CITY.node.exchange), stream, keys);
     let usual = settings("into", &keys);
     let first: Vec<Record> = (0..20).map(|_| penalty()).collect();
     let told = send(&first).await;
-    let (code, output) = java(&here, &usual).await;
+    let (code, output) = java.run(&usual).await;
     assert_eq!(code, Some(0), "{output}");
     // More, in batches of their own, one of them only a recall.
     for _ in 0..3 {
@@ -121,14 +73,14 @@ async fn java_pulls_verifies_and_acknowledges() {
         CITY.peer("portal").ask(Ask::get(format!("/v1/streams/{stream}/batches?limit=50"))).await.good(200);
     }
     CITY.peer("alpha").ask(recall("withdraw", reference(&first[0]))).await.good(201);
-    let (code, output) = java(&here, &usual).await;
+    let (code, output) = java.run(&usual).await;
     assert_eq!(code, Some(0), "{output}");
 
     // What it stored is what our own verifier reads, line by line.
     let ours = batches(&CITY.peer("portal"), &CITY.keys(), stream, 0).await;
     assert!(ours.len() >= 4, "{}", ours.len());
     for batch in &ours {
-        let stored = here.join(format!("into/{stream}/{}.ndjson", batch.manifest.seq));
+        let stored = java.lines("into", stream, batch.manifest.seq);
         let stored = std::fs::read_to_string(stored).expect("the batch was stored");
         let lines: Vec<Value> =
             stored.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
@@ -148,7 +100,7 @@ async fn java_pulls_verifies_and_acknowledges() {
     let other = xinqiao_evidence::keys::Jwks::new([other.public_jwk().clone()]);
     strange["keys"] = serde_json::from_str::<Value>(&other.to_json()).expect("JSON")["keys"].clone();
     let stranger = settings("stranger", &write(here.join("stranger.jwks"), strange.to_string()));
-    let (code, output) = java(&here, &stranger).await;
+    let (code, output) = java.run(&stranger).await;
     assert_eq!(code, Some(4), "{output}");
 }
 

@@ -9,10 +9,12 @@ use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
+use xinqiao_certs::Role;
 use xinqiao_client::{Client, Submission};
 use xinqiao_schemas::SubjectKind;
 use xinqiao_schemas::synthetic::{Generator, Table, write_ndjson};
-use xinqiao_tests::site::{DEPARTMENTS, PROVINCE, today, until};
+use xinqiao_tests::java::JavaPull;
+use xinqiao_tests::site::{DEPARTMENTS, NODE, PROVINCE, today, until};
 
 const SENDERS: u64 = 8;
 const CHANGES: usize = 6;
@@ -194,6 +196,13 @@ async fn a_batch_taken_back_leaves_its_place_and_its_source_sends_again() {
     let again = puller.next(Duration::ZERO).await.unwrap().unwrap();
     assert_eq!((again.seq, again.records), (2, 5));
     puller.acknowledge(|_, _| None).await.unwrap();
+    // The Java program goes on past it likewise, to the next batch, whose zstd it says it cannot read.
+    if let Some(java) = JavaPull::new(&dir.path().join("java"), &site.pki, Role::Relay, PROVINCE) {
+        let settings = java.settings("into", (NODE, node.exchange), &stream, &site.keys());
+        let (exit, said) = java.run(&settings).await;
+        assert!(said.contains("batch 1 was taken back") && said.contains("batch 1: 0 lines"), "{said}");
+        assert!(exit == Some(3) && said.contains("application/zstd"), "{exit:?} {said}");
+    }
     assert!(node.stop());
     let (keys, folder) = (site.keys(), site.pulled());
     let (status, said) = site.run(&["verify".as_ref(), folder.as_ref(), "--keys".as_ref(), keys.as_ref()]);

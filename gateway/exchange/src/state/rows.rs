@@ -39,7 +39,7 @@ pub enum Table {
     Stream = 6,
     /// Dataset, record → [`TombstoneRow`].
     Tombstone = 7,
-    /// Member, number → [`Feedback`].
+    /// Member, number → [`crate::event::Feedback`].
     Feedback = 8,
     /// Stream, chunk at which it entered, key → rev: recalls not sealed yet.
     PendingRecall = 9,
@@ -57,9 +57,9 @@ pub enum Table {
     Description = 17,
     /// First log index, number in the frame → [`GroupChunkRow`].
     GroupChunk = 15,
-    /// One row: [`GovernanceMeta`].
+    /// One row: [`crate::governance::GovernanceMeta`].
     Governance = 18,
-    /// Number → [`Proposal`].
+    /// Number → [`crate::governance::Proposal`].
     Proposal = 19,
     /// Member → its [`SeenRow`]s, newest first.
     Seen = 20,

@@ -16,6 +16,24 @@ impl Timestamp {
         is_timestamp(text).then(|| Self(text.to_owned()))
     }
 
+    /// Whole seconds since 1970-01-01T00:00:00Z. What lies beyond the years 1970 to 9999 becomes the nearest time within.
+    pub fn of_unix(seconds: i64) -> Self {
+        let seconds = seconds.clamp(0, LAST);
+        let (days, rest) = (seconds / 86_400, seconds % 86_400);
+        // Years that begin in March have their leap day at the end (Howard Hinnant's days-to-civil).
+        let shifted = days + 719_468;
+        let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+        let year_of_era =
+            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month_from_march = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+        let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+        let year = era * 400 + year_of_era + i64::from(month <= 2);
+        let (hour, minute, second) = (rest / 3_600, rest / 60 % 60, rest % 60);
+        Self(format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"))
+    }
+
     /// The text as it came.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -26,6 +44,9 @@ impl Timestamp {
         (seconds, rest.trim_start_matches('.').trim_end_matches('Z').trim_end_matches('0'))
     }
 }
+
+/// 9999-12-31T23:59:59Z.
+const LAST: i64 = 253_402_300_799;
 
 /// `2026-11-21T08:00:00`.
 const SECONDS: usize = 19;
@@ -110,6 +131,22 @@ impl<'de> Deserialize<'de> for Timestamp {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn seconds_are_written_as_the_calendar_has_them() {
+        for (seconds, text) in [
+            (i64::MIN, "1970-01-01T00:00:00Z"),
+            (0, "1970-01-01T00:00:00Z"),
+            (951_782_399, "2000-02-28T23:59:59Z"),
+            (951_782_400, "2000-02-29T00:00:00Z"),
+            (1_795_248_000, "2026-11-21T08:00:00Z"),
+            (4_107_542_400, "2100-03-01T00:00:00Z"),
+            (i64::MAX, "9999-12-31T23:59:59Z"),
+        ] {
+            assert_eq!(Timestamp::of_unix(seconds).as_str(), text);
+            assert!(is_timestamp(text));
+        }
+    }
 
     #[test]
     fn only_utc_times_of_the_calendar_pass() {

@@ -29,7 +29,6 @@ pub mod trace;
 pub mod views;
 
 pub(crate) use committer::CommitError;
-pub(crate) use entries::timestamp;
 pub use open::{OpenNodeError, Opened, RESTORED, catalogue};
 pub use rules::{Rules, RulesError, recipients};
 

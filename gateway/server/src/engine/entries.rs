@@ -5,6 +5,7 @@ use super::submit::in_pieces;
 use xinqiao_evidence::acknowledgement::Acknowledgement;
 use xinqiao_evidence::entry::{Counts, Entry, Event, HoldState, WithheldState};
 use xinqiao_evidence::receipt::Salt;
+use xinqiao_evidence::timestamp::Timestamp;
 use xinqiao_evidence::{Digest, Digests};
 use xinqiao_exchange::accept::Prepared;
 use xinqiao_exchange::names::StreamId;
@@ -167,24 +168,7 @@ fn write(node: &Node, time: i64, event: Event<'_>) -> Vec<u8> {
 
 /// RFC 3339 in UTC, from unix seconds.
 pub(crate) fn timestamp(unix: i64) -> String {
-    let days = unix.div_euclid(86_400);
-    let of_day = unix.rem_euclid(86_400);
-    // Days to civil date, in the proleptic Gregorian calendar with years that begin in March.
-    let z = days + 719_468;
-    let era = z.div_euclid(146_097);
-    let doe = z.rem_euclid(146_097);
-    let yoe = (doe - doe / 1_460 + doe / 36_524 - doe / 146_096) / 365;
-    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    let mp = (5 * doy + 2) / 153;
-    let day = doy - (153 * mp + 2) / 5 + 1;
-    let month = if mp < 10 { mp + 3 } else { mp - 9 };
-    let year = yoe + era * 400 + i64::from(month <= 2);
-    format!(
-        "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z",
-        of_day / 3_600,
-        of_day % 3_600 / 60,
-        of_day % 60
-    )
+    Timestamp::of_unix(unix).to_string()
 }
 
 /// Unix seconds, from RFC 3339 in UTC as [`timestamp`] writes it.
@@ -198,10 +182,7 @@ pub(super) fn unix(text: &str) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn timestamps_are_rfc_3339() {
-        assert_eq!(super::timestamp(0), "1970-01-01T00:00:00Z");
-        assert_eq!(super::timestamp(951_782_400), "2000-02-29T00:00:00Z");
-        assert_eq!(super::timestamp(1_795_248_000), "2026-11-21T08:00:00Z");
+    fn timestamps_are_read_back() {
         for moment in [0, 951_782_400, 1_795_248_001, 4_102_444_799] {
             assert_eq!(super::unix(&super::timestamp(moment)), Some(moment));
         }

@@ -325,33 +325,11 @@ impl Node {
         // Without a signature nothing is dropped; the next round tries again.
         let Ok(signed) = manifests::sign_void(self, stream, head, description, "retention") else { return };
         let seq = head.next_seq;
-        let aad = stream.as_str().as_bytes().to_vec();
-        let void = Sealed {
-            stream: stream.clone(),
-            seq,
-            digest: signed.digest.to_hex(),
-            manifest: 0,
-            table: 1,
-            parts: Vec::new(),
-            records: 0,
-            bytes: 0,
-            payload_digest: xinqiao_evidence::Digest::of(b"").to_hex(),
-            first_chunk: head.first_unsealed,
-            last_chunk: through,
-            index: 0,
-            cleared: Vec::new(),
-            announces: None,
-            description: None,
-            released: false,
-            void: true,
-            time: self.clock.now(),
-        };
+        let (empty, items) = signed.without_records(stream, head, self.clock.now());
+        let void = Sealed { last_chunk: through, void: true, ..empty };
         let change = Change {
             events: vec![Event::Dropped { stream: stream.clone(), through, feedback }, Event::Sealed(void)],
-            items: vec![
-                Item { kind: Kind::Evidence, aad: aad.clone(), bytes: signed.jws.into_bytes() },
-                Item { kind: Kind::Evidence, aad, bytes: vec![table::VERSION] },
-            ],
+            items,
             entry: Some(signed.entry),
         };
         let (name, first) = (stream.clone(), head.first_unsealed);

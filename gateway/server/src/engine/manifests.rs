@@ -1,15 +1,16 @@
 //! The manifest of a batch, filled in and signed.
 
-use super::{CommitError, Node, entries};
+use super::{CommitError, Node};
 use xinqiao_evidence::manifest::{
     Control, ControlKind, Manifest, MediaType, Origin, Payload, SignedManifest, VERSION,
 };
 use xinqiao_evidence::timestamp::Timestamp;
 use xinqiao_evidence::{Digest, Digests};
-use xinqiao_exchange::event::{Description, Encoding};
+use xinqiao_exchange::event::{Description, Encoding, Sealed};
+use xinqiao_exchange::group::{Item, Kind};
 use xinqiao_exchange::names::StreamId;
-use xinqiao_exchange::seal;
 use xinqiao_exchange::state::StreamRow;
+use xinqiao_exchange::{seal, table};
 
 /// A signed manifest and the digest by which it is chained and acknowledged.
 pub(super) struct Signed {
@@ -19,6 +20,43 @@ pub(super) struct Signed {
     pub(super) digest: Digest,
     /// The log entry of the batch: the same for everyone who holds the manifest.
     pub(super) entry: Vec<u8>,
+}
+
+impl Signed {
+    /// The batch without records that this manifest is about, at the end of the stream, with its items: manifest, then table.
+    pub(super) fn without_records(
+        &self,
+        stream: &StreamId,
+        head: &StreamRow,
+        time: i64,
+    ) -> (Sealed, Vec<Item>) {
+        let sealed = Sealed {
+            stream: stream.clone(),
+            seq: head.next_seq,
+            digest: self.digest.to_hex(),
+            manifest: 0,
+            table: 1,
+            parts: Vec::new(),
+            records: 0,
+            bytes: 0,
+            payload_digest: Digest::of(b"").to_hex(),
+            first_chunk: head.first_unsealed,
+            last_chunk: head.first_unsealed,
+            index: 0,
+            cleared: Vec::new(),
+            void: false,
+            announces: None,
+            description: None,
+            released: false,
+            time,
+        };
+        let aad = stream.as_str().as_bytes().to_vec();
+        let items = vec![
+            Item { kind: Kind::Evidence, aad: aad.clone(), bytes: self.jws.clone().into_bytes() },
+            Item { kind: Kind::Evidence, aad, bytes: vec![table::VERSION] },
+        ];
+        (sealed, items)
+    }
 }
 
 /// What a manifest says besides what the stream and the description give.
@@ -116,7 +154,7 @@ fn sign_content(
     let (key, now) = node.secrets.manifest(&node.clock);
     let manifest = Manifest {
         control: content.control,
-        created: Timestamp::parse(&entries::timestamp(now)).expect("the clock gives four-digit years"),
+        created: Timestamp::of_unix(now),
         dataset: stream.dataset().to_owned(),
         epoch: node.epoch(),
         mapping_digest: digests(&description.mapping_digest),

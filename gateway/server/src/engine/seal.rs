@@ -313,35 +313,9 @@ impl Node {
         }
         let signed = manifests::sign_announcement(self, stream, head, now, coming)?;
         let seq = head.next_seq;
-        let aad = stream.as_str().as_bytes().to_vec();
-        let sealed = Sealed {
-            stream: stream.clone(),
-            seq,
-            digest: signed.digest.to_hex(),
-            manifest: 0,
-            table: 1,
-            parts: Vec::new(),
-            records: 0,
-            bytes: 0,
-            payload_digest: xinqiao_evidence::Digest::of(b"").to_hex(),
-            first_chunk: head.first_unsealed,
-            last_chunk: head.first_unsealed,
-            index: 0,
-            cleared: Vec::new(),
-            void: false,
-            announces: Some(run.description),
-            description: None,
-            released: false,
-            time: self.clock.now(),
-        };
-        let change = Change {
-            events: vec![Event::Sealed(sealed)],
-            items: vec![
-                Item { kind: Kind::Evidence, aad: aad.clone(), bytes: signed.jws.into_bytes() },
-                Item { kind: Kind::Evidence, aad, bytes: vec![table::VERSION] },
-            ],
-            entry: Some(signed.entry),
-        };
+        let (empty, items) = signed.without_records(stream, head, self.clock.now());
+        let sealed = Sealed { announces: Some(run.description), ..empty };
+        let change = Change { events: vec![Event::Sealed(sealed)], items, entry: Some(signed.entry) };
         let name = stream.clone();
         self.change_blocking(change, move |state| {
             state.streams.get(&name).is_some_and(|h| h.next_seq == seq && !h.held)

@@ -118,7 +118,7 @@ impl Fact {
     }
 
     fn jwk(&self) -> Option<Jwk> {
-        let time = |t: Option<i64>| t.map(timestamp);
+        let time = |t: Option<i64>| t.map(Timestamp::of_unix);
         Some(self.public.clone()?.with_time(time(self.activates), time(self.retired)))
     }
 }
@@ -238,7 +238,7 @@ impl Book {
             _ => true,
         };
         let keys: Vec<Jwk> = self.keys.iter().filter(overlaps).filter_map(Fact::jwk).collect();
-        let jws = Endorsement::new(node, timestamp(now), &keys).sign(key)?;
+        let jws = Endorsement::new(node, Timestamp::of_unix(now), &keys).sign(key)?;
         self.endorsements.retain(|v| v.by != key.kid());
         self.endorsements.push(Vouched { by: key.kid().to_owned(), jws });
         Ok(())
@@ -249,10 +249,6 @@ impl Book {
         let new = |k: &&Fact| k.noted != Some(k.state);
         self.keys.iter().filter(new).map(|k| (k.kid.clone(), k.kind, k.state)).collect()
     }
-}
-
-pub(super) fn timestamp(unix: i64) -> Timestamp {
-    Timestamp::parse(&crate::engine::timestamp(unix)).expect("a clock gives four-digit years")
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! A key as officers see it.
 
-use super::book::{Fact, KeyKind, KeyState, Place, timestamp};
+use super::book::{Fact, KeyKind, KeyState, Place};
 use crate::config;
 use serde::Serialize;
+use xinqiao_evidence::timestamp::Timestamp;
 
 const DAY: i64 = 86_400;
 
@@ -35,7 +36,7 @@ pub struct KeyView {
 
 impl KeyView {
     pub(super) fn of(fact: &Fact, settings: &config::Keys, now: i64) -> Self {
-        let text = |t: i64| timestamp(t).as_str().to_owned();
+        let text = |t: i64| Timestamp::of_unix(t).to_string();
         let days = |seconds: i64| seconds.div_euclid(DAY);
         let days_left = match fact.state {
             KeyState::Pending => fact.activates.map(|at| days(at - now)),

@@ -41,16 +41,18 @@ impl Keeper {
         loop {
             let keeper = self.clone();
             // Files are read and hashed, chains verified: no work for a thread that answers requests.
-            let Ok((kept, changed)) = tokio::task::spawn_blocking(move || {
+            let turn = tokio::task::spawn_blocking(move || {
                 let changed = watch.turn(&keeper);
                 (watch, changed)
-            })
-            .await
-            else {
-                return;
+            });
+            watch = match turn.await {
+                Ok((watch, changed)) => {
+                    self.tell(&node, &changed).await;
+                    watch
+                }
+                // What made the program fail once must not end the watch over revocations: it begins anew.
+                Err(_failed) => Watch::default(),
             };
-            watch = kept;
-            self.tell(&node, &changed).await;
             tokio::time::sleep(LOOK).await;
         }
     }
@@ -104,7 +106,8 @@ impl Keeper {
             };
             match tokio::task::spawn_blocking(work).await {
                 Ok(done) => noted = done,
-                Err(_) => return,
+                // The next change is noted again; what failed is noted with it.
+                Err(_failed) => noted = Noted::default(),
             }
             tokio::select! {
                 _ = changes.changed() => {}

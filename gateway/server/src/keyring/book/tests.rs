@@ -103,7 +103,7 @@ proptest! {
         prop_assert_eq!(jwks.keys().len(), book.keys.len() - 1);
         for (kind, kid, at) in signed {
             let key = jwks.find(&kid).unwrap();
-            prop_assert!(key.serves_at(&timestamp(at)), "{kind:?} {key:?} at {at}");
+            prop_assert!(key.serves_at(&Timestamp::of_unix(at)), "{kind:?} {key:?} at {at}");
         }
     }
 }

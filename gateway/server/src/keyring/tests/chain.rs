@@ -78,7 +78,7 @@ impl Seen {
                 prop_assert!(reached.find(key.kid()).is_some(), "{key:?} from {pinned:?}");
             }
             for (kid, at) in &self.signed {
-                let at = Timestamp::parse(&crate::engine::timestamp(*at)).unwrap();
+                let at = Timestamp::of_unix(*at);
                 let key = reached.find(kid).unwrap();
                 prop_assert!(key.serves_at(&at), "{key:?} at {at:?} from {pinned:?}");
             }

@@ -21,7 +21,7 @@ pub use authority::{Authority, Issued, Reason, Request, Revoked, Signed, Validit
 pub use bundle::{Pkcs12, Pkcs12Kind};
 pub use ca::SmallCa;
 pub use chain::{arrange, certificates};
-pub use files::{write_pair, write_private, write_public};
+pub use files::{previous, write_pair, write_private, write_public};
 pub use index::{Entry, Index};
 pub use install::{Installation, install};
 pub use request::{KeyRequest, SigningRequest};

@@ -39,7 +39,8 @@ pub fn write_public(path: &Path, bytes: &[u8]) -> Result<(), PkiError> {
 /// Replaces a certificate and its key together: both are written and synced beside the old ones, then renamed under a lock
 /// that [`crate::Identity::from_files`] honours, the key first, the certificate last. A program that watches the certificate
 /// therefore finds the new key when it looks; one that does not lock and looks in the instant between sees a pair that does
-/// not match, and must look again.
+/// not match, and must look again. The old certificate (not its key) stays as `<certificate>.previous`, so that it can be named
+/// when it is revoked.
 pub fn write_pair(
     certificate: &Path,
     certificate_pem: &[u8],
@@ -51,10 +52,22 @@ pub fn write_pair(
     };
     let new_key = write(key, key_pem, 0o600)?;
     let new_certificate = write(certificate, certificate_pem, 0o644)?;
+    match fs::read(certificate) {
+        Ok(old) => write_public(&previous(certificate), &old)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(cannot_write(certificate, &error)),
+    }
     let _hold = pair::to_replace(certificate);
     fs::rename(new_key, key).map_err(|error| cannot_write(key, &error))?;
     fs::rename(new_certificate, certificate).map_err(|error| cannot_write(certificate, &error))?;
     sync_directory(certificate).map_err(|error| cannot_write(certificate, &error))
+}
+
+/// Where the certificate goes that was in this place before.
+pub fn previous(certificate: &Path) -> PathBuf {
+    let mut beside = certificate.as_os_str().to_owned();
+    beside.push(".previous");
+    beside.into()
 }
 
 fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {

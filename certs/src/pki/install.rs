@@ -6,7 +6,7 @@ use std::path::Path;
 use super::PkiError;
 use super::authority::pem_of;
 use super::chain::{arrange, certificates};
-use super::files::{write_pair, write_public};
+use super::files::write_pair;
 use crate::bundle::{Bundle, Finding, Purpose};
 use crate::certificate::PublicKeyPin;
 use crate::details::Details;
@@ -62,9 +62,6 @@ pub fn install(what: &Installation<'_>, now: UnixTime) -> Result<Vec<Finding>, V
     let replaced = read(what.certificate_to).ok();
     if let Some(old) = &replaced {
         same_member(what.certificate_to, old, &chain[0]).map_err(one)?;
-        keep_previous(what.certificate_to, old).map_err(|error| {
-            one(LoadError::new(error.code(), "certs install", error.english(), error.chinese()))
-        })?;
     }
     write_pair(what.certificate_to, pem.as_bytes(), what.key_to, &key).map_err(|error: PkiError| {
         one(LoadError::new(error.code(), "certs install", error.english(), error.chinese()))
@@ -97,13 +94,6 @@ fn same_member(place: &Path, old: &[u8], new: &CertificateDer<'_>) -> Result<(),
         }
         _ => Ok(()),
     }
-}
-
-/// The old certificate (not its key) stays beside the new one, so that it can be named when it is revoked.
-fn keep_previous(place: &Path, old: &[u8]) -> Result<(), PkiError> {
-    let mut beside = place.as_os_str().to_owned();
-    beside.push(".previous");
-    write_public(Path::new(&beside), old)
 }
 
 fn order(

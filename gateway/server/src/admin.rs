@@ -270,7 +270,12 @@ async fn answer(
 
 fn document(office: &Office, digest: &str, template: &'static str) -> Result<Reply, Problem> {
     let good = digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit());
-    let bytes = office.node.document(digest).filter(|_| good).ok_or(ProblemCode::NotFound)?;
+    let bytes = office.node.document(digest).filter(|_| good).ok_or_else(|| {
+        Problem::new(ProblemCode::NotFound).detail(
+            "No document is kept under this digest; `xinqiao admin log` shows digests of documents that are, of lists (`crl`), certificates, proposals and policies among others.",
+            "没有以该摘要保存的原文；可读取原文的有吊销列表（crl）、证书、提案、策略等，摘要见 xinqiao admin log。",
+        )
+    })?;
     let media_type = match bytes.first() {
         Some(b'{') => "application/json",
         _ if bytes.starts_with(b"-----BEGIN") => "application/x-pem-file",

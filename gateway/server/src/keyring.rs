@@ -107,6 +107,15 @@ impl Keyring {
         self.current.read().book.jwks()
     }
 
+    /// The public keys with what the manifest keys say of one another: all a recipient needs who pinned one of them.
+    pub fn published(&self) -> serde_json::Value {
+        let mut document: serde_json::Value =
+            serde_json::from_str(&self.jwks().to_json()).expect("a key set is JSON");
+        let read = |jws: &String| serde_json::from_str::<serde_json::Value>(jws).ok();
+        document["endorsements"] = self.endorsements().iter().filter_map(read).collect();
+        document
+    }
+
     /// What the manifest keys said of the others, each a JWS.
     pub fn endorsements(&self) -> Vec<String> {
         self.current.read().book.endorsements.iter().map(|v| v.jws.clone()).collect()

@@ -108,7 +108,7 @@ impl Keys {
             }
             Keys::Public(place) => {
                 let (dir, settings) = place.find()?;
-                say(Keyring::open(&dir, &settings)?.jwks().to_json());
+                say(Keyring::open(&dir, &settings)?.published().to_string());
                 Ok(())
             }
             Keys::Status(status) => status.run(),

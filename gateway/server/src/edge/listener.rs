@@ -10,7 +10,7 @@ use std::sync::atomic::{
     Ordering::{Relaxed, SeqCst},
 };
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -34,6 +34,8 @@ const RETAIN_EVERY: Duration = Duration::from_secs(60);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// A peer whose handshake was refused may have sent this much already; more is not swallowed.
 const LAST_WORDS: usize = 1 << 20;
+/// Time between two lines of the log about refused certificates.
+const TELL_EVERY: Duration = Duration::from_secs(1);
 
 /// What all connections of one edge share.
 pub(super) struct Shared {
@@ -50,6 +52,8 @@ pub(super) struct Shared {
     next: AtomicU64,
     retirements: AtomicU64,
     pub(super) on_refused: OnceLock<Refused>,
+    /// When a refused certificate was last written to the log.
+    told: Mutex<Option<Instant>>,
 }
 
 /// Takes its connection off the list of live ones.
@@ -75,6 +79,7 @@ impl Shared {
             metrics,
             config,
             on_refused: OnceLock::new(),
+            told: Mutex::default(),
         }
     }
 
@@ -108,10 +113,23 @@ impl Shared {
         self.metrics.add(Metric::LimitsHit, &[reason], 1);
     }
 
-    fn handshake_failed(&self, peer: SocketAddr, reason: &str) {
+    fn handshake_failed(&self, peer: SocketAddr, reason: &str, why: Option<&io::Error>) {
         self.metrics.add(Metric::HandshakesFailed, &[self.config.name, reason], 1);
+        if let ("certificate", Some(why)) = (reason, why) {
+            self.tell_refused(peer, why);
+        }
         if matches!(reason, "certificate" | "no-certificate") {
             self.refused(peer);
+        }
+    }
+
+    /// One line a second at most: strangers must not be able to fill the disk. The metric counts them all.
+    fn tell_refused(&self, peer: SocketAddr, why: &io::Error) {
+        let mut told = self.told.lock();
+        if told.is_none_or(|last| last.elapsed() >= TELL_EVERY) {
+            *told = Some(Instant::now());
+            let (listener, peer) = (self.config.name, peer.ip());
+            tracing::warn!(listener, %peer, error = %why, "a certificate was refused in the handshake  握手时证书被拒绝");
         }
     }
 
@@ -231,17 +249,17 @@ async fn shake_hands(
     let _best_effort = stream.set_nodelay(true);
     let acceptor = TlsAcceptor::from(tls);
     let deadline = shared.config.deadlines.handshake;
-    let (reason, refused) = tokio::select! {
+    let (reason, failed) = tokio::select! {
         done = tokio::time::timeout(deadline, acceptor.accept(stream).into_fallible()) => match done {
             Ok(Ok(stream)) => return Some(stream),
-            Ok(Err((error, stream))) => (why_failed(&error), Some(stream)),
+            Ok(Err((error, stream))) => (why_failed(&error), Some((error, stream))),
             Err(_elapsed) => ("deadline", None),
         },
         // Who has not finished shaking hands has no request in flight.
         () = shared.drain.wait() => ("draining", None),
     };
-    shared.handshake_failed(peer, reason);
-    if let Some(stream) = refused {
+    shared.handshake_failed(peer, reason, failed.as_ref().map(|(error, _)| error));
+    if let Some((_, stream)) = failed {
         tokio::select! {
             _ended = tokio::time::timeout(shared.config.deadlines.linger, last_words(stream)) => {}
             () = shared.drain.wait() => {}

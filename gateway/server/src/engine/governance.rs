@@ -175,8 +175,15 @@ impl Governor {
         name: &str,
         reason: String,
     ) -> Result<Option<ProposalView>, Problem> {
-        if self.in_force().view_roster().0.get(name).is_some_and(|m| m.suspended) {
-            return Ok(None);
+        match self.in_force().view_roster().0.get(name) {
+            None => {
+                return Err(Problem::new(ProblemCode::ProposalIdle).detail(
+                    "No member has this name, so nobody was closed out: look it up with `xinqiao admin members list`.",
+                    "没有该名称的成员，未停用任何成员：请用 xinqiao admin members list 核对名称。",
+                ));
+            }
+            Some(member) if member.suspended => return Ok(None),
+            Some(_) => {}
         }
         let acts = vec![Act::MemberSuspend { name: name.to_owned() }];
         self.propose(who, Draft { acts, reason, despite: vec![name.to_owned()] }).await.map(Some)

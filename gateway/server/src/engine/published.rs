@@ -9,13 +9,10 @@ use xinqiao_evidence::tlog::{Tile, VerifierKey};
 impl Node {
     /// The JWKS, with the log's key as a C2SP verifier key beside it, and what the manifest keys say of the others.
     pub fn published_keys(&self) -> Bytes {
-        let mut document: serde_json::Value =
-            serde_json::from_str(&self.secrets.jwks().to_json()).expect("a key set is JSON");
+        let mut document = self.secrets.published();
         if let Some(key) = VerifierKey::of(&self.name.log_origin(self.epoch()), &self.secrets.log()[0]) {
             document["log"] = key.to_string().into();
         }
-        let read = |jws: &String| serde_json::from_str::<serde_json::Value>(jws).ok();
-        document["endorsements"] = self.secrets.endorsements().iter().filter_map(read).collect();
         document["node"] = self.name.as_str().into();
         Bytes::from(document.to_string())
     }

@@ -206,7 +206,11 @@ fn locked_out(report: &Value) {
 }
 
 pub(super) fn suspended(answer: &Value) {
-    say(format!("{} is let in no longer 已停用，不再允许接入", text(&answer["member"])));
+    let member = text(&answer["member"]);
+    say(format!("{member} is let in no longer 已停用，不再允许接入"));
+    say(format!(
+        "the way back takes two officers: xinqiao admin members resume {member}  恢复须两名安全管理员：xinqiao admin members resume {member}"
+    ));
 }
 
 pub(super) fn lifted(answer: &Value) {

@@ -7,7 +7,8 @@ use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 use xinqiao_certs::pki::{
-    Entry, Pkcs12Kind, Reason, Request, SigningRequest, SmallCa, Validity, write_private, write_public,
+    Entry, Pkcs12Kind, Reason, Request, SigningRequest, SmallCa, Validity, previous, write_private,
+    write_public,
 };
 
 #[derive(Subcommand)]
@@ -203,6 +204,8 @@ impl Issue {
         request.dns.clone_from(&self.whom.dns);
         request.ips.clone_from(&self.whom.ip);
         make_directory(&self.out)?;
+        let certificate = self.out.join(format!("{}.crt", self.whom.member));
+        let replaces = certificate.exists();
         let issued = ca.issue(&request, now)?;
         issued.write_to(&self.out, &self.whom.member)?;
         if let (Some(path), Some(passphrase)) = (&self.p12, &p12) {
@@ -215,6 +218,14 @@ impl Issue {
         let serial: String = issued.serial().iter().map(|b| format!("{b:02x}")).collect();
         say(format!("{out}/{member}.crt and {out}/{member}.key written; serial {serial}"));
         say(format!("已写入 {out}/{member}.crt 与 {out}/{member}.key；序列号 {serial}"));
+        if replaces {
+            let before = previous(&certificate);
+            let before = before.display();
+            say(format!(
+                "the certificate that was there is kept as {before}; it stays valid until it is revoked"
+            ));
+            say(format!("原证书保留为 {before}，吊销之前仍然有效"));
+        }
         Ok(())
     }
 }

@@ -138,12 +138,12 @@ impl Install {
                     let _ = std::fs::remove_file(&self.key);
                 }
                 say(format!(
-                    "installed: {} and {}; a running node takes them up by itself",
+                    "installed: {} and {}; a running node takes them up by itself, a member's program with its next connection",
                     self.to_cert.display(),
                     to_key.display()
                 ));
                 say(format!(
-                    "已安装 {} 与 {}；运行中的节点会自动启用",
+                    "已安装 {} 与 {}；运行中的节点会自动启用，成员的程序在重新连接后使用",
                     self.to_cert.display(),
                     to_key.display()
                 ));

@@ -13,6 +13,7 @@ use http::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+use hyper_util::client::legacy::connect::capture_connection;
 use hyper_util::client::legacy::{Client as Pool, Error as PoolError};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use std::error::Error;
@@ -125,17 +126,19 @@ impl Transport {
         let mut again = AGAIN;
         let begin = Instant::now();
         let response = loop {
-            let answer = timeout(self.idle.saturating_add(wait), self.pool().request(request.clone()));
-            let answer = Heard::or_answer(answer).await.map_err(ClientError::Tls)?;
-            let error = match answer {
-                Ok(Ok(response)) => break response,
-                Ok(Err(error)) => error,
-                Err(_late) => return Err(self.explained(ClientError::Timeout, begin)),
-            };
-            match self.explained(broken(&error), begin) {
-                // A gateway that broke the connection off with an alert does so again.
-                ClientError::Connection(_) if again > 0 && unprocessed(&error) => again -= 1,
-                known => return Err(known),
+            let mut attempt = request.clone();
+            let connection = capture_connection(&mut attempt);
+            let waiting = || connection.connection_metadata().is_none();
+            let heard = Heard::default();
+            let answer = timeout(self.idle.saturating_add(wait), self.pool().request(attempt));
+            let answer = heard.or_answer(answer, waiting).await.map_err(ClientError::Tls)?;
+            // A gateway that broke the connection off with an alert does so again.
+            match (answer, heard.said()) {
+                (Ok(Ok(response)), _) => break response,
+                (Ok(Err(error)), None) if again > 0 && unprocessed(&error) => again -= 1,
+                (Ok(Err(error)), said) => return Err(self.explained(broken(&error), said, begin)),
+                (Err(_late), Some(said)) => return Err(ClientError::Tls(said)),
+                (Err(_late), None) => return Err(ClientError::Timeout),
             }
         };
         if response.status().is_success() {
@@ -144,12 +147,12 @@ impl Transport {
         Err(self.problem(response).await)
     }
 
-    /// What the gateway said meanwhile on a connection it broke off explains more than that there is no answer.
-    fn explained(&self, error: ClientError, begin: Instant) -> ClientError {
-        let alert = self.door.lock().unwrap_or_else(PoisonError::into_inner).dialler.alerts().since(begin);
-        match (error, alert) {
-            (ClientError::Connection(_) | ClientError::Timeout, Some(alert)) => ClientError::Tls(alert),
-            (other, _) => other,
+    /// What the gateway said on a connection it broke off explains more than that it broke.
+    fn explained(&self, error: ClientError, said: Option<String>, begin: Instant) -> ClientError {
+        let door = || self.door.lock().unwrap_or_else(PoisonError::into_inner);
+        match (&error, said.or_else(|| door().dialler.alerts().since(begin))) {
+            (ClientError::Connection(_), Some(alert)) => ClientError::Tls(alert),
+            _ => error,
         }
     }
 

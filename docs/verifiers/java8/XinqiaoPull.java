@@ -262,18 +262,19 @@ public final class XinqiaoPull {
         boolean empty = manifest.isVoid;
         try {
             File payload = new File(directory, name + ".payload.part");
+            File part = new File(directory, name + ".ndjson.part");
+            boolean there = false;
             if (!empty) {
-                String path = "/v1/streams/" + settings.stream + "/batches/" + name + "/payload";
-                empty = !http.download(path, payload, manifest.bytes);
+                there = http.download("/v1/streams/" + settings.stream + "/batches/" + name + "/payload", payload, manifest.bytes);
             }
-            if (empty) {
-                write(lines, new byte[0]); // its place in the chain stands, with nothing in it
-            } else {
-                File part = new File(directory, name + ".ndjson.part");
+            if (there) {
                 manifest.verifyPayload(payload, part);
                 move(part, lines);
-                Files.delete(payload.toPath());
-            }
+            } else if (empty || !lines.exists()) {
+                empty = true;
+                write(lines, new byte[0]); // its place in the chain stands, with nothing in it
+            } // else: verified by an earlier run that could not take them
+            Files.deleteIfExists(payload.toPath());
         } catch (Stop stop) {
             if (stop.code == 4) {
                 // The manifest is genuine but its payload is not what it says: tell the node, which alerts and reissues.
@@ -780,11 +781,16 @@ public final class XinqiaoPull {
             }
         }
 
-        /** Whether there was anything: a batch may be taken back after its manifest was read (410). */
+        /** Whether there was anything: a batch may be taken back, or pass its age, after its manifest was read (410). */
         boolean download(String path, File to, long length) throws Stop, IOException {
             HttpsURLConnection connection = open(path);
             if (connection.getResponseCode() == 410) {
-                return false;
+                String problem = problem(connection);
+                if (problem.contains("\"batch.void\"") || problem.contains("\"batch.expired\"")) {
+                    System.out.println(path + ": " + problem);
+                    return false;
+                }
+                throw refused(path + ": HTTP 410 " + problem);
             }
             expect(connection, path);
             long total = 0;
@@ -825,16 +831,19 @@ public final class XinqiaoPull {
             return connection;
         }
 
+        private static String problem(HttpsURLConnection connection) throws Stop, IOException {
+            try (InputStream in = connection.getErrorStream()) {
+                return in == null ? "" : new String(readCapped(in, 65536), StandardCharsets.UTF_8);
+            }
+        }
+
         /** 5xx and 429 pass when the program is run again; every other refusal needs a person. */
         private static void expect(HttpsURLConnection connection, String path) throws Stop, IOException {
             int status = connection.getResponseCode();
             if (status >= 200 && status < 300) {
                 return;
             }
-            String problem = "";
-            try (InputStream in = connection.getErrorStream()) {
-                problem = in == null ? "" : new String(readCapped(in, 65536), StandardCharsets.UTF_8);
-            }
+            String problem = problem(connection);
             if (status >= 500 || status == 429) {
                 throw new IOException(path + ": HTTP " + status + " " + problem);
             }

@@ -164,6 +164,7 @@ impl State {
             Event::Ruled { stream, chunk, release } => self.ruled(stream, *chunk, *release, rows, lookup),
             Event::Erased { stream, batches, seq, feedback } => {
                 self.change_batch(stream, *batches, *seq, rows, lookup, |b| {
+                    b.taken_back = !feedback.is_empty();
                     b.erased = true;
                     b.parts.clear();
                 })?;

@@ -176,7 +176,7 @@ async fn a_batch_taken_back_leaves_its_place_and_its_source_sends_again() {
         schema: Some("administrative-penalty-2020"),
         ..Submission::new(PENALTY, body(first))
     };
-    department.send(&submission(0)).await.unwrap();
+    let sent = department.send(&submission(0)).await.unwrap();
     let listed = site.client(PROVINCE, &node).batches(&stream, 0, 10, Duration::ZERO).await.unwrap();
     assert_eq!(listed.batches.len(), 1, "sealed, and not fetched");
     let (one, two) = (officer(&site, &node, "security"), officer(&site, &node, "security-2"));
@@ -187,7 +187,13 @@ async fn a_batch_taken_back_leaves_its_place_and_its_source_sends_again() {
     assert!(taken_back.payload.ends_with("1.gone.json"), "{taken_back:?}");
     let why: Value = serde_json::from_slice(&std::fs::read(&taken_back.payload).unwrap()).unwrap();
     assert_eq!(why["code"], "batch.void");
+    let refused = site.client(PROVINCE, &node).payload(&stream, 1).await.unwrap_err();
+    assert_eq!(refused.code(), "batch.void", "the same each time");
     puller.acknowledge(|_, _| panic!("there are no lines")).await.unwrap();
+    let view: Value = department.ask(&format!("/v1/submissions/{}", sent.answer.submission)).await.unwrap();
+    let states: Vec<&Value> =
+        view["streams"].as_array().unwrap().iter().filter(|s| s["stream"] == stream).collect();
+    assert_eq!(states[0]["state"], "void", "nothing was delivered: {view}");
     let feedback = department.feedback(0, Duration::ZERO).await.unwrap();
     assert_eq!(feedback.feedback.len(), 5, "{feedback:?}");
     assert!(feedback.feedback.iter().all(|f| f.code == "withheld.send-again"), "{feedback:?}");
@@ -207,6 +213,9 @@ async fn a_batch_taken_back_leaves_its_place_and_its_source_sends_again() {
     let (keys, folder) = (site.keys(), site.pulled());
     let (status, said) = site.run(&["verify".as_ref(), folder.as_ref(), "--keys".as_ref(), keys.as_ref()]);
     assert_eq!(status, 0, "{said}");
-    assert!(said.contains("1 of the batches were taken back"), "{said}");
+    assert!(said.contains("1 of the batches hold nothing here"), "{said}");
     assert!(said.contains("2 batch(es), 5 record(s): verified"), "{said}");
+    std::fs::write(folder.join(format!("{stream}/1.gone.json")), "").unwrap();
+    let (status, said) = site.run(&["verify".as_ref(), folder.as_ref(), "--keys".as_ref(), keys.as_ref()]);
+    assert_eq!(status, 4, "an empty note explains no missing payload: {said}");
 }

@@ -54,22 +54,35 @@ impl Alerts {
 #[derive(Clone)]
 pub(super) struct Heard(watch::Sender<Option<String>>);
 
+impl Default for Heard {
+    fn default() -> Self {
+        Self(watch::Sender::new(None))
+    }
+}
+
 impl Heard {
     /// Runs `request`, whose dialling tells this. The pool may wait for a connection without end when the one it dialled
-    /// was refused at once: then what the gateway said is the error.
-    pub(super) async fn or_answer<T>(request: impl Future<Output = T>) -> Result<T, String> {
-        let heard = Self(watch::Sender::new(None));
-        let mut said = heard.0.subscribe();
+    /// was refused at once: if it is still `waiting` then, what the gateway said is the error.
+    pub(super) async fn or_answer<T>(
+        &self,
+        request: impl Future<Output = T>,
+        waiting: impl Fn() -> bool,
+    ) -> Result<T, String> {
+        let mut said = self.0.subscribe();
         let refused = async {
             let said = said.wait_for(Option::is_some).await.ok().and_then(|said| said.clone());
             tokio::time::sleep(GRACE).await;
-            said
+            said.filter(|_| waiting())
         };
         tokio::select! {
             biased;
-            answer = HEARD.scope(heard, request) => Ok(answer),
+            answer = HEARD.scope(self.clone(), request) => Ok(answer),
             Some(alert) = refused => Err(alert),
         }
+    }
+
+    pub(super) fn said(&self) -> Option<String> {
+        self.0.borrow().clone()
     }
 }
 
@@ -209,11 +222,23 @@ impl Link {
                 }
             }
         }
-        Poll::Ready(Err(error))
+        if self.unread.is_empty() {
+            return Poll::Ready(Err(error));
+        }
+        // An early answer is read before the failure is told; whoever reads is told to come.
+        self.broken = Some(error);
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
-    fn broken<T>(&mut self) -> Option<Poll<io::Result<T>>> {
-        self.broken.take().map(|error| Poll::Ready(Err(error)))
+    /// The failure that waits, if one does: until all of the last words are read nothing more is written.
+    fn broken<T>(&mut self, cx: &mut Context<'_>) -> Option<Poll<io::Result<T>>> {
+        let error = self.broken.take()?;
+        if self.unread.is_empty() {
+            return Some(self.after_last_words(cx, Poll::Ready(Err(error))));
+        }
+        self.broken = Some(error);
+        Some(Poll::Pending)
     }
 }
 
@@ -240,6 +265,9 @@ impl AsyncRead for Link {
             let some = self.unread.len().min(buf.remaining());
             buf.put_slice(&self.unread[..some]);
             self.unread.drain(..some);
+            if self.unread.is_empty() && self.broken.is_some() {
+                cx.waker().wake_by_ref();
+            }
             return Poll::Ready(Ok(()));
         }
         let read = Pin::new(&mut self.stream).poll_read(cx, buf);
@@ -252,18 +280,18 @@ impl AsyncRead for Link {
 
 impl AsyncWrite for Link {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let written = match self.broken() {
-            Some(broken) => broken,
-            None => Pin::new(&mut self.stream).poll_write(cx, buf),
-        };
+        if let Some(broken) = self.broken(cx) {
+            return broken;
+        }
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.after_last_words(cx, written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = match self.broken() {
-            Some(broken) => broken,
-            None => Pin::new(&mut self.stream).poll_flush(cx),
-        };
+        if let Some(broken) = self.broken(cx) {
+            return broken;
+        }
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
         self.after_last_words(cx, flushed)
     }
 

@@ -49,6 +49,7 @@ impl State {
             released: s.released,
             void: s.void,
             erased: s.void,
+            taken_back: false,
             answer: None,
             rejections: 0,
         };

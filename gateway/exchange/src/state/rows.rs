@@ -219,6 +219,9 @@ pub struct BatchRow {
     /// The payload is gone.
     #[serde(default)]
     pub erased: bool,
+    /// The node took it back before it was handed out, and told its sources: nothing of it was delivered, whatever is answered.
+    #[serde(default)]
+    pub taken_back: bool,
     /// The latest answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<AnswerRow>,

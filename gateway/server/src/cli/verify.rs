@@ -59,7 +59,7 @@ impl Verify {
         }
         if gone > 0 {
             say(format!(
-                "{gone} of the batches were taken back by the node or past their age before they were fetched (<seq>.gone.json); they hold nothing  其中 {gone} 个批次在取走前已被节点收回或过期，不含内容"
+                "{gone} of the batches hold nothing here: taken back by the node, or past their age, as the folder says  其中 {gone} 个批次没有内容：据目录中的说明，已被节点收回或过期"
             ));
         }
         say(format!(
@@ -157,10 +157,10 @@ impl Verify {
         let wrong = |e: &dyn std::fmt::Display| Failure::Unverified(format!("{place}: {e}"));
         let bytes = std::fs::read(dir.join(format!("{seq}.manifest.json")))?;
         let signed = SignedManifest::parse(&bytes).map_err(|e| wrong(&e))?;
-        let gone = dir.join(format!("{seq}.gone.json")).is_file();
+        let gone = gone(&dir.join(format!("{seq}.gone.json")));
         let Some(keys) = keys else {
             let manifest = signed.unauthenticated().map_err(|e| wrong(&e))?;
-            return Ok((!gone).then_some(manifest.manifest().records));
+            return Ok(Some(manifest.manifest().records));
         };
         let manifest = signed.verify(keys).map_err(|e| wrong(&e))?;
         let said = manifest.manifest();
@@ -172,8 +172,14 @@ impl Verify {
         let name = format!("{seq}.payload.ndjson{}", said.payload.media_type.suffix());
         let payload = dir.join(&name);
         if gone && !payload.is_file() {
-            if self.json {
-                console::json(&serde_json::json!({ "stream": said.stream, "seq": seq, "gone": true }));
+            match self.json {
+                true => {
+                    console::json(&serde_json::json!({ "stream": said.stream, "seq": seq, "gone": true }))
+                }
+                false => say(format!(
+                    "{place}: no payload; the folder says that the node had taken it back or erased it ({} record(s), a note nobody signed)  无内容：目录中的说明（未签名）称节点已收回或删除，清单所列 {} 条",
+                    said.records, said.records
+                )),
             }
             return Ok(None);
         }
@@ -193,4 +199,11 @@ impl Verify {
         }
         Ok(Some(said.records))
     }
+}
+
+/// Whether the puller left a note that the gateway answered 410.
+fn gone(note: &Path) -> bool {
+    let said =
+        std::fs::read(note).ok().and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok());
+    said.is_some_and(|said| matches!(said["code"].as_str(), Some("batch.void" | "batch.expired")))
 }

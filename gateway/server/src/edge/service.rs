@@ -142,9 +142,16 @@ fn judge_head(connection: &Connection, parts: &request::Parts) -> Result<(), Pro
     }
     let mut hosts = parts.headers.get_all(HOST).iter();
     let (first, second) = (hosts.next(), hosts.next());
-    if second.is_some() || (first.is_none() && parts.version == Version::HTTP_11) {
-        // Whoever made such a head may not agree with us about where it ends.
-        connection.retire();
+    // HTTP/2 and absolute targets say it twice, and must say the same (RFC 9113, 8.3.1).
+    let differs = |host: &HeaderValue| {
+        parts.uri.authority().is_some_and(|a| !host.as_bytes().eq_ignore_ascii_case(a.as_str().as_bytes()))
+    };
+    let missing = first.is_none() && parts.version == Version::HTTP_11;
+    if second.is_some() || missing || first.is_some_and(differs) {
+        if !connection.is_h2() {
+            // Whoever made such a head may not agree with us about where it ends.
+            connection.retire();
+        }
         return Err(ProblemCode::HeaderHost.into());
     }
     Ok(())
@@ -156,10 +163,10 @@ fn admit_named(connection: &Connection, parts: &request::Parts) -> Result<Admitt
     if !shared.config.front_proxy {
         return Err(ProblemCode::FrontProxyOff.into());
     }
-    judge_head(connection, parts)?;
     let passage = connection.sessions.find(&parts.headers, shared)?;
     let (member, seat) = (&passage.sender.member, &passage.sender.seat);
     shared.config.limits.spend(&seat.place.name)?;
+    judge_head(connection, parts)?;
     if !seat.take_turn() {
         return Err(ProblemCode::LimitMemberRequests.into());
     }

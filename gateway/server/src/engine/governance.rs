@@ -43,7 +43,7 @@ use xinqiao_exchange::group::{Change, Item, Kind};
 /// By whom a thing is done that follows from the configuration file.
 const FILE: &str = "configuration-file";
 
-/// Proposals of officers that may wait for a decision: nobody reads more, and each is kept with its document.
+/// Proposals of one officer that may wait for a decision: nobody reads more, and each is kept with its document.
 const OPEN_AT_ONCE: usize = 32;
 
 /// Decisions over one node.
@@ -149,13 +149,13 @@ impl Governor {
         if let Some(known) = self.repeated(&signer, &draft) {
             return self.view(known.id);
         }
-        // What one officer may do alone is never kept from him.
-        let open = self.node.state.read().governance.live.values().filter(|p| p.by.is_some()).count();
-        if open >= OPEN_AT_ONCE && !draft.acts.iter().all(Act::closes) {
-            return Err(ProblemCode::ProposalTooMany.into());
-        }
         let (reason, despite) = (draft.reason.clone(), draft.despite.clone());
         let (acts, report, needs, base) = self.judged(&signer, draft).await?;
+        // What one officer may do alone waits for nobody.
+        let his = |p: &&Proposal| p.by.as_ref().is_some_and(|by| by.name == signer.name);
+        if needs > 1 && self.node.state.read().governance.live.values().filter(his).count() >= OPEN_AT_ONCE {
+            return Err(ProblemCode::ProposalTooMany.into());
+        }
         // Closing out is meant: nobody has to be named twice.
         let closes = acts.iter().all(Act::closes);
         if !closes {

@@ -224,7 +224,7 @@ impl Node {
             return Err(ProblemCode::StreamHeld.into());
         }
         let batch = self.batch(&head, seq).ok_or(ProblemCode::BatchUnknown)?;
-        if batch.void {
+        if batch.void || batch.taken_back {
             return Err(ProblemCode::BatchVoid.into());
         }
         if batch.erased {

@@ -169,7 +169,9 @@ impl Node {
         };
         state.seq = Some(seq);
         state.state = match batch.answer.as_ref().map(|a| a.outcome) {
-            _ if batch.void => "void",
+            _ if batch.void || batch.taken_back => "void",
+            // It was never handed out: that an empty place was accepted delivers nothing.
+            Some(_) if batch.erased && !batch.served => "void",
             // A batch of an earlier epoch nobody answered: its lines wait again.
             None if batch.erased => "queued",
             None => "sealed",

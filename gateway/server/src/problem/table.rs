@@ -225,8 +225,8 @@ problem_codes! {
         ["It was made on another state of the same members, anchors, policies or keys, or by an officer who is one no longer: withdraw or reject it and propose it again.", "提案提出后，所涉成员、信任锚、策略或密钥已变更，或提出、批准者已不再是安全管理员：请撤回或驳回后重新提出。"];
     ProposalActs = "proposal.acts", 422, ["Acts not usable", "操作内容不可用"],
         ["Name 1 to 64 acts, no two about the same thing; `adopt-files` stands alone. `errors` names the place.", "须含 1 至 64 项操作，且对象各不相同；adopt-files 须单独提出。errors 指明了位置。"];
-    ProposalTooMany = "proposal.too-many", 409, ["Too many proposals are open", "待批提案过多"],
-        ["Decide or take back what is open (`xinqiao admin proposals list`); what nobody decides expires.", "请先审批、驳回或撤回现有提案（xinqiao admin proposals list）；逾期未决的会自动失效。"];
+    ProposalTooMany = "proposal.too-many", 409, ["Too many of your proposals are open", "您的待批提案过多"],
+        ["Take back what is no longer wanted, or have it decided (`xinqiao admin proposals list`); what nobody decides expires.", "请先撤回不再需要的提案，或请他人审批、驳回（xinqiao admin proposals list）；逾期未决的会自动失效。"];
     ProposalIdle = "proposal.idle", 422, ["Nothing to change", "没有可变更的内容"],
         ["An act names a member that is not there, or is in that state already.", "操作所指的成员不存在，或已处于该状态。"];
     ProposalOfficers = "proposal.officers", 422, ["Too few security officers would be left", "剩余安全管理员不足"],

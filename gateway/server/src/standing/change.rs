@@ -103,8 +103,8 @@ impl Keeper {
             Ok((read, report)) => {
                 let other = material.files != read.files;
                 *self.material.write() = Arc::new(read);
-                if other && report.changed.is_empty() {
-                    // Nothing went live, but officers' decisions are about it.
+                if other || !report.changed.is_empty() {
+                    // Officers' decisions are about the files, even where nothing went live; whoever follows reads both.
                     self.changes.send_modify(|n| *n += 1);
                 }
                 if !report.changed.is_empty() {

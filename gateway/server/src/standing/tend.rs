@@ -97,17 +97,15 @@ impl Keeper {
         let mut changes = self.changes();
         let mut noted = Noted::default();
         loop {
-            let (keeper, at) = (self.clone(), node.clone());
+            let (keeper, at, before) = (self.clone(), node.clone(), noted.clone());
             node.set_answer_keys(self.answer_keys());
             let work = move || {
                 keeper.note_seen(&at);
-                noted = keeper.note_live(&at, noted);
-                noted
+                keeper.note_live(&at, before)
             };
-            match tokio::task::spawn_blocking(work).await {
-                Ok(done) => noted = done,
-                // The next change is noted again; what failed is noted with it.
-                Err(_failed) => noted = Noted::default(),
+            // What could not be noted is noted with the next change.
+            if let Ok(done) = tokio::task::spawn_blocking(work).await {
+                noted = done;
             }
             tokio::select! {
                 _ = changes.changed() => {}
@@ -152,7 +150,7 @@ impl Keeper {
 }
 
 /// What the log says about the parts of the set.
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct Noted(BTreeMap<&'static str, xinqiao_evidence::Digest>);
 
 /// What the watch over the files knows from one turn to the next.

@@ -100,7 +100,10 @@ fn keys_are_written_for_their_owner_only_and_read_back() {
         let mode = std::fs::metadata(directory.path().join(name)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600, "{name}");
     }
-    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 4);
+    // The certificate that was there before stays beside the new one, its key does not.
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 5);
+    let previous = std::fs::read(directory.path().join("health.crt.previous")).unwrap();
+    assert_eq!(previous, issued.chain_pem().as_bytes());
     let (chain, key) = (directory.path().join("health.crt"), directory.path().join("health.key"));
     assert!(Identity::from_files(&chain, &key, UnixTime::now()).is_ok());
     let missing =

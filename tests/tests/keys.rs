@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 use xinqiao::demo::process::NodeProcess;
-use xinqiao::engine::telemetry::Telemetry;
-use xinqiao::engine::{Node, Opened};
-use xinqiao::keyring::{KeyKind, KeyState, Keyring};
-use xinqiao::metrics::Metrics;
 use xinqiao_client::{ClientError, Sent, Submission};
+use xinqiao_node::engine::telemetry::Telemetry;
+use xinqiao_node::engine::{Node, Opened};
+use xinqiao_node::keyring::{KeyKind, KeyState, Keyring};
+use xinqiao_runtime::metrics::Metrics;
 use xinqiao_schemas::SubjectKind;
 use xinqiao_schemas::synthetic::{Generator, Table, write_ndjson};
 use xinqiao_tests::program::node_program;
@@ -61,7 +61,7 @@ fn secret(path: PathBuf, text: &str) -> PathBuf {
 
 /// Opens the node without listeners, as `serve` does, and stops it as it should be.
 fn opened<T>(site: &Site, work: impl FnOnce(&Node) -> T) -> T {
-    let config = xinqiao::config::Config::load(&site.config()).unwrap();
+    let config = xinqiao_node::config::Config::load(&site.config()).unwrap();
     let Opened { node, committer } = Node::open(config, Telemetry(Metrics::new())).unwrap();
     let done = work(&node);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
@@ -113,7 +113,7 @@ async fn a_manifest_key_hurried_before_its_announced_time_leaves_nobody_behind()
 fn the_metrics_tell_when_a_key_is_due() {
     let dir = tempfile::tempdir().unwrap();
     let site = Site::new(dir.path(), "[keys]\nmanifest_days = 30\npending_hours = 1\n");
-    let config = xinqiao::config::Config::load(&site.config()).unwrap();
+    let config = xinqiao_node::config::Config::load(&site.config()).unwrap();
     let metrics = Metrics::new();
     let Opened { node, committer } = Node::open(config, Telemetry(metrics.clone())).unwrap();
     let due = || -> Vec<String> {
@@ -425,7 +425,7 @@ async fn at_rest_keys_changed_by_several_at_once_leave_nothing_unreadable() {
     let node = site.start();
     send(&site, &node, 0).await.unwrap();
     assert!(node.stop());
-    let held = xinqiao::config::Config::load(&site.config()).unwrap().node.keys;
+    let held = xinqiao_node::config::Config::load(&site.config()).unwrap().node.keys;
     let oldest = || Keyring::load(&held).unwrap().at_rest().ids().min().unwrap();
     let wrapped_by = || -> Vec<u32> {
         let files = std::fs::read_dir(site.data().join("journal")).unwrap().map(|e| e.unwrap().path());

@@ -10,12 +10,7 @@ mod reload;
 pub mod session;
 mod streams;
 
-use crate::edge::local::Readiness;
-use crate::edge::{Exchange, Refused, Reply};
-use crate::engine::Node;
-use crate::engine::governance::{Governor, Officer};
-use crate::metrics::Metric;
-use crate::problem::{Problem, ProblemCode};
+use crate::governance::{Governor, Officer, note_officer};
 use crate::standing::Keeper;
 use bytes::Bytes;
 use http::{Method, StatusCode};
@@ -23,6 +18,11 @@ use lockout::{Lockouts, Who};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use xinqiao_edge::local::Readiness;
+use xinqiao_edge::{Exchange, Refused, Reply};
+use xinqiao_node::engine::Node;
+use xinqiao_runtime::metrics::Metric;
+use xinqiao_runtime::problem::{Problem, ProblemCode};
 
 /// Where officers work.
 pub struct Office {
@@ -178,7 +178,7 @@ impl Office {
         if self.lockouts.failed(&who, Some(officer.role()), Instant::now()) {
             self.node.metrics.0.add(Metric::OfficerLockouts, &["officer"], 1);
             tracing::warn!(officer = officer.name(), "an officer is locked out after failures");
-            let noted = self.node.note_officer("locked-out", officer.name(), officer, None).await;
+            let noted = note_officer(&self.node, "locked-out", officer.name(), officer, None).await;
             if let Err(problem) = noted {
                 tracing::error!(%problem, "the lock-out could not be written to the log");
             }

@@ -5,14 +5,14 @@ pub(crate) mod query;
 mod records;
 mod streams;
 
-use crate::edge::{Exchange, Reply};
-use crate::engine::Node;
-use crate::problem::{Problem, ProblemCode};
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use serde::Serialize;
 use std::sync::Arc;
 use xinqiao_certs::Role;
+use xinqiao_edge::{Exchange, Reply};
+use xinqiao_node::engine::Node;
+use xinqiao_runtime::problem::{Problem, ProblemCode};
 
 /// The OpenAPI 3.1 document, as served.
 pub const OPENAPI: &str = include_str!("api/openapi.json");

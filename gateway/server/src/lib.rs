@@ -1,18 +1,13 @@
-//! The Xinqiao gateway: composition root of the node and its command line.
+//! The server: the node behind its listeners.
 //!
-//! [`edge`] is the network, [`engine`] the node, [`api`] the way from one to the other.
+//! [`standing`] is the trust set in force, [`governance`] what officers decide, [`links`] what this node dials itself,
+//! [`api`] the exchange API, [`admin`] the officers' API, [`serve`] puts them together. What a record becomes is decided
+//! below, in the node; how a byte gets here, in the edge.
 
 pub mod admin;
 pub mod api;
-pub mod cli;
-pub mod config;
-pub mod demo;
-pub mod edge;
-pub mod engine;
-pub mod keyring;
-pub mod logging;
-pub mod metrics;
-pub mod problem;
+pub mod governance;
+pub mod links;
 pub mod serve;
 pub mod standing;
 pub mod template;

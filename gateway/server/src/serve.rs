@@ -5,19 +5,20 @@ mod doors;
 mod health;
 
 use crate::admin::Office;
-use crate::config::{self, Config, ConfigError};
-use crate::edge::{Limits, Rates};
-use crate::engine::governance::Governor;
-use crate::engine::telemetry::Telemetry;
-use crate::engine::{Node, OpenNodeError, Opened};
-use crate::logging;
-use crate::metrics::Metrics;
-use crate::standing::{Keeper, Overlay, Refusal};
+use crate::governance::Governor;
+use crate::standing::{Keeper, Refusal};
 use doors::Doors;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use xinqiao_edge::{Limits, Rates};
+use xinqiao_node::config::{self, Config, ConfigError};
+use xinqiao_node::decisions::Overlay;
+use xinqiao_node::engine::telemetry::Telemetry;
+use xinqiao_node::engine::{Node, OpenNodeError, Opened};
+use xinqiao_runtime::logging;
+use xinqiao_runtime::metrics::Metrics;
 
 /// Why a node did not start, or did not end well.
 #[derive(Debug)]
@@ -57,8 +58,8 @@ impl std::error::Error for ServeError {}
 pub fn run(config: Config) -> Result<(), ServeError> {
     let metrics = Metrics::new();
     let format = match config.logging.format {
-        crate::config::LogFormat::Json => logging::Format::Json,
-        crate::config::LogFormat::Text => logging::Format::Text,
+        xinqiao_node::config::LogFormat::Json => logging::Format::Json,
+        xinqiao_node::config::LogFormat::Text => logging::Format::Text,
     };
     let _log = logging::init(format, &config.logging.level, std::io::stderr(), &metrics).map_err(|_| {
         ServeError::Start("`logging.level` is not a filter; use error, warn, info or debug".into())
@@ -100,10 +101,10 @@ async fn serve(node: Arc<Node>, keeper: Arc<Keeper>, metrics: Arc<Metrics>) -> R
     tasks.spawn(keeper.clone().tend(node.clone(), stopping.clone()));
     tasks.spawn(governor.clone().follow(stopping.clone()));
     for upstream in node.config.upstreams.clone() {
-        crate::engine::relay::spawn(&mut tasks, &node, &keeper, upstream, &stopping);
+        crate::links::relay::spawn(&mut tasks, &node, &keeper, upstream, &stopping);
     }
     for recipient in node.config.recipients.clone() {
-        crate::engine::push::spawn(&mut tasks, &node, &keeper, recipient, &stopping);
+        crate::links::push::spawn(&mut tasks, &node, &keeper, recipient, &stopping);
     }
     tasks.spawn(forget_old_rates(limits, stopping.clone()));
 

@@ -10,7 +10,6 @@ mod change;
 mod fetch;
 mod lists;
 mod material;
-mod overlay;
 mod rehearse;
 mod report;
 mod seen;
@@ -20,15 +19,10 @@ mod tend;
 mod waiting;
 
 pub use material::Dial;
-pub use overlay::{FileSet, Overlay, OverlayAnchor};
 pub use report::{Advice, Affected, Refusal, Report};
 pub use set::Standing;
 pub use status::StatusRow;
 
-use crate::config::{self, Config};
-use crate::edge::{EdgeControl, Identify, Terms, TermsSource};
-use crate::engine::Node;
-use crate::problem::ProblemCode;
 use lists::{Before, Remembered};
 use material::{Material, Named};
 use parking_lot::{Mutex, RwLock};
@@ -39,7 +33,12 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use xinqiao_certs::{CertificateDer, UnixTime, certificates};
 use xinqiao_client::{Client, ClientError, Profile};
+use xinqiao_edge::{EdgeControl, Identify, Terms, TermsSource};
 use xinqiao_evidence::keys::Jwks;
+use xinqiao_node::config::{self, Config};
+use xinqiao_node::decisions::{FileSet, Overlay};
+use xinqiao_node::engine::Node;
+use xinqiao_runtime::problem::ProblemCode;
 
 /// Keeps the set in force, and changes it.
 pub struct Keeper {

@@ -3,12 +3,12 @@
 use super::lockout::Who;
 use super::{List, Office, json};
 use crate::api::query::Query;
-use crate::edge::{BodyCaps, Exchange, Reply};
-use crate::engine::governance::{Draft, Officer, Word, check_reason};
-use crate::problem::{Problem, ProblemCode};
+use crate::governance::{Draft, Officer, Word, check_reason, note_officer};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::time::Instant;
+use xinqiao_edge::{BodyCaps, Exchange, Reply};
+use xinqiao_runtime::problem::{Problem, ProblemCode};
 
 /// 64 policies of the catalogue's size fit with room to spare.
 const BODY: u64 = 4 << 20;
@@ -114,7 +114,7 @@ pub(super) async fn lift(
         Who::Officer(_) => {}
     }
     office.lockouts.lift(&who);
-    office.node.note_officer("lifted", name, officer, Some(&reason)).await?;
+    note_officer(&office.node, "lifted", name, officer, Some(&reason)).await?;
     json(template, &serde_json::json!({ "name": name, "locked_out": false }))
 }
 

@@ -1,15 +1,15 @@
 //! What is in force: members, trust, certificates, policies, and the screen an officer looks at first.
 
 use super::{List, Office, json};
-use crate::edge::local::Check;
-use crate::edge::{Exchange, Reply};
-use crate::engine::governance::{Officer, ProposalView};
-use crate::problem::{Problem, ProblemCode};
+use crate::governance::{Officer, ProposalView};
 use crate::standing::StatusRow;
 use serde::Serialize;
 use std::time::Instant;
 use xinqiao_certs::Role;
+use xinqiao_edge::{Exchange, Reply};
 use xinqiao_evidence::Digest;
+use xinqiao_runtime::Check;
+use xinqiao_runtime::problem::{Problem, ProblemCode};
 
 #[derive(Serialize)]
 struct AnchorView {
@@ -64,7 +64,7 @@ pub(super) fn members(office: &Office, name: Option<&str>, template: &'static st
 
 pub(super) fn trust(office: &Office, template: &'static str) -> Result<Reply, Problem> {
     let anchors = office.keeper.overlay().anchors(&office.keeper.files());
-    let one = |(digest, a): (String, crate::standing::OverlayAnchor)| AnchorView {
+    let one = |(digest, a): (String, xinqiao_node::decisions::OverlayAnchor)| AnchorView {
         digest,
         name: a.name,
         domains: a.domains,
@@ -95,7 +95,7 @@ pub(super) async fn status(office: &Office, template: &'static str) -> Result<Re
         let proposals = governor.list(Some("open"), 100)?;
         let mut withheld = Vec::new();
         for (stream, _) in node.heads() {
-            let chunks = node.withheld(&stream)?;
+            let chunks = crate::governance::streams::withheld(&node, &stream)?;
             if !chunks.is_empty() {
                 let records = chunks.iter().map(|c| u64::from(c.records())).sum();
                 withheld.push(Waiting { stream: stream.to_string(), records });

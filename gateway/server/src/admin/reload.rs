@@ -1,9 +1,9 @@
 //! Reading the files again because an officer says so.
 
 use super::{Office, json, proposals};
-use crate::edge::{Exchange, Reply};
-use crate::engine::governance::Officer;
-use crate::problem::{Problem, ProblemCode};
+use crate::governance::Officer;
+use xinqiao_edge::{Exchange, Reply};
+use xinqiao_runtime::problem::{Problem, ProblemCode};
 
 pub(super) async fn reload(
     office: &Office,

@@ -1,9 +1,9 @@
 //! How an officer's connection lives: asked for the card again each time, and not for ever.
 
-use crate::edge::{Deadlines, Terms, TermsSource};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_rustls::rustls::server::NoServerSessionStorage;
+use xinqiao_edge::{Deadlines, Terms, TermsSource};
 
 /// After a working day the card is asked for again.
 const LONGEST: Duration = Duration::from_secs(8 * 3_600);

@@ -1,13 +1,13 @@
 //! Streams, holds, withheld chunks, dead letters, traces.
 
 use super::{List, Office, json};
-use crate::edge::{BodyCaps, Exchange, Reply};
-use crate::engine::governance::{Officer, check_reason};
-use crate::engine::trace::Wanted;
-use crate::problem::{Problem, ProblemCode};
+use crate::governance::{self, Officer, check_reason};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use xinqiao_edge::{BodyCaps, Exchange, Reply};
 use xinqiao_exchange::names::StreamId;
+use xinqiao_node::engine::trace::Wanted;
+use xinqiao_runtime::problem::{Problem, ProblemCode};
 
 /// Why an officer does something, and what.
 #[derive(Deserialize)]
@@ -50,7 +50,7 @@ pub(super) fn list(office: &Office, template: &'static str) -> Result<Reply, Pro
 }
 
 pub(super) fn withheld(office: &Office, stream: &str, template: &'static str) -> Result<Reply, Problem> {
-    let items = office.node.withheld(&stream_of(stream)?)?;
+    let items = governance::streams::withheld(&office.node, &stream_of(stream)?)?;
     json(template, &List { items })
 }
 
@@ -65,7 +65,7 @@ pub(super) async fn hold(
     let by = officer.security()?;
     let stream = stream_of(stream)?;
     let decision = decision(exchange).await?;
-    office.node.hold(&stream, held, by, &decision.reason).await?;
+    governance::streams::hold(&office.node, &stream, held, by, &decision.reason).await?;
     json(template, &serde_json::json!({ "stream": stream.as_str(), "held": held }))
 }
 
@@ -80,7 +80,7 @@ pub(super) async fn rule(
     let stream = stream_of(stream)?;
     let chunk: u64 = chunk.parse().map_err(|_| ProblemCode::NotFound)?;
     let decision = decision(exchange).await?;
-    office.node.rule(&stream, chunk, decision.release, by, &decision.reason).await?;
+    governance::streams::rule(&office.node, &stream, chunk, decision.release, by, &decision.reason).await?;
     let said = serde_json::json!({ "stream": stream.as_str(), "chunk": chunk, "released": decision.release });
     json(template, &said)
 }
@@ -93,7 +93,7 @@ pub(super) async fn retry(
 ) -> Result<Reply, Problem> {
     let by = officer.system()?;
     let stream = stream_of(stream)?;
-    office.node.retry_push(&stream, by).await?;
+    governance::streams::retry_push(&office.node, &stream, by).await?;
     json(template, &serde_json::json!({ "stream": stream.as_str(), "dead": false }))
 }
 

@@ -1,11 +1,11 @@
 //! What anyone may check: public keys and the log.
 
-use crate::edge::Reply;
-use crate::engine::Node;
-use crate::problem::{Problem, ProblemCode};
 use http::StatusCode;
 use std::sync::Arc;
+use xinqiao_edge::Reply;
 use xinqiao_evidence::tlog::Tile;
+use xinqiao_node::engine::Node;
+use xinqiao_runtime::problem::{Problem, ProblemCode};
 
 pub(super) fn keys(node: &Node, template: &'static str) -> Result<Reply, Problem> {
     Ok(Reply::bytes(template, StatusCode::OK, "application/json", node.published_keys()))

@@ -1,7 +1,7 @@
 //! Query strings: every parameter known, none twice, none ignored.
 
-use crate::problem::{Finding, Problem, ProblemCode, Severity};
 use std::collections::BTreeMap;
+use xinqiao_runtime::problem::{Finding, Problem, ProblemCode, Severity};
 
 /// The parameters of a request, decoded.
 pub(crate) struct Query<'a> {

@@ -2,16 +2,16 @@
 
 use super::json;
 use super::query::{Query, invalid};
-use crate::edge::{BodyCaps, Exchange, Reply, ReplyBody};
-use crate::engine::Node;
-use crate::engine::submit::Request;
-use crate::problem::{Problem, ProblemCode};
 use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
+use xinqiao_edge::{BodyCaps, Exchange, Reply, ReplyBody};
 use xinqiao_exchange::op::{Load, Op};
+use xinqiao_node::engine::Node;
+use xinqiao_node::engine::submit::Request;
+use xinqiao_runtime::problem::{Problem, ProblemCode};
 use xinqiao_schemas::{Charset, Format};
 
 /// The longest long poll, in seconds.

@@ -3,24 +3,24 @@
 use super::json;
 use super::query::{Query, invalid};
 use super::records::WAIT_CAP;
-use crate::edge::{BodyCaps, Exchange, Reply, ReplyBody};
-use crate::engine::Node;
-use crate::engine::serve::LIST_CAP;
-use crate::problem::{Problem, ProblemCode};
 use bytes::Bytes;
 use http::header::{ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE, RANGE};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
+use xinqiao_edge::{BodyCaps, Exchange, Reply, ReplyBody};
 use xinqiao_evidence::acknowledgement::Acknowledgement;
 use xinqiao_evidence::http_digest;
 use xinqiao_exchange::names::StreamId;
+use xinqiao_node::engine::Node;
+use xinqiao_node::engine::serve::LIST_CAP;
+use xinqiao_runtime::problem::{Problem, ProblemCode};
 
 #[derive(Serialize)]
 struct StreamList {
     node: String,
-    streams: Vec<crate::engine::serve::StreamView>,
+    streams: Vec<xinqiao_node::engine::serve::StreamView>,
 }
 
 fn stream_of(text: &str) -> Result<StreamId, Problem> {

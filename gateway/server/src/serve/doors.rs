@@ -2,14 +2,15 @@
 //! and the local one.
 
 use super::ServeError;
-use crate::edge::local::{Local, Readiness};
-use crate::edge::{Budget, Caps, Deadlines, Edge, EdgeConfig, Limits, TermsSource, listed};
-use crate::engine::Node;
-use crate::metrics::Metrics;
 use crate::standing::Keeper;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
+use xinqiao_edge::local::{Local, Readiness};
+use xinqiao_edge::{Caps, Deadlines, Edge, EdgeConfig, Limits, TermsSource, listed};
+use xinqiao_node::engine::Node;
+use xinqiao_runtime::Budget;
+use xinqiao_runtime::metrics::Metrics;
 
 /// Bound, not yet serving.
 pub(super) struct Doors {
@@ -107,7 +108,7 @@ impl Addresses {
     }
 }
 
-fn budget(limits: &crate::config::Limits) -> Budget {
+fn budget(limits: &xinqiao_node::config::Limits) -> Budget {
     let all = limits.memory_bytes;
     Budget::new(all as usize, (all / 100 * u64::from(limits.member_memory_percent)) as usize)
 }

@@ -1,11 +1,12 @@
 //! How a node is: the checks of `/readyz`, and gauges of what it holds.
 
-use crate::edge::local::{Check, Readiness, State};
-use crate::engine::Node;
-use crate::engine::governance::Governor;
-use crate::metrics::{Metric, Metrics};
+use crate::governance::Governor;
 use crate::standing::Keeper;
 use std::sync::Arc;
+use xinqiao_edge::local::Readiness;
+use xinqiao_node::engine::Node;
+use xinqiao_runtime::metrics::{Metric, Metrics};
+use xinqiao_runtime::{Check, State};
 
 /// Asks every part that has something to say.
 pub(super) fn readiness(node: &Arc<Node>, keeper: &Arc<Keeper>, governor: &Arc<Governor>) -> Readiness {
@@ -29,7 +30,7 @@ fn of_node(node: &Node) -> Vec<Check> {
     };
     if let Some(why) = trouble.append {
         let (en, zh) = match why {
-            crate::engine::CommitError::DiskFull => (
+            xinqiao_node::engine::CommitError::DiskFull => (
                 "The disk is full: nothing new is taken. Free space; the node goes on by itself.",
                 "磁盘已满，暂停接收新数据。请释放空间，节点会自动恢复。",
             ),

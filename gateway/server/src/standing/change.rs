@@ -3,11 +3,12 @@
 use super::lists::Before;
 use super::material::{Material, Named};
 use super::rehearse::Rehearsal;
-use super::{Affected, FileSet, Keeper, Live, Overlay, Refusal, Report, Standing, waiting};
-use crate::config::Config;
-use crate::edge::EdgeControl;
+use super::{Affected, Keeper, Live, Refusal, Report, Standing, waiting};
 use std::sync::Arc;
 use xinqiao_certs::UnixTime;
+use xinqiao_edge::EdgeControl;
+use xinqiao_node::config::Config;
+use xinqiao_node::decisions::{FileSet, Overlay};
 
 impl Keeper {
     /// What these decisions would do, judged on the certificates actually seen. Nothing changes.

@@ -4,7 +4,6 @@
 
 use super::report::Advice;
 use super::{Keeper, lists};
-use crate::config;
 use bytes::{Bytes, BytesMut};
 use http::{Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Empty};
@@ -18,6 +17,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use xinqiao_certs::pki::write_public;
 use xinqiao_certs::{RevocationList, read_file};
+use xinqiao_node::config;
 
 /// No list is larger.
 const LARGEST: usize = 64 << 20;

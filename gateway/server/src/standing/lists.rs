@@ -4,10 +4,8 @@
 //! also after a restart; and once a known authority vouched for it, one does for whatever follows.
 
 use super::material::{Blob, Material};
-use super::overlay::OverlayAnchor;
 use super::report::{Advice, Refusal};
 use super::set::Standing;
-use crate::engine::{CommitError, Node};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,6 +13,8 @@ use xinqiao_certs::{
     CertificateDer, Revocation, RevocationList, RevocationPolicy, Trust, TrustAnchors, UnixTime, certificates,
 };
 use xinqiao_evidence::Digest;
+use xinqiao_node::decisions::OverlayAnchor;
+use xinqiao_node::engine::{CommitError, Node};
 
 /// Seconds a peer's clock may be ahead of this one's.
 pub(super) const CLOCKS_APART: u64 = 300;

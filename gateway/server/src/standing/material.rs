@@ -1,14 +1,14 @@
 //! What the files say, read once and together. A part that cannot be read keeps its last good state where one part
 //! can stand for itself (a revocation list, an upstream's files); identity and anchors are taken whole or not at all.
 
-use super::overlay::{FileSet, OverlayAnchor};
 use super::report::{Advice, Refusal};
-use crate::config::{self, Config};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use xinqiao_certs::{Identity, LoadError, Role, UnixTime, certificates, read_file, to_pem};
 use xinqiao_evidence::keys::Jwks;
+use xinqiao_node::config::{self, Config};
+use xinqiao_node::decisions::{FileSet, OverlayAnchor};
 
 /// The part of the configuration this module lives by.
 #[derive(Debug, Clone)]

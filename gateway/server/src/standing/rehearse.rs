@@ -17,7 +17,7 @@ pub(super) struct Rehearsal<'a> {
     pub(super) live: &'a Standing,
     pub(super) next: &'a Standing,
     pub(super) seen: &'a [SeenChain],
-    /// Chains (as [`crate::edge::chain_digest`] names them) of connections that are open now.
+    /// Chains (as [`xinqiao_edge::chain_digest`] names them) of connections that are open now.
     pub(super) connected: &'a BTreeSet<[u8; 32]>,
     pub(super) now: UnixTime,
 }
@@ -121,8 +121,8 @@ impl Rehearsal<'_> {
     /// Suspending is closing: it waits for nothing.
     fn only_suspends(&self) -> bool {
         let (live, next) = (self.live, self.next);
-        let unsuspended = |members: &[crate::config::Member]| -> Vec<crate::config::Member> {
-            members.iter().map(|m| crate::config::Member { suspended: false, ..m.clone() }).collect()
+        let unsuspended = |members: &[xinqiao_node::config::Member]| -> Vec<xinqiao_node::config::Member> {
+            members.iter().map(|m| xinqiao_node::config::Member { suspended: false, ..m.clone() }).collect()
         };
         Arc::ptr_eq(&live.trust, &next.trust)
             && unsuspended(&live.members) == unsuspended(&next.members)

@@ -1,12 +1,12 @@
 //! The certificates members connected with: what a change is rehearsed on. Known in memory by digest, so that a
 //! connection costs a look-up; noted in the journal once a day, so that the knowledge survives a restart.
 
-use crate::edge::chain_digest;
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tokio::sync::Notify;
 use xinqiao_certs::{CertificateDer, Details, VerifiedMember, to_pem};
+use xinqiao_edge::chain_digest;
 use xinqiao_evidence::Digest;
 
 /// Chains remembered of one member; those seen longest ago go first.

@@ -2,9 +2,7 @@
 
 use super::lists::{Before, CLOCKS_APART, Trusted, authorities, trust};
 use super::material::{Blob, Dial, Material};
-use super::overlay::{Overlay, OverlayAnchor};
 use super::report::{Advice, Refusal};
-use crate::config::{self, Missing, Stale};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +14,8 @@ use xinqiao_certs::{
 use xinqiao_client::Tls;
 use xinqiao_evidence::Digest;
 use xinqiao_evidence::keys::Jwks;
+use xinqiao_node::config::{self, Missing, Stale};
+use xinqiao_node::decisions::{Overlay, OverlayAnchor};
 
 /// What is in force.
 pub struct Standing {

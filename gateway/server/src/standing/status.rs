@@ -3,12 +3,12 @@
 use super::report::Advice;
 use super::set::Standing;
 use super::{Keeper, lists};
-use crate::edge::local::{Check, State};
-use crate::metrics::{Metric, Metrics};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use xinqiao_certs::{Details, RevocationList, UnixTime, certificates};
+use xinqiao_runtime::metrics::{Metric, Metrics};
+use xinqiao_runtime::{Check, State};
 
 const DAY: i64 = 86_400;
 /// Days before its end from which a certificate or an anchor is spoken of.

@@ -3,7 +3,6 @@
 
 use super::material::Named;
 use super::{Advice, Keeper, fetch, lists};
-use crate::engine::Node;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use xinqiao_certs::read_file;
+use xinqiao_node::engine::Node;
 
 /// How often files are looked at.
 const LOOK: Duration = Duration::from_millis(500);

@@ -1,6 +1,6 @@
 //! Settings of the configuration that take effect at the next start only.
 
-use crate::config::Config;
+use xinqiao_node::config::Config;
 
 /// Settings of the configuration that were changed in the file but take effect at the next start only.
 pub(super) fn say(started: &[(&'static str, String)], config: &Config) {

@@ -1,0 +1,4 @@
+//! The `xinqiao` program: its command line, and the demonstration.
+
+pub mod cli;
+pub mod demo;

@@ -1,0 +1,206 @@
+//! The network edge: from a TCP connection to an [`Exchange`] with a verified member, and back.
+//!
+//! Promises: nothing unbounded is read or kept on behalf of a peer (connections, handshakes,
+//! headers, bodies, streams, time); every request reaches the handler with exactly one verified
+//! member or is answered with a problem document; limits are spent per member before shared ones;
+//! a drain finishes what is in flight. What a request means is left to the handler.
+//!
+//! The handler's future is dropped when the peer goes away, so it must be safe to cancel.
+
+use std::collections::HashSet;
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use rustls_pki_types::CertificateDer;
+use tokio::net::TcpListener;
+use tokio_rustls::rustls::ServerConfig;
+use xinqiao_certs::VerifiedMember;
+
+use xinqiao_runtime::Budget;
+use xinqiao_runtime::metrics::Metrics;
+use xinqiao_runtime::problem::ProblemCode;
+
+mod body;
+mod connection;
+mod decode;
+mod exchange;
+mod frames;
+mod front_proxy;
+mod limits;
+mod listener;
+pub mod local;
+mod problem;
+mod reply;
+mod roster;
+mod service;
+mod settings;
+mod ticket;
+mod transport;
+
+pub use body::{Body, BodyCaps, RequestBody};
+pub use decode::{Encoding, OFF_REACTOR_BYTES, off_reactor};
+pub use exchange::{Exchange, TraceId};
+pub use limits::{Limits, Rates};
+pub use problem::refusal_of;
+pub use reply::{Reply, ReplyBody, ReplySender};
+pub use settings::{Caps, Deadlines};
+
+use listener::Shared;
+
+/// TLS settings and the judgement that belongs to them. They change together, so that nobody shakes hands under
+/// one trust and is judged by another.
+#[derive(Clone)]
+pub struct Terms {
+    /// What the handshake presents and demands.
+    pub tls: Arc<ServerConfig>,
+    /// Who the verified chain is.
+    pub identify: Identify,
+}
+
+/// Where each new connection gets its terms: read once per accept, so a swap takes effect at once.
+pub type TermsSource = Arc<dyn Fn() -> Terms + Send + Sync>;
+
+/// Turns a chain the handshake has verified into exactly one member, or says why not.
+pub type Identify = Arc<dyn Fn(&[CertificateDer<'_>]) -> Result<VerifiedMember, ProblemCode> + Send + Sync>;
+
+/// Told the address of each peer whose certificate was refused, in the handshake or by [`Identify`].
+pub type Refused = Box<dyn Fn(IpAddr) + Send + Sync>;
+
+/// These terms, for the listed members only; others are told `member.not-listed`.
+pub fn listed(terms: TermsSource, members: impl IntoIterator<Item = String>) -> TermsSource {
+    let members: Arc<HashSet<String>> = Arc::new(members.into_iter().collect());
+    Arc::new(move || {
+        let (Terms { tls, identify }, members) = (terms(), members.clone());
+        let identify: Identify = Arc::new(move |chain| {
+            let member = identify(chain)?;
+            if members.contains(member.name()) { Ok(member) } else { Err(ProblemCode::MemberNotListed) }
+        });
+        Terms { tls, identify }
+    })
+}
+
+/// All an edge needs to know.
+#[derive(Clone)]
+pub struct EdgeConfig {
+    /// Name of the listener in metrics and logs: `exchange`, `exchange-tls12`, `admin`.
+    pub name: &'static str,
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// TLS settings and identification, per accept.
+    pub terms: TermsSource,
+    /// How much.
+    pub caps: Caps,
+    /// How long.
+    pub deadlines: Deadlines,
+    /// The node-wide byte budget.
+    pub budget: Budget,
+    /// The request rates, shared by all listeners of a node.
+    pub limits: Arc<Limits>,
+    /// Members with the role `front-proxy` may name their clients by RFC 9440.
+    pub front_proxy: bool,
+}
+
+/// A bound listener, not yet serving.
+pub struct Edge {
+    listener: TcpListener,
+    shared: Arc<Shared>,
+}
+
+/// A handle on a serving edge.
+#[derive(Clone)]
+pub struct EdgeControl {
+    shared: Arc<Shared>,
+}
+
+/// How a drain ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Drained {
+    /// Connections cut because the deadline passed; 0 is a clean end.
+    pub aborted: usize,
+}
+
+impl Edge {
+    /// Binds the listener. Connections wait in its backlog until [`Edge::serve`].
+    ///
+    /// # Errors
+    /// The address cannot be bound.
+    pub async fn bind(config: EdgeConfig, metrics: Arc<Metrics>) -> io::Result<Self> {
+        let listener = TcpListener::bind(config.listen).await?;
+        Ok(Self { listener, shared: Arc::new(Shared::new(config, metrics)) })
+    }
+
+    /// The bound address.
+    ///
+    /// # Errors
+    /// The socket has no address any more.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Has this told of every refused certificate. The first call counts.
+    pub fn on_refused(&self, tell: Refused) {
+        let _first = self.shared.on_refused.set(tell);
+    }
+
+    /// A handle to keep while the edge serves.
+    #[must_use]
+    pub fn control(&self) -> EdgeControl {
+        EdgeControl { shared: self.shared.clone() }
+    }
+
+    /// Serves until `drain` completes, then finishes what is in flight within the drain deadline.
+    pub async fn serve<H, F>(self, handler: H, drain: impl Future<Output = ()> + Send) -> Drained
+    where
+        H: Fn(Exchange) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Reply> + Send + 'static,
+    {
+        listener::serve(self.listener, self.shared, handler, drain).await
+    }
+}
+
+/// SHA-256 over a certificate chain, each certificate with its length.
+#[must_use]
+pub fn chain_digest(chain: &[CertificateDer<'_>]) -> [u8; 32] {
+    use ring::digest::{Context, SHA256};
+    let mut context = Context::new(&SHA256);
+    for certificate in chain {
+        context.update(&(certificate.len() as u64).to_be_bytes());
+        context.update(certificate);
+    }
+    let mut out = [0; 32];
+    out.copy_from_slice(context.finish().as_ref());
+    out
+}
+
+impl EdgeControl {
+    /// Judges every live connection's certificates again and closes those whose member is no
+    /// longer the same, and the requests of such members behind a front proxy: call it after
+    /// members, trust or revocation changed. Returns how many connections and clients ended.
+    pub fn recheck(&self) -> usize {
+        let identify = (self.shared.config.terms)().identify;
+        self.shared.live().iter().map(|connection| connection.recheck(&identify)).sum()
+    }
+
+    /// Asks every live connection to make room for a new one: after its next reply, or after a while of silence. Call it
+    /// after what handshakes rely on changed.
+    pub fn retire(&self) {
+        self.shared.retire();
+        for connection in self.shared.live() {
+            connection.retire();
+        }
+    }
+
+    /// Digests of the certificate chains live connections were made with; see [`chain_digest`].
+    #[must_use]
+    pub fn chains(&self) -> Vec<[u8; 32]> {
+        self.shared.live().iter().map(|connection| chain_digest(connection.chain())).collect()
+    }
+
+    /// Connections past the handshake.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.shared.live().len()
+    }
+}

@@ -1,0 +1,473 @@
+//! The committer: the one thread that writes. It gathers what is waiting into a group, signs one checkpoint over it,
+//! appends one frame to the journal, and only when that is synced applies it to the queue and answers.
+
+mod line;
+
+pub(super) use line::Line;
+
+use super::Node;
+use super::rows::{self, QueueFault};
+use crate::engine::places::place;
+use crate::engine::space::Room;
+use std::sync::Arc;
+use tokio::sync::oneshot;
+use xinqiao_evidence::merkle::{Frontier, GroupProofs, leaf_hash};
+use xinqiao_evidence::tlog::{self, Checkpoint};
+use xinqiao_exchange::event::{Event, FrameRecord};
+use xinqiao_exchange::group::{Change, Group, Item, Kind, Ready};
+use xinqiao_exchange::secrets::{RecordId, RecordKey};
+use xinqiao_exchange::state::{Applied, Place};
+use xinqiao_runtime::problem::{Problem, ProblemCode};
+use xinqiao_store::{AppendError, Class, Frame, IdemEntry, Journal};
+
+/// The tag of frames that hold a [`FrameRecord`].
+pub(super) const KIND_RECORD: u8 = 1;
+/// The tag of frames that hold all rows: a rebuild may begin there.
+pub(super) const KIND_SNAPSHOT: u8 = 2;
+
+/// What the additional data of a frame record's encryption is.
+pub(super) const RECORD_AAD: &[u8] = b"record";
+
+const GROUP_JOBS: usize = 4_096;
+const GROUP_ITEMS: usize = 8_000;
+/// A group of so many bytes takes no more: whoever comes while it is written waits for that and little else.
+const GROUP_BYTES: usize = 1 << 20;
+
+/// Work for the committer.
+pub(super) enum Job {
+    /// A judged submission.
+    Submission(Box<SubmissionJob>),
+    /// A change of state.
+    Change {
+        /// The change.
+        change: Change,
+        /// Whether it is still right, asked when it is its turn.
+        still: Box<dyn FnOnce(&xinqiao_exchange::state::State) -> bool + Send>,
+        /// Told when it is durable.
+        reply: oneshot::Sender<Result<Committed, CommitError>>,
+    },
+    /// Tells when everything before it is committed.
+    Barrier {
+        /// Told when its turn comes.
+        reply: oneshot::Sender<()>,
+    },
+    /// Make everything so far cheap to start from.
+    Checkpoint {
+        /// Told when done.
+        reply: oneshot::Sender<()>,
+    },
+    /// Wrap the keys of journal, evidence and queue by the current at-rest key.
+    Rewrap {
+        /// All at-rest keys.
+        keys: xinqiao_store::AtRestKeys,
+        /// Told how many were wrapped anew, or what failed.
+        reply: oneshot::Sender<Result<usize, &'static str>>,
+    },
+    /// Write all rows into the journal, so that older segments may go.
+    Snapshot {
+        /// Told when done.
+        reply: oneshot::Sender<Result<Place, CommitError>>,
+    },
+    /// Stop, cleanly.
+    Stop {
+        /// Told when done.
+        reply: oneshot::Sender<()>,
+    },
+}
+
+/// A judged submission, waiting.
+pub(super) struct SubmissionJob {
+    /// What is to be written.
+    pub(super) ready: Ready,
+    /// The rules it was judged by.
+    pub(super) rules: u64,
+    /// Its idempotency key and fingerprint.
+    pub(super) idempotency: Option<([u8; 16], [u8; 16])>,
+    /// Told when it is durable.
+    pub(super) reply: oneshot::Sender<Result<Committed, CommitError>>,
+}
+
+/// A place in the log, with what proves it.
+pub struct Committed {
+    /// Index in the log; of no meaning for changes without an entry.
+    pub(super) index: u64,
+    place: usize,
+    group: Arc<CommittedGroup>,
+}
+
+struct CommittedGroup {
+    proofs: Option<GroupProofs>,
+    checkpoint: String,
+}
+
+impl Committed {
+    /// The proof of the entry.
+    pub(super) fn proof(&self) -> String {
+        let mut out = String::new();
+        if let Some(proofs) = &self.group.proofs {
+            let hashes = proofs.proof(self.place).unwrap_or_default();
+            tlog::write_log_proof(&mut out, self.index, &hashes, &self.group.checkpoint);
+        }
+        out
+    }
+}
+
+/// Why something was not committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CommitError {
+    /// A record was recalled or the rules changed meanwhile: judge again.
+    JudgeAgain,
+    /// The change no longer fits the state.
+    Overtaken,
+    /// No space.
+    DiskFull,
+    /// It may or may not be durable.
+    OutcomeUnknown,
+    /// The journal does not take anything now.
+    Unavailable,
+    /// The key that signs is in a token that does not answer. Nothing was written.
+    Unsigned,
+    /// The node is stopping.
+    Stopping,
+}
+
+impl From<CommitError> for Problem {
+    fn from(e: CommitError) -> Self {
+        match e {
+            CommitError::DiskFull => ProblemCode::DiskFull.into(),
+            CommitError::OutcomeUnknown => ProblemCode::OutcomeUnknown.into(),
+            CommitError::Unavailable => ProblemCode::DiskFailed.into(),
+            CommitError::Unsigned => ProblemCode::KeysUnavailable.into(),
+            CommitError::Stopping => ProblemCode::BusyDraining.into(),
+            CommitError::JudgeAgain | CommitError::Overtaken => ProblemCode::BusyQueue.into(),
+        }
+    }
+}
+
+/// The thread's own state.
+pub(super) struct Committer {
+    pub(super) node: Arc<Node>,
+    pub(super) journal: Journal,
+    pub(super) frontier: Frontier,
+    pub(super) line: Line,
+    /// The newest checkpoint and its size.
+    pub(super) latest: Option<(u64, String)>,
+}
+
+/// What waits for the frame to be durable.
+enum Waiting {
+    Entry { index: u64, reply: oneshot::Sender<Result<Committed, CommitError>> },
+    Plain { reply: oneshot::Sender<Result<Committed, CommitError>> },
+}
+
+impl Committer {
+    /// Runs until told to stop.
+    pub(super) fn run(mut self) {
+        let mut put_back = None;
+        loop {
+            let Some(job) = put_back.take().or_else(|| self.line.wait()) else { break };
+            match job {
+                Job::Barrier { reply } => {
+                    let _ = reply.send(());
+                }
+                Job::Checkpoint { reply } => {
+                    self.checkpoint();
+                    let _ = reply.send(());
+                }
+                Job::Rewrap { keys, reply } => {
+                    let _ = reply.send(self.rewrap(&keys));
+                }
+                Job::Snapshot { reply } => {
+                    let _ = reply.send(self.snapshot());
+                }
+                Job::Stop { reply } => {
+                    self.checkpoint();
+                    self.node.metrics_stopping();
+                    if let Err(e) = self.journal.close() {
+                        tracing::error!(kind = ?e.kind(), "the journal did not close cleanly; the next start reads it again");
+                    }
+                    let _ = reply.send(());
+                    return;
+                }
+                first => put_back = self.group(first),
+            }
+        }
+    }
+
+    /// Commits one group that begins with this job. A job that cannot be part of a group is handed back.
+    fn group(&mut self, first: Job) -> Option<Job> {
+        let node = self.node.clone();
+        let state = node.state.read();
+        let current = |s: &xinqiao_exchange::names::StreamId| {
+            state.streams.get(s).and_then(|h| h.descriptions.last().cloned())
+        };
+        let mut group = Group::new(state.meta.epoch, state.meta.log_size, &current);
+        let mut waiting = Vec::new();
+        let mut idempotency = Vec::new();
+        let mut next = Some(first);
+        let mut put_back = None;
+        let mut taken = 0;
+        let room = node.room();
+        while let Some(job) = next {
+            match job {
+                Job::Submission(job) => {
+                    let SubmissionJob { ready, rules, idempotency: idem, reply } = *job;
+                    if room < Room::Enough {
+                        let _ = reply.send(Err(node.no_room()));
+                    } else if rules != node.rules().number || self.judged_too_early(&ready) {
+                        let _ = reply.send(Err(CommitError::JudgeAgain));
+                    } else {
+                        let index = group.submission(ready);
+                        if let Some((key, print)) = idem {
+                            idempotency.push(IdemEntry { key, value: rows::idem_value(&print, index) });
+                        }
+                        waiting.push(Waiting::Entry { index, reply });
+                    }
+                }
+                Job::Change { change, still, reply } => {
+                    if room == Room::Gone {
+                        let _ = reply.send(Err(node.no_room()));
+                    } else if !still(&state) {
+                        let _ = reply.send(Err(CommitError::Overtaken));
+                    } else {
+                        waiting.push(match group.change(change) {
+                            Some(index) => Waiting::Entry { index, reply },
+                            None => Waiting::Plain { reply },
+                        });
+                    }
+                }
+                other => {
+                    put_back = Some(other);
+                    break;
+                }
+            }
+            taken += 1;
+            let (items, bytes) = group.weight();
+            if taken >= GROUP_JOBS || items >= GROUP_ITEMS || bytes >= GROUP_BYTES {
+                break;
+            }
+            next = self.line.next();
+        }
+        let frame = group.finish();
+        drop(state);
+        if !waiting.is_empty() {
+            self.write(frame, &idempotency, waiting);
+        }
+        put_back
+    }
+
+    /// Was a record of this submission recalled after it was judged?
+    fn judged_too_early(&self, ready: &Ready) -> bool {
+        let tombstones = self.node.tombstones.read();
+        ready.prepared.generation != tombstones.generation()
+            && tombstones.any(&ready.dataset, &ready.prepared.put)
+    }
+
+    fn write(
+        &mut self,
+        frame: xinqiao_exchange::group::Frame,
+        idempotency: &[IdemEntry],
+        waiting: Vec<Waiting>,
+    ) {
+        let node = self.node.clone();
+        let xinqiao_exchange::group::Frame { mut record, items, entries } = frame;
+        record.rev_high = node.revs.load(std::sync::atomic::Ordering::SeqCst);
+        // The frame that opens an epoch belongs to it: its checkpoint is the first under the new origin.
+        if let Some(opened) = record.events.iter().find_map(|e| match e {
+            Event::Epoch { epoch } => Some(*epoch),
+            _ => None,
+        }) {
+            record.epoch = opened;
+        }
+        let proofs = (!entries.is_empty()).then(|| {
+            let leaves: Vec<_> = entries.iter().map(|e| leaf_hash(e)).collect();
+            GroupProofs::new(&self.frontier, &leaves)
+        });
+        if let Some(p) = &proofs {
+            let checkpoint =
+                Checkpoint { origin: node.name.log_origin(record.epoch), size: p.size(), root: p.root() };
+            match checkpoint.sign_with(&*node.secrets.log()) {
+                Ok(note) => record.checkpoint = note,
+                Err(_) => return refuse(waiting, node.unsigned()),
+            }
+        }
+        let placed = match self.append(&record, &items, &entries, idempotency) {
+            Ok(placed) => placed,
+            Err(e) => {
+                let why = explain(&e);
+                node.append_failed(why);
+                tracing::error!(code = e.explain().code, "{}", e.explain().english);
+                return refuse(waiting, why);
+            }
+        };
+        node.append_succeeded();
+        self.durable(&record, &placed, &entries);
+        let first = record.first_index;
+        let checkpoint = record.checkpoint;
+        if let Some(p) = &proofs {
+            self.frontier = p.frontier().clone();
+            self.latest = Some((p.size(), checkpoint.clone()));
+            *node.checkpoint.write() = checkpoint.clone();
+        }
+        let group = Arc::new(CommittedGroup { proofs, checkpoint });
+        for w in waiting {
+            let (index, reply) = match w {
+                Waiting::Entry { index, reply } => (index, reply),
+                Waiting::Plain { reply } => (first, reply),
+            };
+            let place = (index - first) as usize;
+            let _ = reply.send(Ok(Committed { index, place, group: group.clone() }));
+        }
+        node.news.send_modify(|n| *n += 1);
+    }
+
+    fn append(
+        &mut self,
+        record: &FrameRecord,
+        items: &[Item],
+        entries: &[Vec<u8>],
+        idempotency: &[IdemEntry],
+    ) -> Result<xinqiao_store::Appended, AppendError> {
+        let text = serde_json::to_vec(record).expect("records have string keys and no floats");
+        let mut all = Vec::with_capacity(items.len() + 1);
+        all.push(xinqiao_store::Item { class: Class::Event, aad: RECORD_AAD, bytes: &text });
+        all.extend(items.iter().map(|i| xinqiao_store::Item {
+            class: match i.kind {
+                Kind::Evidence => Class::Evidence,
+                Kind::Payload => Class::Payload,
+            },
+            aad: &i.aad,
+            bytes: &i.bytes,
+        }));
+        let log_entries: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
+        let frame = Frame {
+            kind: KIND_RECORD,
+            items: &all,
+            idempotency,
+            log_entries: &log_entries,
+            first_log_index: record.first_index,
+        };
+        let began = std::time::Instant::now();
+        let appended = self.journal.append(&frame);
+        self.node.metrics_sync(began.elapsed(), entries.len());
+        appended
+    }
+
+    /// The frame is durable: make it count.
+    fn durable(&mut self, record: &FrameRecord, placed: &xinqiao_store::Appended, entries: &[Vec<u8>]) {
+        let node = &self.node.clone();
+        remember_recalls(node, record);
+        let places: Vec<Place> = placed.items.iter().map(|i| place(*i)).collect();
+        let applied = Applied { record: places[0], items: &places[1..] };
+        // The log before the rows: whoever finds a row may ask for the proof of its entry at once.
+        let refs: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
+        if let Err(e) = node.log().append(record.first_index, &refs) {
+            node.log_fault(&e);
+        }
+        if let Err(fault) = rows::apply(node, record, &applied, placed.position) {
+            self.queue_lost(fault);
+        }
+    }
+
+    /// The queue is not what the journal adds up to: build it again from the journal.
+    fn queue_lost(&mut self, fault: QueueFault) {
+        tracing::error!(%fault, "the queue was lost; it is rebuilt from the journal");
+        match self.node.rebuild() {
+            Ok(()) => self.node.recovered("queue.lost"),
+            Err(e) => {
+                tracing::error!(error = %e, "the queue could not be rebuilt; tried again at the next checkpoint");
+                self.node.fail("queue.lost");
+            }
+        }
+    }
+
+    /// Log files first: what the queue says is applied must never be ahead of them by more than the journal holds.
+    fn checkpoint(&mut self) {
+        let node = &self.node;
+        if node.room() == Room::Gone {
+            return;
+        }
+        if let Some((size, note)) = &self.latest
+            && let Err(e) = node.log().sync(*size, note)
+        {
+            node.log_fault(&e);
+            match node.reopen_log() {
+                Ok(()) => tracing::info!("the log files were opened again and filled from the journal"),
+                Err(e) => {
+                    tracing::error!(error = %e, "the log files cannot be opened again yet; tried at the next checkpoint")
+                }
+            }
+            return;
+        }
+        let queue = node.queue();
+        if let Err(e) = queue.checkpoint() {
+            self.queue_lost(QueueFault::from(e));
+        }
+    }
+
+    /// May be repeated; the older at-rest keys are needed until it succeeds.
+    fn rewrap(&self, keys: &xinqiao_store::AtRestKeys) -> Result<usize, &'static str> {
+        let count = self.journal.rewrap(keys).map_err(|e| e.explain().code)?;
+        let queue = self.node.queue().rewrap(keys).map_err(|e| e.explain().code)?;
+        Ok(count + usize::from(queue))
+    }
+
+    fn snapshot(&mut self) -> Result<Place, CommitError> {
+        let node = self.node.clone();
+        if node.room() < Room::Enough {
+            return Err(node.no_room());
+        }
+        let dump = rows::dump(&node).map_err(|fault| {
+            self.queue_lost(fault);
+            CommitError::Unavailable
+        })?;
+        let items: Vec<_> = dump
+            .iter()
+            .map(|bytes| xinqiao_store::Item { class: Class::Event, aad: RECORD_AAD, bytes })
+            .collect();
+        let first_log_index = node.state.read().meta.log_size;
+        let frame =
+            Frame { kind: KIND_SNAPSHOT, items: &items, idempotency: &[], log_entries: &[], first_log_index };
+        let appended = self.journal.append(&frame).map_err(|e| explain(&e))?;
+        rows::mark_applied(&node, appended.position).map_err(|fault| {
+            self.queue_lost(fault);
+            CommitError::Unavailable
+        })?;
+        Ok(place(appended.items[0]))
+    }
+}
+
+fn refuse(waiting: Vec<Waiting>, why: CommitError) {
+    for w in waiting {
+        let (Waiting::Entry { reply, .. } | Waiting::Plain { reply }) = w;
+        let _ = reply.send(Err(why));
+    }
+}
+
+/// Recalls count from the moment they are durable, before anyone is answered.
+pub(super) fn remember_recalls(node: &Node, record: &FrameRecord) {
+    let id = |hex: &str| RecordKey::parse(hex).map(|k| RecordId(k.0));
+    for event in &record.events {
+        match event {
+            Event::Recalled(r) => {
+                if let Some(id) = id(&r.id) {
+                    node.tombstones.write().add(&r.dataset, id, r.rev);
+                }
+            }
+            Event::Reinstated { dataset, id: hex } => {
+                if let Some(id) = id(hex) {
+                    node.tombstones.write().remove(dataset, &id);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn explain(e: &AppendError) -> CommitError {
+    match e {
+        AppendError::Full(_) => CommitError::DiskFull,
+        AppendError::OutcomeUnknown(_) => CommitError::OutcomeUnknown,
+        AppendError::Unavailable(_) | AppendError::TooLarge | AppendError::Fenced => CommitError::Unavailable,
+    }
+}

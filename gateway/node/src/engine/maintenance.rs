@@ -1,0 +1,464 @@
+//! What the node does by itself, on a timer: checkpoints, ends of publication, retention, and letting old segments go.
+
+use super::committer::Job;
+use super::seal::SealError;
+use super::{Node, entries, manifests};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use xinqiao_exchange::event::{Event, NewChunk, Sealed};
+use xinqiao_exchange::group::{Change, Item, Kind};
+use xinqiao_exchange::names::{Lane, StreamId};
+use xinqiao_exchange::op::Op;
+use xinqiao_exchange::payload::compress;
+use xinqiao_exchange::publication::Ending;
+use xinqiao_exchange::secrets::RecordKey;
+use xinqiao_exchange::state::{
+    BatchRow, ChunkRow, GroupChunkRow, Place, PublicationRow, Table, group_chunk_key, stream_key,
+};
+use xinqiao_exchange::table::{self, Entry, put_entry, put_group};
+use xinqiao_schemas::{Audience, LineHead, RecallLine, recall_line};
+
+/// The member name under which the node's own withdrawals stand.
+pub const OWN: &str = "node";
+
+const DAY: i64 = 86_400;
+/// Chunks whose publication ends that one round looks at.
+const DUE_CHUNKS: usize = 1_000;
+/// Withdrawals that go into one chunk.
+const WITHDRAWN_AT_ONCE: usize = 4_000;
+/// The window of idempotency keys, and with it the least age of a segment that goes.
+const IDEMPOTENCY_WINDOW_MS: u64 = 24 * 3_600 * 1_000;
+
+impl Node {
+    /// Runs until the node is dropped or `stop` resolves.
+    pub async fn maintain(self: Arc<Self>, mut stop: tokio::sync::watch::Receiver<bool>) {
+        let period = Duration::from_secs(self.config.storage.checkpoint_seconds.max(1));
+        let mut timer = tokio::time::interval(period);
+        timer.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut ticks = 0u64;
+        let mut seen = self.log_size();
+        loop {
+            tokio::select! {
+                _ = timer.tick() => {}
+                _ = stop.changed() => return,
+            }
+            ticks += 1;
+            self.look_for_room();
+            if self.secrets.token_trouble().is_some() {
+                let node = self.clone();
+                let _ = tokio::task::spawn_blocking(move || node.secrets.look_at_token()).await;
+            }
+            let now = self.log_size();
+            if now != seen || self.trouble().failed.contains(&"queue.lost") {
+                seen = now;
+                let (reply, done) = oneshot::channel();
+                if self.jobs.send(Job::Checkpoint { reply }).is_err() {
+                    return;
+                }
+                let _ = done.await;
+            }
+            if ticks % 12 == 1 {
+                let node = self.clone();
+                let swept = tokio::task::spawn_blocking(move || node.sweep()).await;
+                if swept.is_err() {
+                    tracing::error!("maintenance ended unexpectedly; it is tried again");
+                }
+            }
+        }
+    }
+
+    /// One round of upkeep. Blocks.
+    pub fn sweep(&self) {
+        self.end_publications();
+        self.apply_retention();
+        self.release_segments();
+        self.tend_keys();
+    }
+
+    /// Withdraws from public recipients what may no longer be published.
+    pub fn end_publications(&self) {
+        let today = u32::try_from(self.business_date().to_days()).unwrap_or(0);
+        let rows = self.queue().scan(Table::Publication as u8, &[], Some(&today.to_be_bytes()), DUE_CHUNKS);
+        let Ok(rows) = rows else { return };
+        let mut due: BTreeMap<u32, Vec<(u32, u64, PublicationRow)>> = BTreeMap::new();
+        for (key, value) in rows {
+            let (Some(day), Some(id), Some(chunk)) = (u32_at(&key, 0), u32_at(&key, 4), u64_at(&key, 8))
+            else {
+                continue;
+            };
+            let Ok(row) = serde_json::from_slice(&value) else { continue };
+            due.entry(id).or_default().push((day, chunk, row));
+        }
+        let rules = self.rules();
+        for (stream, head) in self.heads() {
+            let Some(chunks) = due.remove(&head.id) else { continue };
+            let Some(recipient) = rules.plan.recipient_of(&stream) else { continue };
+            // A table that does not read has been named in the log; the next round tries again.
+            let Ok((keys, gone)) = self.still_published(&stream, &chunks, today) else { continue };
+            self.withdraw_own(&stream, &recipient.description.clone(), &keys, gone);
+        }
+    }
+
+    /// The records of these chunks that end now, and the schedule's change.
+    #[allow(clippy::type_complexity)]
+    fn still_published(
+        &self,
+        stream: &StreamId,
+        chunks: &[(u32, u64, PublicationRow)],
+        today: u32,
+    ) -> Result<(Vec<RecordKey>, Vec<(u32, u64, Option<u32>)>), SealError> {
+        let mut ending = Ending::default();
+        let mut gone = Vec::with_capacity(chunks.len());
+        for (day, chunk, row) in chunks {
+            let lines = self.read_item(stream, row.table)?;
+            let next = ending.due(&lines, *day, today).map_err(|_| SealError::Damaged)?;
+            gone.push((*day, *chunk, next));
+        }
+        let first = chunks.iter().map(|(_, _, row)| row.group).min().unwrap_or(0);
+        let mut from = group_chunk_key(first, 0);
+        while !ending.is_empty() {
+            let rows = self.queue().scan(Table::GroupChunk as u8, &from, None, 1_024);
+            let rows = rows.map_err(|_| SealError::Damaged)?;
+            let Some((last, _)) = rows.last() else { break };
+            from = last.clone();
+            from.push(0);
+            for (_, value) in rows {
+                let row: GroupChunkRow = serde_json::from_slice(&value).map_err(|_| SealError::Damaged)?;
+                if row.stream == *stream {
+                    let lines = self.read_item(stream, row.table)?;
+                    ending.look_through(&lines).map_err(|_| SealError::Damaged)?;
+                }
+            }
+        }
+        Ok((ending.into_keys(), gone))
+    }
+
+    /// Withdraws records in the node's own name; with the last of them the schedule moves on.
+    fn withdraw_own(
+        &self,
+        stream: &StreamId,
+        description: &xinqiao_exchange::event::Description,
+        keys: &[RecordKey],
+        gone: Vec<(u32, u64, Option<u32>)>,
+    ) {
+        let mut moved = vec![Event::PublicationEnded { stream: stream.clone(), gone }];
+        let mut parts: Vec<&[RecordKey]> = keys.chunks(WITHDRAWN_AT_ONCE).collect();
+        if parts.is_empty() {
+            parts.push(&[]);
+        }
+        let count = parts.len();
+        for (n, part) in parts.into_iter().enumerate() {
+            let mut change = self.withdrawal(stream, description, part);
+            if n + 1 == count {
+                change.events.append(&mut moved);
+            }
+            if let Err(e) = self.change_blocking(change, |_| true) {
+                return tracing::error!(
+                    stream = stream.as_str(),
+                    ?e,
+                    "ends of publication could not be committed; tried again"
+                );
+            }
+        }
+        if !keys.is_empty() {
+            tracing::info!(stream = stream.as_str(), records = keys.len(), "publication ended");
+        }
+    }
+
+    fn withdrawal(
+        &self,
+        stream: &StreamId,
+        description: &xinqiao_exchange::event::Description,
+        keys: &[RecordKey],
+    ) -> Change {
+        if keys.is_empty() {
+            return Change::default();
+        }
+        let told = RecallLine { reason: "publication-ended", basis: "", effective: self.business_date() };
+        let mut raw = Vec::new();
+        let mut lines = Vec::new();
+        for (n, key) in keys.iter().enumerate() {
+            let rev = self.next_rev();
+            let text = key.hex();
+            let head = LineHead { op: "withdraw", key: text.as_str(), rev, via: &[], reference: None };
+            recall_line(&head, Audience::Public, &told, &mut raw);
+            raw.push(b'\n');
+            let entry = Entry {
+                op: Op::Withdraw,
+                key: *key,
+                rev,
+                ordinal: n as u32,
+                publication_end: None,
+                reference: None,
+            };
+            put_entry(&mut lines, &entry);
+        }
+        let index = self.log_size();
+        let mut lines_table = vec![table::VERSION];
+        put_group(&mut lines_table, index, OWN, keys.len() as u32, &lines);
+        let aad = stream.as_str().as_bytes().to_vec();
+        let payload = compress(description.encoding, &raw);
+        let mut events = Vec::new();
+        if self.head(stream).and_then(|h| h.descriptions.last().cloned()).as_ref() != Some(description) {
+            events.push(Event::Described { stream: stream.clone(), description: description.clone() });
+        }
+        events.push(Event::Chunk(NewChunk {
+            stream: stream.clone(),
+            payload: 0,
+            table: 1,
+            records: keys.len() as u32,
+            recalls: keys.len() as u32,
+            raw: raw.len() as u64,
+            bytes: payload.len() as u64,
+            earliest_end: None,
+            origins: Vec::new(),
+        }));
+        Change {
+            events,
+            items: vec![
+                Item { kind: Kind::Payload, aad: aad.clone(), bytes: payload },
+                Item { kind: Kind::Evidence, aad, bytes: lines_table },
+            ],
+            entry: Some(entries::publication_ended(self, stream, keys.len() as u64)),
+        }
+    }
+
+    /// Erases payloads that were acknowledged long enough ago, and those that waited too long.
+    fn apply_retention(&self) {
+        let now = self.clock.now();
+        let rules = self.rules();
+        for (stream, head) in self.heads() {
+            let Some(dataset) = rules.plan.dataset(stream.dataset()) else { continue };
+            let retention = dataset.dataset.retention();
+            let maximum = match stream.lane() {
+                Lane::Daily => retention.maximum_days,
+                Lane::History => retention.history_maximum_days,
+            };
+            let acknowledged = i64::from(retention.acknowledged_days) * DAY;
+            let maximum = i64::from(maximum) * DAY;
+            let mut rows = Vec::new();
+            for batches in head.past.iter().chain([&head.batches]) {
+                let (from, to) = (stream_key(*batches, 0), stream_key(*batches, u64::MAX));
+                let Ok(some) = self.queue().scan(Table::Batch as u8, &from, Some(&to), 1 << 20) else {
+                    return;
+                };
+                rows.extend(some);
+            }
+            for (key, value) in rows {
+                let (Some(batches), Some(seq)) = (u32_at(&key, 0), u64_at(&key, 4)) else { continue };
+                let Ok(batch) = serde_json::from_slice::<BatchRow>(&value) else { continue };
+                if batch.erased {
+                    continue;
+                }
+                let answered = batch.answer.as_ref().filter(|a| a.outcome.is_final()).map(|a| a.time);
+                let due = answered.is_some_and(|t| now - t > acknowledged) || now - batch.time > maximum;
+                if !due {
+                    continue;
+                }
+                if answered.is_none() {
+                    tracing::error!(
+                        stream = stream.as_str(),
+                        seq,
+                        "a batch reached its maximum age without an answer; its payload is erased"
+                    );
+                    self.metrics.expired(stream.dataset(), batch.records);
+                }
+                let reason = if answered.is_some() { "retention" } else { "retention-unanswered" };
+                let change = Change {
+                    events: vec![Event::Erased {
+                        stream: stream.clone(),
+                        batches: Some(batches),
+                        seq,
+                        feedback: Vec::new(),
+                    }],
+                    items: Vec::new(),
+                    entry: batch
+                        .digest
+                        .parse()
+                        .ok()
+                        .map(|digest| entries::void(self, &stream, seq, &digest, reason)),
+                };
+                if self.change_blocking(change, |_| true).is_err() {
+                    return;
+                }
+            }
+            self.expire_unsealed(&stream, &head, now - maximum);
+        }
+    }
+
+    /// Chunks nobody asked for in time are dropped; a signed void takes their place and their sources are told.
+    fn expire_unsealed(&self, stream: &StreamId, head: &xinqiao_exchange::state::StreamRow, before: i64) {
+        let opened: BTreeMap<u64, i64> =
+            self.reader.segments().iter().map(|s| (s.segment, (s.opened_at / 1_000) as i64)).collect();
+        let from = stream_key(head.id, head.first_unsealed);
+        let to = stream_key(head.id, head.next_chunk);
+        let Ok(rows) = self.queue().scan(Table::Chunk as u8, &from, Some(&to), 4_096) else { return };
+        let mut through = None;
+        let mut feedback = Vec::new();
+        let mut records = 0u64;
+        for (key, value) in rows {
+            let (Some(number), Ok(chunk)) = (u64_at(&key, 4), serde_json::from_slice::<ChunkRow>(&value))
+            else {
+                break;
+            };
+            // A segment's successor opened after its last frame: that bounds the chunk's age from below.
+            let youngest = opened.range(chunk.payload.segment + 1..).next().map(|(_, t)| *t);
+            if youngest.is_none_or(|t| t >= before) {
+                break;
+            }
+            let Ok(lines) = self.read_item(stream, chunk.table) else { break };
+            let told = self.feedback_for_table(stream, &lines, "retention.expired",
+                "The record waited past its maximum age without being collected and was erased; send it again if it is still to be delivered. \
+                 记录超过最长保存期仍未被领取，已删除；如仍需下发请重新报送。");
+            let Ok(told) = told else { break };
+            feedback.extend(told);
+            records += u64::from(chunk.records);
+            through = Some(number);
+        }
+        let Some(through) = through else { return };
+        let Some(description) = head.descriptions.last() else { return };
+        let turn = self.sealing.lock().entry(stream.clone()).or_default().clone();
+        let _turn = turn.lock();
+        // Without a signature nothing is dropped; the next round tries again.
+        let Ok(signed) = manifests::sign_void(self, stream, head, description, "retention") else { return };
+        let seq = head.next_seq;
+        let (empty, items) = signed.without_records(stream, head, self.clock.now());
+        let void = Sealed { last_chunk: through, void: true, ..empty };
+        let change = Change {
+            events: vec![Event::Dropped { stream: stream.clone(), through, feedback }, Event::Sealed(void)],
+            items,
+            entry: Some(signed.entry),
+        };
+        let (name, first) = (stream.clone(), head.first_unsealed);
+        let still = move |s: &xinqiao_exchange::state::State| {
+            s.streams.get(&name).is_some_and(|h| h.next_seq == seq && h.first_unsealed == first)
+        };
+        if self.change_blocking(change, still).is_ok() {
+            tracing::error!(
+                stream = stream.as_str(),
+                records,
+                "records reached their maximum age uncollected and were erased"
+            );
+            self.metrics.expired(stream.dataset(), records);
+        }
+    }
+
+    /// Lets segments go in which nothing lives any more. Of a segment that is mostly dead, what lives is carried over
+    /// first, so that one slow recipient does not pin the disk.
+    pub fn release_segments(&self) {
+        let segments = self.reader.segments();
+        let now_ms = (self.clock.now() as u64).saturating_mul(1_000);
+        let old =
+            |s: &&xinqiao_store::SegmentStats| !s.active && s.opened_at + IDEMPOTENCY_WINDOW_MS < now_ms;
+        let candidates: Vec<_> = segments.iter().filter(old).collect();
+        if let Some(last) = candidates.last() {
+            // Every key in the segments before it was given before it was opened.
+            self.reader.expire_idempotency(last.segment);
+        }
+        let Some(mut live) = self.live() else { return };
+        for s in &candidates {
+            let bytes: u64 =
+                live.get(&s.segment).map_or(0, |l| l.iter().map(|p| u64::from(p.place().len)).sum());
+            if bytes > 0 && bytes < s.bytes / 4 && self.carry_over(&live[&s.segment]).is_some() {
+                live.remove(&s.segment);
+            }
+        }
+        let dead: Vec<u64> = candidates.iter().map(|s| s.segment).filter(|s| !live.contains_key(s)).collect();
+        if !dead.is_empty() && self.prepare_release().is_some() {
+            let synced = self.log().synced_size();
+            for segment in dead {
+                match self.reader.retire(segment, synced) {
+                    Ok(()) => tracing::info!(
+                        segment,
+                        "a journal segment was archived and its payload key destroyed"
+                    ),
+                    Err(e) => tracing::warn!(segment, code = e.explain().code, "{}", e.explain().english),
+                }
+            }
+        }
+    }
+
+    /// All rows into the journal, and everything durable elsewhere: then older segments are not needed to rebuild.
+    fn prepare_release(&self) -> Option<()> {
+        let (reply, answer) = oneshot::channel();
+        self.jobs.send(Job::Snapshot { reply }).ok()?;
+        answer.blocking_recv().ok()?.ok()?;
+        let (reply, done) = oneshot::channel();
+        self.jobs.send(Job::Checkpoint { reply }).ok()?;
+        done.blocking_recv().ok()
+    }
+
+    /// Writes payload again, at the journal's end.
+    fn carry_over(&self, living: &[Living]) -> Option<()> {
+        let mut names: BTreeMap<u32, StreamId> = BTreeMap::new();
+        for (stream, head) in self.heads() {
+            let ids = head.past.iter().copied().chain([head.id, head.batches]);
+            names.extend(ids.map(|id| (id, stream.clone())));
+        }
+        for l in living {
+            let (Living::Chunk { stream, .. } | Living::Part { stream, .. }) = l else { return None };
+            let (id, stream) = (*stream, names.get(stream)?.clone());
+            let aad = stream.as_str().as_bytes().to_vec();
+            let bytes = self.read_item(&stream, l.place()).ok()?;
+            let event = match *l {
+                Living::Chunk { chunk, .. } => Event::Moved { stream, chunk, item: 0 },
+                Living::Part { seq, part, .. } => {
+                    Event::PartMoved { stream, batches: Some(id), seq, part, item: 0 }
+                }
+                Living::Withheld { .. } => return None,
+            };
+            let items = vec![Item { kind: Kind::Payload, aad, bytes }];
+            self.change_blocking(Change { events: vec![event], items, entry: None }, |_| true).ok()?;
+        }
+        Some(())
+    }
+
+    /// Payload still wanted, by segment.
+    fn live(&self) -> Option<BTreeMap<u64, Vec<Living>>> {
+        let mut live: BTreeMap<u64, Vec<Living>> = BTreeMap::new();
+        let mut add = |l: Living| live.entry(l.place().segment).or_default().push(l);
+        let queue = self.queue();
+        for (key, value) in super::rows::all(&queue, Table::Chunk).ok()? {
+            let row: ChunkRow = serde_json::from_slice(&value).ok()?;
+            add(Living::Chunk { stream: u32_at(&key, 0)?, chunk: u64_at(&key, 4)?, place: row.payload });
+            // Pieces of a batch queued again stay where they are until they are sealed anew.
+            row.rest.iter().for_each(|place| add(Living::Withheld { place: *place }));
+        }
+        for (_, value) in super::rows::all(&queue, Table::Withheld).ok()? {
+            let row: xinqiao_exchange::state::WithheldRow = serde_json::from_slice(&value).ok()?;
+            add(Living::Withheld { place: row.chunk.payload });
+        }
+        for (key, value) in super::rows::all(&queue, Table::Batch).ok()? {
+            let row: BatchRow = serde_json::from_slice(&value).ok()?;
+            for (part, place) in (0u16..).zip(row.parts) {
+                add(Living::Part { stream: u32_at(&key, 0)?, seq: u64_at(&key, 4)?, part, place });
+            }
+        }
+        Some(live)
+    }
+}
+
+/// A payload item that somebody still waits for.
+enum Living {
+    Chunk { stream: u32, chunk: u64, place: Place },
+    Part { stream: u32, seq: u64, part: u16, place: Place },
+    Withheld { place: Place },
+}
+
+impl Living {
+    fn place(&self) -> Place {
+        match self {
+            Living::Chunk { place, .. } | Living::Part { place, .. } | Living::Withheld { place } => *place,
+        }
+    }
+}
+
+fn u32_at(key: &[u8], at: usize) -> Option<u32> {
+    Some(u32::from_be_bytes(key.get(at..at + 4)?.try_into().ok()?))
+}
+
+fn u64_at(key: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_be_bytes(key.get(at..at + 8)?.try_into().ok()?))
+}

@@ -1,0 +1,433 @@
+//! Opening a node: journal, then queue and log, then whatever the journal holds beyond them. A queue that is missing
+//! or damaged is built again, from the newest snapshot or from the beginning.
+
+use super::committer::{Committer, KIND_RECORD, KIND_SNAPSHOT, Line};
+use super::places::place;
+use super::rows::{self, QueueFault};
+use super::rules::Rules;
+use super::telemetry::Telemetry;
+use super::{Node, Trouble};
+use crate::config::Config;
+use crate::decisions::FileSet;
+use crate::keyring::{Keyring, KeyringError};
+use parking_lot::{Mutex, RwLock};
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use tokio::sync::{mpsc, watch};
+use xinqiao_evidence::keys::Jwks;
+use xinqiao_evidence::tlog::{Checkpoint, VerifiedCheckpoint, split_origin};
+use xinqiao_exchange::event::FrameRecord;
+use xinqiao_exchange::names::NodeName;
+use xinqiao_exchange::state::{Applied, Place, State, Table};
+use xinqiao_exchange::tombstones::Tombstones;
+use xinqiao_runtime::clock::Clock;
+use xinqiao_schemas::{Caps, Catalogue, CatalogueFile};
+use xinqiao_store::{
+    DataDir, Journal, LogError, LogFiles, OpenError, Options, Position, Queue, QueueState, ReadError, Reader,
+};
+
+/// Found in a data directory that was put back by `xinqiao restore`.
+pub const RESTORED: &str = "RESTORED";
+
+/// A node that could not be opened. Nothing was changed.
+#[derive(Debug)]
+pub enum OpenNodeError {
+    /// The catalogue does not load.
+    Catalogue(String),
+    /// The keys are unusable.
+    Keyring(KeyringError),
+    /// The store does not open.
+    Store(OpenError),
+    /// Something stored does not read.
+    Read(ReadError),
+    /// The queue cannot be built.
+    Queue(String),
+    /// The log files do not open.
+    Log(String),
+}
+
+impl fmt::Display for OpenNodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Catalogue(e) | Self::Queue(e) | Self::Log(e) => f.write_str(e),
+            Self::Keyring(e) => write!(f, "{e}"),
+            Self::Store(e) => {
+                write!(f, "{}: {} {}", e.explain().code, e.explain().english, e.explain().chinese)
+            }
+            Self::Read(e) => {
+                write!(f, "{}: {} {}", e.explain().code, e.explain().english, e.explain().chinese)
+            }
+        }
+    }
+}
+impl std::error::Error for OpenNodeError {}
+
+macro_rules! from {
+    ($($source:ty => $variant:ident),+) => { $(
+        impl From<$source> for OpenNodeError {
+            fn from(e: $source) -> Self { Self::$variant(e) }
+        }
+    )+ };
+}
+from!(KeyringError => Keyring, OpenError => Store, ReadError => Read);
+
+impl From<QueueFault> for OpenNodeError {
+    fn from(e: QueueFault) -> Self {
+        Self::Queue(e.to_string())
+    }
+}
+
+/// A node and its committer's thread.
+pub struct Opened {
+    /// The node.
+    pub node: Arc<Node>,
+    /// Ends when the node stops.
+    pub committer: std::thread::JoinHandle<()>,
+}
+
+/// Reads the catalogue a configuration names.
+pub fn catalogue(config: &Config) -> Result<Catalogue, OpenNodeError> {
+    Catalogue::from_files(&catalogue_files(config)?).map_err(|e| OpenNodeError::Catalogue(e.to_string()))
+}
+
+fn catalogue_files(config: &Config) -> Result<Vec<CatalogueFile>, OpenNodeError> {
+    match &config.node.catalogue {
+        Some(dir) => Catalogue::read_files(dir).map_err(|e| OpenNodeError::Catalogue(e.to_string())),
+        None => Ok(Catalogue::builtin_files()),
+    }
+}
+
+/// The keys recipients sign their answers with.
+fn answer_keys(config: &Config) -> Result<BTreeMap<String, Jwks>, OpenNodeError> {
+    let mut all = BTreeMap::new();
+    for r in &config.recipients {
+        let Some(path) = &r.acknowledgement_keys else { continue };
+        let keys = std::fs::read(path).ok().and_then(|bytes| Jwks::from_json(&bytes).ok());
+        let keys = keys.ok_or_else(|| {
+            OpenNodeError::Catalogue(format!(
+                "{}: not a JWKS file; correct `acknowledgement_keys` of recipient `{}`",
+                path.display(),
+                r.member
+            ))
+        })?;
+        all.insert(r.member.clone(), keys);
+    }
+    Ok(all)
+}
+
+impl Node {
+    /// Opens everything and starts the committer.
+    pub fn open(config: Config, metrics: Telemetry) -> Result<Opened, OpenNodeError> {
+        let base = catalogue_files(&config)?;
+        let secrets = Keyring::open(&config.node.keys, &config.keys)?;
+        let rules = Rules::first(&config, base, BTreeMap::new(), config.members.clone(), &secrets)
+            .map_err(|e| OpenNodeError::Catalogue(e.to_string()))?;
+        let dir = DataDir::open(&config.node.data)?;
+        let log = open_log(&dir, &config.node.name, &secrets)?;
+        let (queue, queue_state) = Queue::open(&dir, &secrets.at_rest(), config.storage.queue_cache_bytes)?;
+        let referenced = match &queue_state {
+            QueueState::Ready { applied } => Some(*applied),
+            QueueState::Rebuild { .. } => None,
+        };
+        let options = Options {
+            segment_bytes: config.storage.segment_bytes,
+            referenced,
+            log_size: log.synced_size(),
+            adopt_rollback: config.storage.adopt_rollback,
+        };
+        let (journal, reader, recovery) = Journal::open(&dir, &secrets.at_rest(), options)?;
+        let marker = dir.path().join(RESTORED);
+        let adopted = recovery.rolled_back.is_some() || marker.exists();
+        let mut rebuilt = None;
+        let (queue, mut state) = match queue_state {
+            QueueState::Ready { applied } if !adopted => match catch_up(&reader, &queue, applied, &log) {
+                Ok(state) => (queue, state),
+                Err(OpenNodeError::Queue(why)) => {
+                    rebuilt = Some(why);
+                    drop(queue);
+                    build(&dir, &secrets, &config, &reader, &log)?
+                }
+                Err(e) => return Err(e),
+            },
+            QueueState::Ready { .. } => {
+                rebuilt = Some("an older journal was adopted".into());
+                drop(queue);
+                build(&dir, &secrets, &config, &reader, &log)?
+            }
+            QueueState::Rebuild { reason } => {
+                rebuilt = Some(reason);
+                drop(queue);
+                build(&dir, &secrets, &config, &reader, &log)?
+            }
+        };
+        if adopted {
+            // What the journal has lost stays in the log: it was signed and shown. The new epoch goes on after it.
+            state.meta.log_size = state.meta.log_size.max(log.size());
+        }
+        if state.meta.log_size == 0 {
+            rebuilt = None;
+        }
+        if let Some(reason) = &rebuilt {
+            tracing::warn!(reason, "the queue was built again from the journal");
+        }
+        let decided = crate::decisions::stored(&state, &queue, &reader).ok_or_else(|| {
+            OpenNodeError::Queue("officers' decisions cannot be read; restore a backup".into())
+        })?;
+        let files = FileSet { members: config.members.clone(), ..FileSet::default() };
+        let rules = rules
+            .decided(&config, decided.policies, decided.standing.members(&files), &secrets)
+            .map_err(|e| OpenNodeError::Catalogue(e.to_string()))?;
+        let frontier = log.frontier();
+        let shown = log.checkpoint().and_then(|note| epoch_of(&note)).unwrap_or(0);
+        if log.size() < state.meta.log_size {
+            return Err(OpenNodeError::Log(
+                "the log files hold fewer entries than the journal accounts for; restore `log/` from a backup".into(),
+            ));
+        }
+        let answer_keys = answer_keys(&config)?;
+        let origin = config.node.name.log_origin(state.meta.epoch.max(1));
+        let checkpoint = Checkpoint { origin, size: frontier.size(), root: frontier.root() }
+            .sign_with(&*secrets.log())
+            .map_err(|_| KeyringError::Signing("the log's checkpoint"))?;
+        let clock = Clock::default();
+        // A clock that was set back while the node was down is noticed by what the log says last.
+        if let Some(moment) = log.size().checked_sub(1).and_then(|last| last_moment(&log, last)) {
+            clock.observe(moment);
+        }
+        let (jobs, receiver) = mpsc::unbounded_channel();
+        let caps = Caps { records: config.limits.records, ..Caps::default() };
+        let node = Arc::new(Node {
+            name: config.node.name.clone(),
+            ticket: secrets.record.ticket(),
+            rules: Arc::new(RwLock::new(Arc::new(rules))),
+            adopting: Mutex::new(()),
+            secrets,
+            clock,
+            metrics,
+            caps,
+            reader,
+            log: RwLock::new(log),
+            tombstones: RwLock::new(tombstones(&queue)?),
+            queue: RwLock::new(queue),
+            revs: AtomicU64::new(state.meta.rev_high),
+            epoch: AtomicU64::new(state.meta.epoch),
+            state: RwLock::new(state),
+            jobs,
+            inflight: Mutex::new(HashMap::new()),
+            sealing: Mutex::new(HashMap::new()),
+            news: watch::Sender::new(0),
+            answers: tokio::sync::Mutex::new(()),
+            trouble: Mutex::new(Trouble { rebuilt, ..Trouble::default() }),
+            data_dir: dir,
+            answer_keys: RwLock::new(answer_keys),
+            checkpoint: RwLock::new(checkpoint),
+            config,
+        });
+        let line = Line::new(receiver);
+        let committer = Committer { node: node.clone(), journal, frontier, line, latest: None };
+        let committer =
+            std::thread::Builder::new()
+                .name("committer".into())
+                .spawn(move || committer.run())
+                .map_err(|e| OpenNodeError::Queue(format!("no thread for the committer ({})", e.kind())))?;
+        node.begin(adopted.then_some(shown));
+        if adopted && node.trouble().failed.is_empty() {
+            // The new epoch is durable; without the marker's removal another one would begin at the next start.
+            let _ = std::fs::remove_file(&marker);
+        }
+        Ok(Opened { node, committer })
+    }
+
+    /// Opens an epoch if there is none, or if an older state was adopted, one that no checkpoint was ever `shown` of;
+    /// notes what is in force.
+    fn begin(&self, adopted: Option<u64>) {
+        let epoch = self.epoch();
+        if adopted.is_some() {
+            // A restored node may have handed out revisions nobody remembers: leave a wide gap.
+            self.revs.fetch_add(1 << 32, Ordering::SeqCst);
+        }
+        let opened = match (epoch, adopted) {
+            (0, None) => self.open_epoch(1, "first start"),
+            (n, Some(shown)) => self.open_epoch(n.max(shown) + 1, "an older state was put back"),
+            _ => Ok(()),
+        };
+        if opened.and_then(|()| self.note_configuration(&self.rules())).is_err() {
+            self.fail("journal.unwritable");
+        }
+    }
+
+    /// Opens the log files again after a failed write or sync, and fills them from the journal. Only the committer
+    /// calls it.
+    pub(super) fn reopen_log(&self) -> Result<(), OpenNodeError> {
+        let log = open_log(&self.data_dir, &self.name, &self.secrets)?;
+        let mut fault = None;
+        self.reader.replay(self.reader.before_log_index(log.size()), |frame| {
+            if frame.log_entries.is_empty() {
+                return ControlFlow::Continue(());
+            }
+            match log.append(frame.first_log_index, &frame.log_entries) {
+                Ok(()) => ControlFlow::Continue(()),
+                Err(e) => {
+                    fault = Some(log_error(&e));
+                    ControlFlow::Break(())
+                }
+            }
+        })?;
+        if let Some(e) = fault {
+            return Err(e);
+        }
+        *self.log.write() = log;
+        self.recovered("log.write");
+        Ok(())
+    }
+
+    /// Builds the queue again while running. Only the committer calls it: nothing else is written meanwhile.
+    pub(super) fn rebuild(&self) -> Result<(), OpenNodeError> {
+        let (queue, state) = build(&self.data_dir, &self.secrets, &self.config, &self.reader, &self.log())?;
+        *self.tombstones.write() = tombstones(&queue)?;
+        self.epoch.store(state.meta.epoch, Ordering::Release);
+        *self.state.write() = state;
+        *self.queue.write() = queue;
+        self.metrics.queue_rebuilt();
+        Ok(())
+    }
+}
+
+fn open_log(dir: &DataDir, name: &NodeName, secrets: &Keyring) -> Result<LogFiles, OpenNodeError> {
+    let jwks = secrets.jwks();
+    let verify = |note: &str| {
+        let open = VerifiedCheckpoint::open_with_jwks(note, name.as_str(), &jwks).ok()?;
+        Some((open.checkpoint().size, open.checkpoint().root))
+    };
+    LogFiles::open(dir, verify).map_err(|e| log_error(&e))
+}
+
+fn log_error(e: &LogError) -> OpenNodeError {
+    let said = e.explain();
+    OpenNodeError::Log(format!("{}: {} {}", said.code, said.english, said.chinese))
+}
+
+/// The epoch a checkpoint is of.
+fn epoch_of(note: &str) -> Option<u64> {
+    let checkpoint = Checkpoint::unauthenticated(note).ok()?;
+    split_origin(&checkpoint.origin).map(|(_, epoch)| epoch)
+}
+
+/// The time of a log entry, unix seconds.
+fn last_moment(log: &LogFiles, index: u64) -> Option<i64> {
+    let entry = log.entry(index).ok()??;
+    let entry = xinqiao_evidence::entry::Entry::from_bytes(&entry).ok()?;
+    super::entries::unix(&entry.time)
+}
+
+fn tombstones(queue: &Queue) -> Result<Tombstones, OpenNodeError> {
+    let mut set = Tombstones::default();
+    for (key, value) in rows::all(queue, Table::Tombstone)? {
+        let row: xinqiao_exchange::state::TombstoneRow = serde_json::from_slice(&value)
+            .map_err(|_| OpenNodeError::Queue("a tombstone cannot be read".into()))?;
+        let Some((dataset, id)) = key.split_last_chunk::<16>() else { continue };
+        let dataset = dataset.strip_suffix(&[0]).unwrap_or(dataset);
+        if let Ok(dataset) = std::str::from_utf8(dataset) {
+            set.add(dataset, xinqiao_exchange::secrets::RecordId(*id), row.rev);
+        }
+    }
+    Ok(set)
+}
+
+/// Applies what the journal holds after the queue's position.
+fn catch_up(
+    reader: &Reader,
+    queue: &Queue,
+    applied: Position,
+    log: &LogFiles,
+) -> Result<State, OpenNodeError> {
+    let mut state = rows::load(queue)?;
+    // The log files may be behind the queue after a power cut: their entries are read from further back.
+    let from = if log.size() < state.meta.log_size {
+        reader.before_log_index(log.size()).min(Some(applied))
+    } else {
+        Some(applied)
+    };
+    replay(reader, from, Some(applied), queue, &mut state, log, false)?;
+    Ok(state)
+}
+
+/// Builds the queue from nothing.
+fn build(
+    dir: &DataDir,
+    secrets: &Keyring,
+    config: &Config,
+    reader: &Reader,
+    log: &LogFiles,
+) -> Result<(Queue, State), OpenNodeError> {
+    let queue = Queue::rebuild(dir, &secrets.at_rest(), config.storage.queue_cache_bytes)?;
+    let mut state = State::default();
+    let whole = reader.segments().first().is_none_or(|s| s.segment == 1);
+    replay(reader, None, None, &queue, &mut state, log, !whole)?;
+    Ok((queue, state))
+}
+
+/// Replays frames. Log entries are taken from all of them, rows only from those after `applied`; when the beginning
+/// of the journal is gone, rows begin at the first snapshot.
+fn replay(
+    reader: &Reader,
+    from: Option<Position>,
+    applied: Option<Position>,
+    queue: &Queue,
+    state: &mut State,
+    log: &LogFiles,
+    await_snapshot: bool,
+) -> Result<(), OpenNodeError> {
+    let mut fault: Option<OpenNodeError> = None;
+    let mut awaiting = await_snapshot;
+    reader.replay(from, |frame| {
+        let mut step = || -> Result<(), OpenNodeError> {
+            if !frame.log_entries.is_empty() {
+                log.append(frame.first_log_index, &frame.log_entries).map_err(|e| log_error(&e))?;
+            }
+            if applied.is_some_and(|a| frame.position <= a) {
+                return Ok(());
+            }
+            match frame.kind {
+                KIND_SNAPSHOT if awaiting => {
+                    for item in &frame.items {
+                        rows::undump(queue, &frame.read(item)?, frame.position)?;
+                    }
+                    *state = rows::load(queue)?;
+                    awaiting = false;
+                }
+                KIND_RECORD if !awaiting => {
+                    let (first, rest) = frame
+                        .items
+                        .split_first()
+                        .ok_or_else(|| OpenNodeError::Queue("a frame of the journal is empty".into()))?;
+                    let record: FrameRecord = serde_json::from_slice(&frame.read(first)?).map_err(|_| {
+                        OpenNodeError::Queue("a frame of the journal is of a newer version".into())
+                    })?;
+                    let items: Vec<Place> = rest.iter().map(|i| place(i.reference)).collect();
+                    let at = Applied { record: place(first.reference), items: &items };
+                    rows::apply_to(state, queue, &record, &at, frame.position)?;
+                }
+                _ => {}
+            }
+            Ok(())
+        };
+        match step() {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(e) => {
+                fault = Some(e);
+                ControlFlow::Break(())
+            }
+        }
+    })?;
+    match fault {
+        Some(e) => Err(e),
+        None if awaiting => Err(OpenNodeError::Queue(
+            "the journal holds no snapshot to build the queue from; restore a backup".into(),
+        )),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,191 @@
+//! The rules in force: catalogue, plan and sources, compiled together and replaced whole while the node runs.
+//!
+//! What was judged under older rules and not yet committed is judged again; chunks made under an older policy are
+//! withheld at sealing, and a batch sealed under one and never handed out is taken back. When [`Node::adopt_policies`]
+//! or [`Node::adopt_members`] returns, nothing leaves under the older rules any more.
+
+use super::Node;
+use crate::config::{Config, Member};
+use crate::engine::Keyring;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use xinqiao_exchange::plan::{Plan, Recipient};
+use xinqiao_exchange::source::Source;
+use xinqiao_schemas::{Catalogue, CatalogueFile};
+
+/// Rules that belong together.
+pub struct Rules {
+    /// Grows with every change.
+    pub number: u64,
+    /// The catalogue, with the policies officers approved.
+    pub catalogue: Catalogue,
+    /// Who gets what, and how.
+    pub plan: Plan,
+    /// Who may send what.
+    pub sources: BTreeMap<String, Source>,
+    base: Arc<Vec<CatalogueFile>>,
+    policies: BTreeMap<String, String>,
+    members: Vec<Member>,
+}
+
+/// Rules that cannot take effect; those in force stay.
+#[derive(Debug)]
+pub enum RulesError {
+    /// The catalogue or the plan does not hold together; what and where.
+    Unusable(String),
+    /// They could not be noted in the journal.
+    NotNoted,
+}
+
+impl fmt::Display for RulesError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unusable(why) => f.write_str(why),
+            Self::NotNoted => f.write_str("the change could not be written to the journal; try again"),
+        }
+    }
+}
+impl std::error::Error for RulesError {}
+
+impl Rules {
+    /// The first rules of a run.
+    pub(super) fn first(
+        config: &Config,
+        base: Vec<CatalogueFile>,
+        policies: BTreeMap<String, String>,
+        members: Vec<Member>,
+        secrets: &Keyring,
+    ) -> Result<Self, RulesError> {
+        Self::compile(1, config, Arc::new(base), policies, members, secrets)
+    }
+
+    /// The same with what officers decided laid over it.
+    pub(super) fn decided(
+        self,
+        config: &Config,
+        policies: BTreeMap<String, String>,
+        members: Vec<Member>,
+        secrets: &Keyring,
+    ) -> Result<Self, RulesError> {
+        if policies == self.policies && members == self.members {
+            return Ok(self);
+        }
+        Self::compile(self.number, config, self.base, policies, members, secrets)
+    }
+
+    fn compile(
+        number: u64,
+        config: &Config,
+        base: Arc<Vec<CatalogueFile>>,
+        policies: BTreeMap<String, String>,
+        members: Vec<Member>,
+        secrets: &Keyring,
+    ) -> Result<Self, RulesError> {
+        let catalogue = overlaid(&base, &policies)?;
+        let plan = Plan::compile(&catalogue, &recipients(config), &secrets.record)
+            .map_err(|e| RulesError::Unusable(e.to_string()))?;
+        let sources = sources(&members);
+        Ok(Self { number, catalogue, plan, sources, base, policies, members })
+    }
+
+    /// The policies officers approved, by id.
+    pub fn policies(&self) -> &BTreeMap<String, String> {
+        &self.policies
+    }
+
+    /// The members whose source rights are in force.
+    pub fn members(&self) -> &[Member] {
+        &self.members
+    }
+}
+
+impl Node {
+    /// The rules in force. Take them once per request: they may be replaced at any time.
+    pub fn rules(&self) -> Arc<Rules> {
+        self.rules.read().clone()
+    }
+
+    /// Would these policies, by id, be usable on top of the catalogue?
+    pub fn rehearse_policies(&self, policies: &BTreeMap<String, String>) -> Result<(), RulesError> {
+        let now = self.rules();
+        let members = now.members.clone();
+        Rules::compile(0, &self.config, now.base.clone(), policies.clone(), members, &self.secrets).map(drop)
+    }
+
+    /// Puts these policies, by id, in the place of the catalogue's, from now on. All that officers approved, not a
+    /// difference. Blocks.
+    pub fn adopt_policies(&self, policies: BTreeMap<String, String>) -> Result<(), RulesError> {
+        let _turn = self.adopting.lock();
+        let members = self.rules().members.clone();
+        self.adopt(policies, members)
+    }
+
+    /// Puts these members' source rights in force, from now on. All members, not a difference. Blocks.
+    pub fn adopt_members(&self, members: Vec<Member>) -> Result<(), RulesError> {
+        let _turn = self.adopting.lock();
+        let policies = self.rules().policies.clone();
+        self.adopt(policies, members)
+    }
+
+    fn adopt(&self, policies: BTreeMap<String, String>, members: Vec<Member>) -> Result<(), RulesError> {
+        let now = self.rules();
+        let next =
+            Rules::compile(now.number + 1, &self.config, now.base.clone(), policies, members, &self.secrets)?;
+        let next = Arc::new(next);
+        // First what a manifest will refer to, then the rules, then what streams are made with: each is durable before
+        // the next, and the last commit is behind everything that was judged by the older rules.
+        self.keep_documents(&next).map_err(|_| RulesError::NotNoted)?;
+        *self.rules.write() = next.clone();
+        self.describe_streams(&next).map_err(|_| RulesError::NotNoted)?;
+        self.barrier().map_err(|_| RulesError::NotNoted)
+    }
+
+    /// Rules that are in force still when a commit's turn comes.
+    pub(super) fn while_rules(&self, number: u64) -> impl Fn() -> bool + Send + 'static {
+        let rules = self.rules.clone();
+        move || rules.read().number == number
+    }
+}
+
+/// The recipients a configuration names.
+pub fn recipients(config: &Config) -> Vec<Recipient> {
+    let one = |r: &crate::config::Recipient| Recipient {
+        name: r.member.clone(),
+        policy: r.policy.clone(),
+        datasets: r.datasets.clone(),
+        encoding: r.encoding,
+    };
+    config.recipients.iter().map(one).collect()
+}
+
+fn sources(members: &[Member]) -> BTreeMap<String, Source> {
+    let one = |m: &Member| {
+        let s = m.source.as_ref()?;
+        let source = Source {
+            member: m.name.clone(),
+            unit: s.unit.clone(),
+            datasets: s.datasets.clone(),
+            authorities: s.authorities.clone(),
+            lineage: s.lineage.clone().unwrap_or_else(|| m.name.clone()),
+            relay: m.role == xinqiao_certs::Role::Node,
+        };
+        Some((m.name.clone(), source))
+    };
+    members.iter().filter_map(one).collect()
+}
+
+/// The catalogue with some of its policies replaced, or added to.
+fn overlaid(base: &[CatalogueFile], policies: &BTreeMap<String, String>) -> Result<Catalogue, RulesError> {
+    let path = |id: &str| format!("policies/{id}.toml");
+    let replaced: Vec<String> = policies.keys().map(|id| path(id)).collect();
+    let mut files: Vec<CatalogueFile> =
+        base.iter().filter(|f| !replaced.contains(&f.path)).cloned().collect();
+    files.extend(policies.iter().map(|(id, text)| CatalogueFile { path: path(id), text: text.clone() }));
+    let catalogue = Catalogue::from_files(&files).map_err(|e| RulesError::Unusable(e.to_string()))?;
+    // A name the catalogue does not look at would be in force for officers and for nobody else.
+    match policies.keys().find(|id| catalogue.policy(id).is_none()) {
+        Some(_) => Err(RulesError::Unusable("a policy's id must be letters, digits and hyphens".into())),
+        None => Ok(catalogue),
+    }
+}

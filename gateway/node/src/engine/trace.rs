@@ -1,0 +1,143 @@
+//! Tracing a record: who received which version of it, when, on what basis. Answered from the line tables, years
+//! later too; nothing of the record itself is needed.
+
+use super::Node;
+use super::entries::timestamp;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use xinqiao_exchange::names::StreamId;
+use xinqiao_exchange::op::Op;
+use xinqiao_exchange::secrets::{Naming, RecordKey};
+use xinqiao_exchange::state::{GroupChunkRow, Table};
+use xinqiao_exchange::table;
+use xinqiao_runtime::problem::{Problem, ProblemCode};
+
+/// How a record is named.
+pub enum Wanted<'a> {
+    /// By its source: member and the source's own reference.
+    Reference {
+        /// The member that sent it.
+        member: &'a str,
+        /// Its reference.
+        reference: &'a str,
+    },
+    /// By a recipient: its key of the record, 32 hexadecimal digits.
+    Key {
+        /// The recipient.
+        recipient: &'a str,
+        /// The key.
+        key: &'a str,
+    },
+}
+
+/// One line that went, or is to go, to a recipient.
+#[derive(Serialize)]
+pub struct Traced {
+    stream: String,
+    key: String,
+    op: Op,
+    rev: u64,
+    /// Index of the submission's entry in the log.
+    log_index: u64,
+    member: String,
+    record: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    batch: Option<TracedBatch>,
+    /// What the lines of the stream were made with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy_digest: Option<String>,
+}
+
+#[derive(Serialize)]
+struct TracedBatch {
+    seq: u64,
+    manifest_digest: String,
+    sealed: String,
+    served: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    answered: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    outcome: Option<xinqiao_exchange::event::Outcome>,
+}
+
+impl Node {
+    /// Every line of a record in every stream. Reads all line tables; blocks.
+    pub fn trace(&self, dataset: &str, wanted: &Wanted<'_>) -> Result<Vec<Traced>, Problem> {
+        let rules = self.rules();
+        let plan = rules.plan.dataset(dataset).ok_or(ProblemCode::DatasetUnknown)?;
+        let mut keys: BTreeMap<StreamId, Vec<RecordKey>> = BTreeMap::new();
+        let mut want = |stream: &StreamId, key| keys.entry(stream.clone()).or_default().push(key);
+        match wanted {
+            Wanted::Reference { member, reference } => {
+                let source = rules.sources.get(*member).ok_or(ProblemCode::NotFound)?;
+                for lineage in source.lineages() {
+                    let id = plan.identifier.id(lineage, Naming::Reference(reference));
+                    for r in &plan.recipients {
+                        want(&r.daily, r.keyer.key(&id));
+                        want(&r.history, r.keyer.key(&id));
+                    }
+                }
+            }
+            Wanted::Key { recipient, key } => {
+                let key = RecordKey::parse(key).ok_or(ProblemCode::ParameterInvalid)?;
+                let r = plan.recipients.iter().find(|r| r.name == *recipient).ok_or(ProblemCode::NotFound)?;
+                want(&r.daily, key);
+                want(&r.history, key);
+            }
+        }
+        let mut found = Vec::new();
+        let rows = super::rows::all(&self.queue(), Table::GroupChunk).map_err(|_| ProblemCode::Internal)?;
+        for (_, value) in rows {
+            let chunk: GroupChunkRow = serde_json::from_slice(&value).map_err(|_| ProblemCode::Internal)?;
+            if let Some(wanted) = keys.get(&chunk.stream) {
+                self.trace_chunk(&chunk, wanted, &mut found)?;
+            }
+        }
+        Ok(found)
+    }
+
+    fn trace_chunk(
+        &self,
+        chunk: &GroupChunkRow,
+        wanted: &[RecordKey],
+        found: &mut Vec<Traced>,
+    ) -> Result<(), Problem> {
+        let bytes = self.read_item(&chunk.stream, chunk.table).map_err(|_| ProblemCode::DiskFailed)?;
+        for group in table::groups(&bytes).map_err(|_| ProblemCode::Internal)? {
+            for e in group.entries().map_err(|_| ProblemCode::Internal)? {
+                if !wanted.contains(&e.key) {
+                    continue;
+                }
+                let description = self.head(&chunk.stream).and_then(|h| h.descriptions.last().cloned());
+                found.push(Traced {
+                    stream: chunk.stream.to_string(),
+                    key: e.key.hex().as_str().to_owned(),
+                    op: e.op,
+                    rev: e.rev,
+                    log_index: group.submission,
+                    member: group.member.to_owned(),
+                    record: e.ordinal,
+                    batch: self.traced_batch(chunk)?,
+                    policy: description.as_ref().map(|d| d.policy.clone()),
+                    policy_digest: description.map(|d| d.policy_digest),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn traced_batch(&self, chunk: &GroupChunkRow) -> Result<Option<TracedBatch>, Problem> {
+        let Some(head) = self.head(&chunk.stream) else { return Ok(None) };
+        let Some((seq, batch)) = self.batch_of_chunk(&head, chunk.chunk) else { return Ok(None) };
+        Ok(Some(TracedBatch {
+            seq,
+            manifest_digest: batch.digest,
+            sealed: timestamp(batch.time),
+            served: batch.served,
+            answered: batch.answer.as_ref().map(|a| timestamp(a.time)),
+            outcome: batch.answer.map(|a| a.outcome),
+        }))
+    }
+}

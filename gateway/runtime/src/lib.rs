@@ -1,0 +1,18 @@
+//! What every part of a running node shares and none of them owns: the reasons for a refusal, metrics, the byte
+//! budget, turns between members, the drain signal, the clock, and how the log is written.
+//!
+//! Nothing here knows HTTP, TLS, the journal or a record.
+
+mod budget;
+pub mod clock;
+mod drain;
+pub mod logging;
+pub mod metrics;
+pub mod problem;
+mod readiness;
+mod turns;
+
+pub use budget::{Account, Budget, Permit};
+pub use drain::Drain;
+pub use readiness::{Check, State};
+pub use turns::Turn;

@@ -1,0 +1,432 @@
+//! What officers propose, decide and put into force, over a running node.
+//!
+//! A proposal is rehearsed against what is in force before it is written; it names everyone it would lock out who was not
+//! named on purpose. The second officer approves the digest he saw, so what is approved is what was proposed. Enacting it
+//! either succeeds whole or leaves the last good state and says why. Everything is an entry of the log, and the papers
+//! are kept under their digests.
+//!
+//! One decision at a time: a step is judged against a state that holds every step before it.
+
+mod decide;
+mod difference;
+mod enact;
+mod files;
+mod health;
+mod notes;
+mod roles;
+pub mod streams;
+mod views;
+mod words;
+
+pub use difference::Difference;
+pub use notes::note_officer;
+pub use roles::{Auditor, Officer, SecurityOfficer, SystemOfficer};
+pub use views::{ActsView, ProposalView, Rehearsal};
+
+use crate::standing::{Keeper, Report};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use words::{refused, unusable};
+use xinqiao_evidence::{Digest, Digests};
+use xinqiao_exchange::event::Event;
+use xinqiao_exchange::governance::{
+    ACTS, Act, Paper, Progress, Proposal, REASON, Refusal, Signer, Step, View,
+};
+use xinqiao_exchange::group::{Change, Item, Kind};
+use xinqiao_node::decisions::{Adopted, FileSet};
+use xinqiao_node::decisions::{canonical, roster, settled};
+use xinqiao_node::engine::{DOCUMENT_AAD, Node, entries};
+use xinqiao_runtime::problem::{Problem, ProblemCode};
+
+/// By whom a thing is done that follows from the configuration file.
+const FILE: &str = "configuration-file";
+
+/// Proposals of one officer that may wait for a decision: nobody reads more, and each is kept with its document.
+const OPEN_AT_ONCE: usize = 32;
+
+/// Decisions over one node.
+pub struct Governor {
+    node: Arc<Node>,
+    keeper: Arc<Keeper>,
+    turn: tokio::sync::Mutex<()>,
+}
+
+/// What an officer wants done.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Draft {
+    /// The acts.
+    pub acts: Vec<Act>,
+    /// Why.
+    pub reason: String,
+    /// Members he accepts to lock out.
+    #[serde(default)]
+    pub despite: Vec<String>,
+}
+
+/// An officer's word for a proposal.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Word {
+    /// The digest of the proposal he saw, hexadecimal.
+    pub digest: String,
+    /// Why.
+    pub reason: String,
+    /// Further members he accepts to lock out.
+    #[serde(default)]
+    pub despite: Vec<String>,
+}
+
+/// An approval as it is kept.
+#[derive(Debug, Serialize, Deserialize)]
+struct ApprovalPaper {
+    proposal: u64,
+    digest: String,
+    by: String,
+    certificate: String,
+    reason: String,
+    despite: Vec<String>,
+    time: i64,
+}
+
+/// What reading the files again did, or would do.
+#[derive(Debug)]
+pub struct Reload {
+    /// To what is in force.
+    pub report: Report,
+    /// Whether the rest waits for two officers.
+    pub waits: bool,
+    /// The proposal that says so, if it is open already.
+    pub proposal: Option<u64>,
+    /// What it is about.
+    pub changes: Vec<Difference>,
+}
+
+/// A step with what stands beside it in its frame.
+struct Written<'a> {
+    step: Step,
+    document: Option<Vec<u8>>,
+    what: &'a str,
+    name: String,
+    proposer: Option<&'a str>,
+    by: &'a str,
+    reason: Option<&'a str>,
+    digest: Option<Digest>,
+    certificate: Option<Digest>,
+}
+
+/// What is in force, as proposals are judged by it.
+struct InForce {
+    adopted: Adopted,
+    files: FileSet,
+}
+
+impl Governor {
+    /// Over this node, with what it stands on.
+    pub fn new(node: Arc<Node>, keeper: Arc<Keeper>) -> Arc<Self> {
+        Arc::new(Self { node, keeper, turn: tokio::sync::Mutex::default() })
+    }
+
+    /// What would become of a draft. Changes nothing.
+    pub async fn rehearse(&self, who: &SecurityOfficer, draft: Draft) -> Result<Rehearsal, Problem> {
+        let _turn = self.turn.lock().await;
+        let (acts, report, needs, _) = self.judged(&who.signer(), draft).await?;
+        Ok(Rehearsal::new(&acts, report, needs))
+    }
+
+    /// Proposes acts; what one officer suffices for is in force when this returns.
+    pub async fn propose(&self, who: &SecurityOfficer, draft: Draft) -> Result<ProposalView, Problem> {
+        let _turn = self.turn.lock().await;
+        self.present(who)?;
+        self.sweep().await?;
+        if let Err(problem) = self.resume().await {
+            // Closing someone out must not wait for this.
+            tracing::error!(%problem, "an approved proposal cannot be finished yet; tried again");
+        }
+        let signer = who.signer();
+        if let Some(known) = self.repeated(&signer, &draft) {
+            return self.view(known.id);
+        }
+        let (reason, despite) = (draft.reason.clone(), draft.despite.clone());
+        let (acts, report, needs, base) = self.judged(&signer, draft).await?;
+        // What one officer may do alone waits for nobody.
+        let his = |p: &&Proposal| p.by.as_ref().is_some_and(|by| by.name == signer.name);
+        if needs > 1 && self.node.state().governance.live.values().filter(his).count() >= OPEN_AT_ONCE {
+            return Err(ProblemCode::ProposalTooMany.into());
+        }
+        // Closing out is meant: nobody has to be named twice.
+        let closes = acts.iter().all(Act::closes);
+        if !closes {
+            unnamed(&report, &[&despite])?;
+        }
+        let id = self.open(Some(signer), reason, acts, despite, needs, base).await?;
+        if self.live(id).is_ok_and(|p| p.state == Progress::Approved) {
+            self.enact(id).await?;
+        }
+        self.view(id)
+    }
+
+    /// Lets a member in no longer, from this moment. One officer suffices.
+    pub async fn suspend(
+        &self,
+        who: &SecurityOfficer,
+        name: &str,
+        reason: String,
+    ) -> Result<Option<ProposalView>, Problem> {
+        match self.in_force().view_roster().0.get(name) {
+            None => {
+                return Err(Problem::new(ProblemCode::ProposalIdle).detail(
+                    "No member has this name, so nobody was closed out: look it up with `xinqiao admin members list`.",
+                    "没有该名称的成员，未停用任何成员：请用 xinqiao admin members list 核对名称。",
+                ));
+            }
+            Some(member) if member.suspended => return Ok(None),
+            Some(_) => {}
+        }
+        let acts = vec![Act::MemberSuspend { name: name.to_owned() }];
+        self.propose(who, Draft { acts, reason, despite: vec![name.to_owned()] }).await.map(Some)
+    }
+
+    /// Reads the files again because an officer says so; with `dry`, only says what that would do.
+    pub async fn reload(&self, who: &Officer, dry: bool) -> Result<Reload, Problem> {
+        let (keeper, why) = (self.keeper.clone(), format!("{} {}", who.role(), who.name()));
+        let work = move || {
+            if dry { keeper.rehearse_reload() } else { keeper.reload(&why).map(|r| (r, keeper.files())) }
+        };
+        let read = tokio::task::spawn_blocking(work).await.map_err(|_| ProblemCode::Internal)?;
+        let (report, files) = read.map_err(|r| words::standing(&r))?;
+        if !dry {
+            note_officer(&self.node, "reloaded", "files", who, None).await?;
+            self.settle().await?;
+        }
+        let now = self.in_force();
+        let waits = now.adopted.standing.base.as_ref().is_some_and(|base| *base != files) && self.protects();
+        let changes = if waits { now.with_files(&files) } else { Vec::new() };
+        Ok(Reload {
+            report,
+            proposal: self.of_the_file().filter(|_| waits && files == now.files),
+            waits,
+            changes,
+        })
+    }
+
+    /// Settles and judges a draft: its acts, what they would do, how many officers they need, what they rest on.
+    async fn judged(&self, who: &Signer, draft: Draft) -> Result<(Vec<Act>, Report, u8, String), Problem> {
+        check_reason(&draft.reason)?;
+        if draft.acts.is_empty() || draft.acts.len() > ACTS {
+            return Err(refused(Refusal::Acts));
+        }
+        let acts = settled(draft.acts).map_err(|(n, why)| unusable(n, why))?;
+        let now = self.in_force();
+        let (judged, needs, base) =
+            now.judge(&self.node, |view| (view.judge(&acts, Some(who)), view.needs(&acts), view.base(&acts)));
+        judged.map_err(refused)?;
+        let report = self.rehearsed(&now, &acts).await?;
+        Ok((acts, report, needs, base))
+    }
+
+    /// What the acts would do to those who connect, and whether they could be put into force at all.
+    async fn rehearsed(&self, now: &InForce, acts: &[Act]) -> Result<Report, Problem> {
+        let next = now.adopted.after(acts, &now.files).map_err(|why| unusable(0, why))?;
+        let (node, keeper) = (self.node.clone(), self.keeper.clone());
+        let policies = (next.policies != now.adopted.policies).then_some(next.policies);
+        let standing = next.standing;
+        let work = move || {
+            if let Some(policies) = policies {
+                node.rehearse_policies(&policies).map_err(|e| words::rules(&e))?;
+            }
+            keeper.rehearse(&standing).map_err(|r| words::standing(&r))
+        };
+        tokio::task::spawn_blocking(work).await.map_err(|_| ProblemCode::Internal)?
+    }
+
+    /// Writes a new proposal.
+    async fn open(
+        &self,
+        by: Option<Signer>,
+        reason: String,
+        acts: Vec<Act>,
+        despite: Vec<String>,
+        needs: u8,
+        base: String,
+    ) -> Result<u64, Problem> {
+        let id = self.node.state().governance.meta.proposals + 1;
+        let opened = self.node.clock.now();
+        let name = by.as_ref().map_or(String::new(), |b| b.name.clone());
+        let count = acts.len() as u16;
+        let paper = Paper {
+            node: self.node.name.to_string(),
+            proposal: id,
+            by: name.clone(),
+            reason: reason.clone(),
+            acts,
+            despite,
+            base: base.clone(),
+            opened,
+        };
+        let (document, digest) = paper.bytes().ok_or(ProblemCode::ProposalActs)?;
+        let enough = usize::from(by.is_some()) >= usize::from(needs);
+        let certificate = by.as_ref().and_then(|b| b.certificate.parse().ok());
+        let hours = self.node.config.officers.proposal_hours.seconds();
+        let proposal = Proposal {
+            id,
+            by,
+            reason: reason.clone(),
+            digest: digest.to_hex(),
+            base,
+            acts: count,
+            needs,
+            opened,
+            expires: opened.saturating_add_unsigned(hours),
+            approvals: Vec::new(),
+            state: if enough { Progress::Approved } else { Progress::Open },
+            end: None,
+        };
+        self.write(Written {
+            step: Step::Proposed { proposal: Box::new(proposal) },
+            document: Some(document),
+            what: "proposed",
+            name: id.to_string(),
+            proposer: None,
+            by: if name.is_empty() { FILE } else { &name },
+            reason: Some(&reason),
+            digest: Some(digest),
+            certificate,
+        })
+        .await?;
+        Ok(id)
+    }
+
+    /// Expires what nobody approved in time.
+    async fn sweep(&self) -> Result<(), Problem> {
+        let now = self.node.clock.now();
+        let live: Vec<Proposal> = self.node.state().governance.live.values().cloned().collect();
+        for p in live.into_iter().filter(|p| p.state_at(now) == Progress::Expired) {
+            self.write(Written {
+                step: Step::Expired { id: p.id, time: now },
+                document: None,
+                what: "expired",
+                name: p.id.to_string(),
+                proposer: p.by.as_ref().map(|b| b.name.as_str()),
+                by: "node",
+                reason: None,
+                digest: p.digest.parse().ok(),
+                certificate: None,
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Commits a step with its document and its entry in the log.
+    async fn write(&self, w: Written<'_>) -> Result<(), Problem> {
+        let (mut events, mut items) = (vec![Event::Officers(w.step.clone())], Vec::new());
+        if let Some(bytes) = w.document {
+            let digest = Digest::of(&bytes).to_hex();
+            events.push(Event::Document { digest, item: 0 });
+            items.push(Item { kind: Kind::Evidence, aad: DOCUMENT_AAD.to_vec(), bytes });
+        }
+        let digests = |d: Option<Digest>| d.map(Digests::sha256);
+        let entry = entries::officer(
+            &self.node,
+            xinqiao_evidence::entry::Event::Officer {
+                what: w.what.into(),
+                name: w.name.into(),
+                member: w.proposer.map(Into::into),
+                by: w.by.into(),
+                reason: w.reason.map(Into::into),
+                digest: digests(w.digest),
+                evidence_digest: digests(w.certificate),
+            },
+        );
+        let step = w.step;
+        let change = Change { events, items, entry: Some(entry) };
+        let written = self.node.change(change, move |state| state.governance.judge(&step).is_ok()).await;
+        written.map(|_| ()).map_err(Problem::from)
+    }
+
+    /// Whether the officer is one still: he may have been suspended while he waited for his turn.
+    fn present(&self, who: &SecurityOfficer) -> Result<(), Problem> {
+        if self.in_force().view_roster().decides(who.name()) {
+            return Ok(());
+        }
+        Err(ProblemCode::MemberSuspended.into())
+    }
+
+    /// The same wish by the same officer, waiting already.
+    fn repeated(&self, who: &Signer, draft: &Draft) -> Option<Proposal> {
+        let acts = settled(draft.acts.clone()).ok()?;
+        let live: Vec<Proposal> = self.node.state().governance.live.values().cloned().collect();
+        live.into_iter().find(|p| {
+            p.by.as_ref().is_some_and(|b| b.name == who.name)
+                && p.reason == draft.reason
+                && self.paper(p).is_ok_and(|paper| paper.acts == acts && paper.despite == draft.despite)
+        })
+    }
+
+    fn live(&self, id: u64) -> Result<Proposal, Problem> {
+        if let Some(p) = self.node.state().governance.live.get(&id) {
+            return Ok(p.clone());
+        }
+        let ended = self.node.proposal(id).ok_or(ProblemCode::ProposalUnknown)?;
+        Err(refused(Refusal::NotNow(ended.state)))
+    }
+
+    fn paper(&self, proposal: &Proposal) -> Result<Paper, Problem> {
+        let bytes = self.node.document(&proposal.digest).ok_or(ProblemCode::JournalDamaged)?;
+        serde_json::from_slice(&bytes).map_err(|_| ProblemCode::JournalDamaged.into())
+    }
+
+    fn in_force(&self) -> InForce {
+        let policies = self.node.rules().policies().clone();
+        InForce { adopted: Adopted { standing: self.keeper.overlay(), policies }, files: self.keeper.files() }
+    }
+}
+
+impl InForce {
+    fn view_roster(&self) -> xinqiao_exchange::governance::Roster {
+        roster(&self.adopted.standing.members(&self.files))
+    }
+
+    /// Lets rules look at what is in force.
+    fn judge<T>(&self, node: &Node, ask: impl FnOnce(&View<'_>) -> T) -> T {
+        let members = self.adopted.standing.members(&self.files);
+        let anchors = self.adopted.standing.anchors(&self.files);
+        let mut adopting = self.adopted.standing.clone();
+        adopting.base = Some(self.files.clone());
+        let (now, files) = (roster(&members), roster(&adopting.members(&self.files)));
+        let subject = |subject: &str| -> String {
+            let (what, name) = subject.split_once('/').unwrap_or((subject, ""));
+            match what {
+                "member" => members.iter().find(|m| m.name == name).map(|m| canonical(m).1.to_hex()),
+                "trust" => anchors.get(name).map(|a| canonical(a).1.to_hex()),
+                "policy" => notes::policy_digest(node, name),
+                "key" => Some(notes::key_ids(node, name)),
+                _ => Some(canonical(&(&self.files, &self.adopted.standing.base)).1.to_hex()),
+            }
+            .unwrap_or_default()
+        };
+        let four_eyes = node.config.officers.four_eyes;
+        ask(&View { roster: &now, files: &files, subject: &subject, four_eyes })
+    }
+}
+
+/// Members that would be locked out and that nobody named.
+fn unnamed(report: &Report, named: &[&Vec<String>]) -> Result<(), Problem> {
+    let named: BTreeSet<&String> = named.iter().flat_map(|n| n.iter()).collect();
+    let missing: Vec<_> = report.affected.iter().filter(|a| !named.contains(&a.member)).collect();
+    if missing.is_empty() { Ok(()) } else { Err(words::affected(&missing)) }
+}
+
+/// A reason is 1 to 200 characters on one line.
+pub(crate) fn check_reason(reason: &str) -> Result<(), Problem> {
+    let length = reason.chars().count();
+    if (1..=REASON).contains(&length) && !reason.chars().any(char::is_control) {
+        return Ok(());
+    }
+    Err(Problem::new(ProblemCode::BodyMalformed).detail(
+        "`reason` must be 1 to 200 characters on one line.",
+        "reason 须为 1 至 200 个字符，且不换行。",
+    ))
+}

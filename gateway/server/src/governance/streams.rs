@@ -1,0 +1,103 @@
+//! What officers decide about streams: holds, withheld chunks, dead letters.
+
+use super::{SecurityOfficer, SystemOfficer};
+use serde::Serialize;
+use xinqiao_evidence::entry::WithheldState;
+use xinqiao_exchange::event::Event;
+use xinqiao_exchange::group::Change;
+use xinqiao_exchange::names::StreamId;
+use xinqiao_exchange::state::{Table, WithheldRow, stream_key};
+use xinqiao_node::engine::{Node, entries};
+use xinqiao_runtime::problem::{Problem, ProblemCode};
+
+/// A withheld chunk, as an officer sees it.
+#[derive(Serialize)]
+pub struct WithheldView {
+    stream: String,
+    chunk: u64,
+    records: u32,
+    reason: String,
+}
+
+impl WithheldView {
+    /// How many records wait in it.
+    pub fn records(&self) -> u32 {
+        self.records
+    }
+}
+
+/// Puts a stream on hold or lets it go, from this moment.
+pub async fn hold(
+    node: &Node,
+    stream: &StreamId,
+    held: bool,
+    by: &SecurityOfficer,
+    reason: &str,
+) -> Result<(), Problem> {
+    if node.rules().plan.recipient_of(stream).is_none() {
+        return Err(ProblemCode::StreamUnknown.into());
+    }
+    let change = Change {
+        events: vec![Event::Held { stream: stream.clone(), held }],
+        items: Vec::new(),
+        entry: Some(entries::hold(node, stream, held, by.name(), reason)),
+    };
+    node.change(change, |_| true).await?;
+    Ok(())
+}
+
+/// The chunks of a stream that wait for a decision.
+pub fn withheld(node: &Node, stream: &StreamId) -> Result<Vec<WithheldView>, Problem> {
+    let Some(head) = node.head(stream) else { return Ok(Vec::new()) };
+    let (from, to) = (stream_key(head.id, 0), stream_key(head.id, u64::MAX));
+    let rows = node.queue().scan(Table::Withheld as u8, &from, Some(&to), 10_000);
+    let mut all = Vec::new();
+    for (key, value) in rows.map_err(|_| ProblemCode::Internal)? {
+        let row: WithheldRow = serde_json::from_slice(&value).map_err(|_| ProblemCode::Internal)?;
+        let chunk = key.last_chunk::<8>().map_or(0, |b| u64::from_be_bytes(*b));
+        all.push(WithheldView {
+            stream: stream.to_string(),
+            chunk,
+            records: row.chunk.records,
+            reason: row.reason,
+        });
+    }
+    Ok(all)
+}
+
+/// Lets a withheld chunk out as it is, or throws it away.
+pub async fn rule(
+    node: &Node,
+    stream: &StreamId,
+    chunk: u64,
+    release: bool,
+    by: &SecurityOfficer,
+    reason: &str,
+) -> Result<(), Problem> {
+    let head = node.head(stream).ok_or(ProblemCode::StreamUnknown)?;
+    let row = node.queue().get(Table::Withheld as u8, &stream_key(head.id, chunk));
+    let row = row.map_err(|_| ProblemCode::Internal)?.ok_or(ProblemCode::NotFound)?;
+    let row: WithheldRow = serde_json::from_slice(&row).map_err(|_| ProblemCode::Internal)?;
+    let state = if release { WithheldState::Released } else { WithheldState::Discarded };
+    let change = Change {
+        events: vec![Event::Ruled { stream: stream.clone(), chunk, release }],
+        items: Vec::new(),
+        entry: Some(entries::withheld(node, stream, state, u64::from(row.chunk.records), by.name(), reason)),
+    };
+    node.change(change, |_| true).await?;
+    Ok(())
+}
+
+/// Takes a stream up again whose pushing was given up.
+pub async fn retry_push(node: &Node, stream: &StreamId, by: &SystemOfficer) -> Result<(), Problem> {
+    if node.head(stream).is_none() {
+        return Err(ProblemCode::StreamUnknown.into());
+    }
+    let change = Change {
+        events: vec![Event::DeadLetter { stream: stream.clone(), dead: false }],
+        items: Vec::new(),
+        entry: Some(entries::configuration(node, "push", stream.as_str(), None, by.name())),
+    };
+    node.change(change, |_| true).await?;
+    Ok(())
+}

@@ -41,6 +41,11 @@ impl Finding {
         Self { problem, severity, field: None, params: Vec::new() }
     }
 
+    /// What follows where a recipient's schema cannot hold a record: its older version is withdrawn there.
+    pub fn taken_back() -> Self {
+        Self::of(&crate::problem::MAP_TAKEN_BACK, Severity::Warn)
+    }
+
     /// Says which field it is about.
     pub(crate) fn on(mut self, field: &Arc<str>) -> Self {
         self.field = Some(Arc::clone(field));

@@ -101,6 +101,7 @@ problems! {
     CLEANED_CODE "cleaned.code" "The value was replaced by the code it means." "值已替换为对应代码。"
     // ---- a recipient's schema
     MAP_UNMAPPED "map.unmapped-value" "The value has no counterpart in the table {0} of the mapping." "值在映射表 {0} 中没有对应项。"
+    MAP_TAKEN_BACK "map.taken-back" "The recipient's schema cannot hold this version of the record. The recipient does not get it, and an older version it may have is withdrawn there. Correct the record and send it again." "接收方的数据标准无法容纳该记录的这一版本：该版本不下发给该接收方，其可能持有的旧版本已向其发出撤回。请更正后重新报送。"
 }
 
 #[cfg(test)]

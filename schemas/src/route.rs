@@ -146,7 +146,7 @@ pub enum Release {
     Released(Released),
     /// The policy does not release it: nothing was appended; an older version must be withdrawn.
     Withheld(WithheldReason),
-    /// The recipient's schema cannot hold it: nothing was appended.
+    /// The recipient's schema cannot hold it: nothing was appended; an older version must be withdrawn.
     Quarantined(Vec<Finding>),
 }
 

@@ -48,6 +48,8 @@ pub struct Submission<'a> {
 pub struct Surroundings<'a> {
     /// Draws the next rev.
     pub next_rev: &'a dyn Fn() -> u64,
+    /// Draws the rev that this function makes of the last one: a later one, but not the very next.
+    pub leap_rev: &'a dyn Fn(&dyn Fn(u64) -> u64) -> u64,
     /// The recalled records.
     pub tombstones: &'a Tombstones,
     /// Has this stream been used? A recall goes to the history lane only if it has.
@@ -67,6 +69,8 @@ pub struct Prepared {
     pub refused: u32,
     /// Records accepted with a doubt.
     pub warned: u32,
+    /// Relayed lines that had passed this node before; they count as refused too.
+    pub looped: u32,
     /// The findings, the JSON text of an array.
     pub rejected: String,
     /// Per recipient (and lane) what goes out.
@@ -160,6 +164,19 @@ fn context(source: &Source, authority: Option<&crate::source::Authority>, receiv
     }
 }
 
+/// How a line came here.
+struct Way<'a> {
+    /// The nodes it came through.
+    via: &'a [&'a str],
+    /// The rev it came with; none for what this node was handed by a source of its own. A relay keeps the rev: lanes
+    /// and ways may overtake each other, and only the first node knows which line of a record is the newest.
+    rev: Option<u64>,
+}
+
+impl Way<'_> {
+    const OWN: Self = Way { via: &[], rev: None };
+}
+
 /// Why a record is recalled, as its line says it.
 struct Reason<'a> {
     reference: Option<&'a str>,
@@ -241,10 +258,10 @@ impl<'a> Work<'a> {
         }
         let replaced = record.replaces().map(|r| self.plan.identifier.id(lineage, Naming::Reference(r)));
         self.findings.accept(ordinal, &self.found);
-        self.release(s.schema, &record, id, ordinal, &[], None);
+        self.release(s.schema, &record, id, ordinal, &Way::OWN);
         if let Some(old) = replaced.filter(|old| *old != id) {
             let reason = Reason { reference: None, reason: "replaced", basis: "", effective: s.received };
-            self.recall_everywhere(old, Op::Withdraw, ordinal, None, &reason);
+            self.recall_everywhere(old, Op::Withdraw, ordinal, &Way::OWN, &reason);
         }
     }
 
@@ -259,29 +276,29 @@ impl<'a> Work<'a> {
         }
     }
 
-    /// Writes the record's line for every recipient. What a policy does not release goes out as a withdrawal of
-    /// its key, so that an older public version does not stand.
+    /// Writes the record's line for every recipient. Where a policy does not release it, or the recipient's schema
+    /// cannot hold it, a withdrawal of its key goes out instead, so that no older version of it stands there.
     fn release(
         &mut self,
         schema: &SchemaPlan,
         record: &ValidRecord<'_>,
         id: RecordId,
         ordinal: u32,
-        via: &[&str],
-        upstream_rev: Option<u64>,
+        way: &Way<'_>,
     ) {
-        let rev = upstream_rev.unwrap_or_else(|| (self.around.next_rev)());
-        let revoked = record.standing() == Standing::Revoked;
         let end = record.publication_end().map(days);
-        if revoked {
+        if record.standing() == Standing::Revoked {
             let reason = Reason {
                 reference: record.reference(),
                 reason: "revoked-by-status",
                 basis: "",
                 effective: self.received,
             };
-            return self.recall_everywhere(id, Op::Withdraw, ordinal, Some(rev), &reason);
+            return self.recall_everywhere(id, Op::Withdraw, ordinal, way, &reason);
         }
+        let rev = way.rev.unwrap_or_else(|| (self.around.next_rev)());
+        // Drawn when it is first needed, so after the put's: a recipient never sees a key's revs fall.
+        let mut back = None;
         self.put.push(id);
         for (n, route) in schema.routes.iter().enumerate() {
             let recipient = &self.plan.recipients[n];
@@ -289,20 +306,26 @@ impl<'a> Work<'a> {
             let text = key.hex();
             let out = &mut self.outputs[n];
             let start = out.line().len();
-            let head = LineHead { op: "put", key: text.as_str(), rev, via, reference: record.reference() };
+            let head =
+                LineHead { op: "put", key: text.as_str(), rev, via: way.via, reference: record.reference() };
             match route.release(record, &head, out.line()) {
-                Release::Released(_) => out.end_line(Op::Put, key, rev, ordinal, end, record.reference()),
-                Release::Withheld(_) => {
-                    out.undo(start);
-                    let head = LineHead { op: "withdraw", reference: None, ..head };
-                    recall_line(&head, Audience::Public, &unsaid(self.received), out.line());
-                    out.end_line(Op::Withdraw, key, rev, ordinal, None, None);
+                Release::Released(_) => {
+                    out.end_line(Op::Put, key, rev, ordinal, end, record.reference());
+                    continue;
                 }
-                Release::Quarantined(why) => {
-                    out.undo(start);
-                    self.findings.quarantined(ordinal, &recipient.name, &why);
-                }
+                Release::Withheld(_) => {}
+                Release::Quarantined(why) => self.findings.quarantined(ordinal, &recipient.name, &why),
             }
+            out.undo(start);
+            let rev = match way.rev {
+                None if recipient.may_return => {
+                    *back.get_or_insert_with(|| own_recall_rev(self.plan, self.around, Op::Withdraw))
+                }
+                _ => rev,
+            };
+            let head = LineHead { op: "withdraw", rev, reference: None, ..head };
+            recall_line(&head, Audience::Public, &unsaid(self.received), out.line());
+            out.end_line(Op::Withdraw, key, rev, ordinal, None, None);
         }
     }
 
@@ -330,7 +353,7 @@ impl<'a> Work<'a> {
                 basis: request.basis(),
                 effective: request.effective(),
             };
-            self.recall_everywhere(id, s.op, ordinal, None, &reason);
+            self.recall_everywhere(id, s.op, ordinal, &Way::OWN, &reason);
         }
     }
 
@@ -340,15 +363,16 @@ impl<'a> Work<'a> {
         id: RecordId,
         op: Op,
         ordinal: u32,
-        rev: Option<u64>,
+        way: &Way<'_>,
         reason: &Reason<'_>,
     ) {
-        let rev = rev.unwrap_or_else(|| (self.around.next_rev)());
+        let rev = way.rev.unwrap_or_else(|| own_recall_rev(self.plan, self.around, op));
         let mut keys = Vec::new();
         for (n, recipient) in self.plan.recipients.iter().enumerate() {
             let key = recipient.keyer.key(&id);
             let text = key.hex();
-            let head = LineHead { op: op.name(), key: text.as_str(), rev, via: &[], reference: None };
+            let head =
+                LineHead { op: op.name(), key: text.as_str(), rev, via: way.via, reference: None };
             let public = recipient.kind != RecipientKind::Government;
             let told = if public {
                 unsaid(reason.effective)
@@ -373,7 +397,11 @@ impl<'a> Work<'a> {
             }
         }
         match op {
-            Op::Withdraw | Op::Repair => self.recalled.push(RecallMade { id, op, rev, keys }),
+            Op::Withdraw | Op::Repair => {
+                // A relayed batch may hold both, in this order.
+                self.reinstated.retain(|other| *other != id);
+                self.recalled.push(RecallMade { id, op, rev, keys });
+            }
             Op::Reinstate => self.reinstated.push(id),
             Op::Put | Op::Dispute | Op::Resolve => {}
         }
@@ -400,6 +428,7 @@ impl<'a> Work<'a> {
             accepted,
             refused,
             warned,
+            looped: self.findings.looped(),
             rejected: self.findings.into_json(),
             outputs,
             put: self.put,
@@ -407,6 +436,15 @@ impl<'a> Work<'a> {
             recalled: self.recalled,
             reinstated: self.reinstated,
         }
+    }
+}
+
+/// The rev of a recall that begins at this node: one that is known again if it may come back.
+fn own_recall_rev(plan: &DatasetPlan, around: &Surroundings<'_>, op: Op) -> u64 {
+    if plan.may_return() {
+        (around.leap_rev)(&|last| plan.recall_revs.next(op, last))
+    } else {
+        (around.next_rev)()
     }
 }
 

@@ -15,6 +15,7 @@ pub struct Findings {
     accepted: u32,
     refused: u32,
     warned: u32,
+    looped: u32,
 }
 
 /// Members in alphabetical order: the array is signed over in the form of RFC 8785.
@@ -77,12 +78,29 @@ impl Findings {
         );
     }
 
-    /// A record a recipient's schema cannot hold; the others get it.
+    /// A record a recipient's schema cannot hold: an older version is taken back there, the others get the new one.
     pub fn quarantined(&mut self, ordinal: u32, recipient: &str, why: &[Finding]) {
         self.warned += 1;
         for f in why {
             self.note(ordinal, f, Some(recipient));
         }
+        self.note(ordinal, &Finding::taken_back(), Some(recipient));
+    }
+
+    /// A relayed line that has passed this node before.
+    pub fn loops(&mut self, ordinal: u32) {
+        self.looped += 1;
+        self.refuse_line(
+            ordinal,
+            "relay.loop",
+            "The line has already passed this node; it is not taken again.",
+            "该行已经过本节点，不再重复接收（防止回流循环）。",
+        );
+    }
+
+    /// Lines that had passed this node before.
+    pub fn looped(&self) -> u32 {
+        self.looped
     }
 
     /// A relayed line that is refused.

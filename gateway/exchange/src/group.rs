@@ -351,6 +351,7 @@ mod tests {
             accepted: 1,
             refused: 0,
             warned: 0,
+            looped: 0,
             rejected: String::new(),
             outputs: vec![output],
             put: Vec::new(),

@@ -15,6 +15,7 @@ pub mod output;
 pub mod payload;
 pub mod plan;
 pub mod publication;
+pub mod recall_revs;
 pub mod seal;
 pub mod secrets;
 pub mod source;

@@ -3,6 +3,7 @@
 
 use crate::event::{Description, Encoding};
 use crate::names::{InvalidName, Lane, StreamId};
+use crate::recall_revs::RecallRevs;
 use crate::secrets::{Identifier, Keyer, RecordSecret};
 use ring::digest;
 use std::collections::BTreeMap;
@@ -21,6 +22,8 @@ pub struct Recipient {
     pub datasets: BTreeMap<String, String>,
     /// How its payloads are encoded.
     pub encoding: Encoding,
+    /// What goes to it may come back: it is a node, and this one receives from nodes.
+    pub may_return: bool,
 }
 
 /// Everything the record path needs to know.
@@ -34,6 +37,8 @@ pub struct DatasetPlan {
     pub dataset: Arc<Dataset>,
     /// Makes the ids of its records.
     pub identifier: Identifier,
+    /// The revs of own recalls that may come back.
+    pub recall_revs: RecallRevs,
     /// Who receives it.
     pub recipients: Vec<RecipientPlan>,
     /// Schemas it may come in.
@@ -56,6 +61,8 @@ pub struct RecipientPlan {
     pub mapping_set: Vec<u8>,
     /// What kind of recipient it is.
     pub kind: RecipientKind,
+    /// What goes to it may come back: it is a node, and this one receives from nodes.
+    pub may_return: bool,
 }
 
 /// One schema a dataset may come in, with its way to each recipient.
@@ -198,14 +205,21 @@ impl DatasetPlan {
                 },
                 mapping_set,
                 kind: policy.recipient_kind(),
+                may_return: r.may_return,
             });
         }
         Ok(DatasetPlan {
             dataset: dataset.clone(),
             identifier: secret.identifier(id),
+            recall_revs: secret.recall_revs(id),
             recipients: plans,
             schemas,
         })
+    }
+
+    /// May its lines come back to this node?
+    pub fn may_return(&self) -> bool {
+        self.recipients.iter().any(|r| r.may_return)
     }
 
     /// The schema a submission names; none may be named only while a single one is open.

@@ -3,6 +3,7 @@
 //!
 //! The secrets behind both never rotate: a recall years later must find the same keys. They are in every backup.
 
+use crate::recall_revs::RecallRevs;
 use ring::{hkdf, hmac};
 use std::fmt;
 use zeroize::Zeroizing;
@@ -66,6 +67,11 @@ impl RecordSecret {
     /// Record ids of a dataset.
     pub fn identifier(&self, dataset: &str) -> Identifier {
         Identifier(hmac::Key::new(hmac::HMAC_SHA256, &*self.derive("identity", &[dataset])))
+    }
+
+    /// The revs of this node's own recalls in a dataset.
+    pub fn recall_revs(&self, dataset: &str) -> RecallRevs {
+        RecallRevs::new(hmac::Key::new(hmac::HMAC_SHA256, &*self.derive("recall revs", &[dataset])))
     }
 
     /// Keys of a recipient for a dataset.

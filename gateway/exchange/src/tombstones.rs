@@ -30,6 +30,11 @@ impl Tombstones {
         self.datasets.get(dataset).is_some_and(|set| set.contains_key(&id.0))
     }
 
+    /// The rev at which the record was recalled, if it is.
+    pub fn rev(&self, dataset: &str, id: &RecordId) -> Option<u64> {
+        self.datasets.get(dataset)?.get(&id.0).copied()
+    }
+
     /// Is any of these recalled?
     pub fn any(&self, dataset: &str, ids: &[RecordId]) -> bool {
         match self.datasets.get(dataset) {

@@ -55,6 +55,7 @@ impl Node {
             policy: policy.into(),
             datasets: BTreeMap::from([(DATASET.to_owned(), SCHEMA.to_owned())]),
             encoding,
+            may_return: false,
         };
         let recipients = [
             recipient("province", "province-government", Encoding::Zstd),
@@ -116,6 +117,7 @@ impl Node {
         };
         let around = Surroundings {
             next_rev: &next_rev,
+            leap_rev: &|_| unreachable!("no recipient is a node"),
             tombstones: &self.tombstones,
             stream_in_use: &|s| self.state.streams.contains_key(s),
             make_room: &|| {},
@@ -504,6 +506,7 @@ fn a_record_that_names_another_authority_is_not_taken_under_the_only_code() {
         };
         let around = Surroundings {
             next_rev: &|| 1,
+            leap_rev: &|next| next(1),
             tombstones: &Tombstones::default(),
             stream_in_use: &|_| false,
             make_room: &|| {},

@@ -150,6 +150,14 @@ impl Node {
         self.revs.fetch_add(1, Ordering::SeqCst) + 1
     }
 
+    /// Draws the rev that this function makes of the last one; it must be a later one.
+    pub(crate) fn leap_rev(&self, next: &dyn Fn(u64) -> u64) -> u64 {
+        let leap = |last| Some(next(last));
+        match self.revs.fetch_update(Ordering::SeqCst, Ordering::SeqCst, leap) {
+            Ok(last) | Err(last) => next(last),
+        }
+    }
+
     pub(crate) fn observe_rev(&self, rev: u64) {
         self.revs.fetch_max(rev, Ordering::SeqCst);
     }

@@ -45,7 +45,7 @@ pub struct Explanation {
     /// Why the policy withholds the record, if it does; the rows then show what would leave otherwise.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "reason")]
     pub withheld: Option<WithheldReason>,
-    /// Why the recipient's schema cannot hold it.
+    /// Why the recipient's schema cannot hold it, and last what follows; empty if it can.
     pub quarantined: Vec<Finding>,
     /// Field by field.
     pub rows: Vec<ExplainRow>,
@@ -61,7 +61,8 @@ impl Route {
         let plan = &self.plans[record.subject_kind().index()];
         let (mapped, quarantined) = match self.mapped(record, plan) {
             Ok(mapped) => (mapped, Vec::new()),
-            Err(findings) => {
+            Err(mut findings) => {
+                findings.push(Finding::taken_back());
                 let slots = self.mapping.as_ref().map(|mapping| mapping.apply(record, &mut Vec::new()));
                 (slots, findings)
             }

@@ -109,7 +109,7 @@ async fn everyone_sees_its_own_streams_and_datasets() {
 }
 
 #[tokio::test]
-async fn what_a_recipient_s_schema_cannot_hold_waits_at_home_for_it_alone() {
+async fn what_a_recipient_s_schema_cannot_hold_is_kept_from_it_alone() {
     let mut one = record(0, Table::Penalty2017, SubjectKind::LegalPerson);
     one.set("BZ", "备注".repeat(300));
     let path = format!("{PENALTIES}?schema=administrative-penalty-2017");
@@ -119,9 +119,10 @@ async fn what_a_recipient_s_schema_cannot_hold_waits_at_home_for_it_alone() {
     // The province would get the remark, in a column that is too short for it; the agency never gets remarks.
     let errors = told["errors"].as_array().expect("a list").iter();
     let quarantined: Vec<&Value> = errors.filter(|e| e["recipient"] == "province").collect();
-    assert_eq!(quarantined.len(), 1, "{told}");
+    assert_eq!(quarantined.len(), 2, "{told}");
     assert_eq!((&quarantined[0]["code"], &quarantined[0]["field"]), (&json!("field.too-long"), &json!("BZ")));
-    assert_eq!(quarantined[0]["record"], 0);
+    assert_eq!((&quarantined[1]["code"], &quarantined[1]["severity"]), (&json!("map.taken-back"), &json!("warn")));
+    assert!(quarantined.iter().all(|found| found["record"] == 0));
     assert!(told["errors"].as_array().expect("a list").iter().all(|e| e["recipient"] != "agency"));
     let got = |recipient: &'static str| {
         let one = one.clone();
@@ -131,17 +132,49 @@ async fn what_a_recipient_s_schema_cannot_hold_waits_at_home_for_it_alone() {
             all.iter().any(|batch| batch.line(&one).is_some())
         }
     };
-    assert!(got("agency").await);
+    assert!(got("agency").await && !got("province").await);
     let view = format!("/v1/submissions/{}", told["submission"].as_str().expect("an id"));
     let view = CITY.peer("alpha").ask(Ask::get(view)).await.good(200);
     let streams: Vec<&Value> =
         view["streams"].as_array().expect("a list").iter().map(|s| &s["recipient"]).collect();
-    assert!(streams.contains(&&json!("agency")) && !streams.contains(&&json!("province")), "{view}");
+    assert!(streams.contains(&&json!("agency")), "{view}");
     // Strict is about records that are refused; this one is not.
     let strict =
         Ask { headers: vec![("content-type", NDJSON.into()), ("idempotency-key", fresh_key())], ..ask };
     let told = CITY.peer("alpha").ask(strict.with("prefer", "handling=strict")).await.good(201);
     assert_eq!(refusals(&told), []);
+}
+
+#[tokio::test]
+async fn a_correction_that_cannot_be_held_takes_the_older_version_back() {
+    let (alpha, province) = (CITY.peer("alpha"), CITY.peer("province"));
+    let one = record(0, Table::Penalty2017, SubjectKind::LegalPerson);
+    let path = format!("{PENALTIES}?schema=administrative-penalty-2017");
+    let send = |one: &Record| Ask { path: path.clone(), ..put(NDJSON, ndjson(std::slice::from_ref(one))) };
+    // The province's lines about the record, by its key; nothing else says whose a withdrawal is.
+    let lines = || async {
+        let all = batches(&province, &CITY.keys(), "province.administrative-penalty", 0).await;
+        let all: Vec<Value> = all.into_iter().flat_map(|batch| batch.lines).collect();
+        let key = all.iter().find(|l| l["data"]["CF_WSH"] == json!(one.get("CF_WSH"))).map(|l| l["key"].clone());
+        all.into_iter().filter(|l| Some(&l["key"]) == key.as_ref()).collect::<Vec<Value>>()
+    };
+    let told = take(&alpha, send(&one), 1).await;
+    assert!(!told.to_string().contains("map.taken-back"), "{told}");
+    assert_eq!(lines().await.len(), 1);
+    let mut corrected = one.clone();
+    corrected.set("BZ", "备注".repeat(300));
+    let told = take(&alpha, send(&corrected), 1).await;
+    assert!(told.to_string().contains("map.taken-back"), "{told}");
+    let got = lines().await;
+    assert_eq!((&got[1]["op"], &got[1]["via"]), (&json!("withdraw"), &json!([])));
+    assert_eq!((&got[1]["data"]["reason"], &got[1]["data"]["basis"]), (&json!("withdrawn"), &json!("")));
+    // What fits again stands again.
+    corrected.set("BZ", "更正");
+    take(&alpha, send(&corrected), 1).await;
+    let got = lines().await;
+    let ops: Vec<&Value> = got.iter().map(|l| &l["op"]).collect();
+    assert_eq!(ops, [&json!("put"), &json!("withdraw"), &json!("put")]);
+    assert!(got.is_sorted_by_key(|l| l["rev"].as_u64()), "{got:?}");
 }
 
 #[tokio::test]

@@ -30,6 +30,11 @@ impl Federation {
     /// The city, which pulls from the province; and the province, which pulls from the city and has registered the first
     /// of its departments only.
     fn start(dir: &Path) -> Self {
+        Self::start_with(dir, [node_program(), node_program()])
+    }
+
+    /// The same with these programs for city and province.
+    fn start_with(dir: &Path, programs: [&Path; 2]) -> Self {
         let pki = Pki::create(&dir.join("pki")).expect("certificates can be made");
         for (role, name) in [
             (Role::Node, "city"),
@@ -100,12 +105,13 @@ impl Federation {
             )],
             extra: String::new(),
         };
-        let start = |plan: &NodePlan<'_>, home: &str| {
+        let start = |program: &Path, plan: &NodePlan<'_>, home: &str| {
             let config = plan.write(&dir.join(home), &pki).expect("the configuration can be written");
-            let node = NodeProcess::start(node_program(), &config, &dir.join(format!("{home}.log")));
+            let node = NodeProcess::start(program, &config, &dir.join(format!("{home}.log")));
             node.unwrap_or_else(|error| panic!("{error}"))
         };
-        Self { city: start(&city, "city"), province: start(&province, "province"), pki }
+        let [here, there] = programs;
+        Self { city: start(here, &city, "city"), province: start(there, &province, "province"), pki }
     }
 
     fn at_city(&self, member: &str) -> Peer {
@@ -227,4 +233,85 @@ async fn records_pass_from_node_to_node_and_never_round() {
     let sent =
         batches(&from_city, &keys_in(&dir.path().join("city")), "province.administrative-penalty", 0).await;
     line(&sent, &shown);
+}
+
+/// Waits until the city has refused this many lines that came back.
+async fn come_back(nodes: &Federation, lines: usize) {
+    until("what the city sent comes back", || async {
+        let metrics = get(nodes.city.local, "/metrics").await.1;
+        let counted = ["refused", "looped"].map(|outcome| {
+            let name = "xinqiao_relay_records_total{upstream=\"province-node\",outcome=";
+            metric(&metrics, &format!("{name}\"{outcome}\"}}"))
+        });
+        counted[0] + counted[1] >= lines as f64
+    })
+    .await;
+}
+
+/// Every operation of a department, round a ring of two nodes with these programs.
+async fn once_round(programs: [&Path; 2]) {
+    let dir = tempfile::tempdir().expect("a directory");
+    let nodes = Federation::start_with(dir.path(), programs);
+    let alpha = nodes.at_city("alpha");
+    let (one, two, mut revoked) = (penalty(), penalty(), penalty());
+    revoked.set("ZT", "撤销");
+    let mut replacing: Value =
+        serde_json::from_slice(&ndjson(std::slice::from_ref(&penalty()))).expect("one record is one document");
+    replacing["replaces"] = json!(reference(&two));
+    let records = |some: &[xinqiao_schemas::synthetic::Record]| put(NDJSON, ndjson(some));
+    let mut begun = 0;
+    for (ask, lines) in [
+        (records(std::slice::from_ref(&one)), 1),
+        (recall("dispute", reference(&one)), 1),
+        (recall("resolve", reference(&one)), 1),
+        (recall("withdraw", reference(&one)), 1),
+        (recall("reinstate", reference(&one)), 1),
+        (records(std::slice::from_ref(&one)), 1),
+        (recall("repair", reference(&one)), 1),
+        (recall("repair", reference(&one)), 1),
+        (records(std::slice::from_ref(&two)), 1),
+        (put(NDJSON, replacing.to_string().into_bytes()), 2),
+        (records(std::slice::from_ref(&revoked)), 1),
+    ] {
+        take(&alpha, ask, 1).await;
+        begun += lines;
+        // One after the other: else a recall takes the place of the put that waits before it.
+        come_back(&nodes, begun).await;
+    }
+    // A line that went round a second time would be before these, in one stream or the other.
+    for _ in 0..2 {
+        take(&alpha, records(&[penalty()]), 1).await;
+        begun += 1;
+        come_back(&nodes, begun).await;
+    }
+    let there = batches(
+        &nodes.at_city("province"),
+        &keys_in(&dir.path().join("city")),
+        "province.administrative-penalty",
+        0,
+    );
+    let back = batches(
+        &nodes.at_province("city-relay"),
+        &keys_in(&dir.path().join("province")),
+        "city-relay.administrative-penalty",
+        0,
+    );
+    for (way, batches) in [("there", there.await), ("back", back.await)] {
+        let lines: Vec<Value> = batches.into_iter().flat_map(|batch| batch.lines).collect();
+        assert_eq!(lines.len(), begun, "{way}: {lines:#?}");
+    }
+}
+
+#[tokio::test]
+async fn recalls_go_round_a_ring_once() {
+    once_round([node_program(), node_program()]).await;
+}
+
+/// The version before recalls carried `via`, in either place.
+#[tokio::test]
+#[ignore = "needs XINQIAO_PROGRAM_BEFORE, the path of a `xinqiao` of commit b616f06"]
+async fn recalls_go_round_a_ring_once_with_an_older_node_in_it() {
+    let before = std::env::var_os("XINQIAO_PROGRAM_BEFORE").expect("the path of an older program");
+    once_round([node_program(), Path::new(&before)]).await;
+    once_round([Path::new(&before), node_program()]).await;
 }

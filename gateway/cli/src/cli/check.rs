@@ -10,6 +10,8 @@ use xinqiao_node::decisions::Overlay;
 use xinqiao_node::keyring::Keyring;
 use xinqiao_server::standing::Keeper;
 
+mod rings;
+
 #[derive(Args)]
 pub(crate) struct ConfigArgs {
     /// The node's configuration file
@@ -45,6 +47,9 @@ impl ConfigArgs {
                 None
             }
         };
+        for ring in rings::found(&config) {
+            say(format!("note: {ring}"));
+        }
         match xinqiao_node::engine::catalogue(&config) {
             Err(e) => wrong.push(e.to_string()),
             Ok(catalogue) => {
@@ -65,7 +70,7 @@ impl ConfigArgs {
                 if let Some(secrets) = secrets {
                     match Plan::compile(
                         &catalogue,
-                        &xinqiao_node::engine::recipients(&config),
+                        &xinqiao_node::engine::recipients(&config, &config.members),
                         &secrets.record,
                     ) {
                         Ok(plan) => {

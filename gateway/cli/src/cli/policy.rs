@@ -108,7 +108,18 @@ impl Explain {
                         why.code(),
                         why.text_zh()
                     )),
-                    None => say(format!("record {n}: released  第 {n} 条：共享")),
+                    None => match told.quarantined.as_slice() {
+                        [] => say(format!("record {n}: released  第 {n} 条：共享")),
+                        why => {
+                            say(format!(
+                                "record {n}: NOT released, the recipient's schema cannot hold it  第 {n} 条：接收方数据标准无法容纳，不下发"
+                            ));
+                            for f in why {
+                                let (field, code) = (f.field().unwrap_or("-"), f.code());
+                                say(format!("  {field:<16} {code}: {}  {}", f.text_en(), f.text_zh()));
+                            }
+                        }
+                    },
                 }
                 for row in &told.rows {
                     let left = row.sent.as_deref().unwrap_or("");

@@ -1,7 +1,8 @@
 //! Lines of another node's batch, taken as a source's records are: validated again, entitlement judged again, the
-//! audience only ever narrowed. A line that has already passed this node is refused, so 回流 cannot loop.
+//! audience only ever narrowed. A line that has already passed this node is refused, so 回流 cannot loop: `via` names
+//! this node, or, if a node of an earlier version has stripped it, the rev of the recall is one this node drew.
 
-use super::{Prepared, Reason, Surroundings, Work, some};
+use super::{Prepared, Reason, Surroundings, Way, Work, some};
 use crate::event::Origin;
 use crate::names::{Lane, NodeName};
 use crate::op::{Load, Op};
@@ -11,7 +12,9 @@ use crate::source::Source;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use xinqiao_schemas::{Audience, Caps, Charset, Date, Format, SourceUnit, ValidateContext, decode};
+use xinqiao_schemas::{
+    Audience, Caps, Charset, Date, Format, SourceUnit, Standing, ValidateContext, decode,
+};
 
 /// The most nodes a line may have passed.
 const VIA_CAP: usize = 8;
@@ -128,13 +131,8 @@ impl Step<'_> {
                 "该行未注明使用范围（audience），转送数据缺少使用范围的一律拒收。",
             );
         };
-        if self.own.as_str() == self.upstream.as_str() || line.via.iter().any(|v| v == self.own.as_str()) {
-            return work.findings.refuse_line(
-                ordinal,
-                "relay.loop",
-                "The line has already passed this node; it is not taken again.",
-                "该行已经过本节点，不再重复接收（防止回流循环）。",
-            );
+        if self.has_passed(line) {
+            return work.findings.loops(ordinal);
         }
         if line.via.len() >= VIA_CAP {
             return work.findings.refuse_line(
@@ -146,7 +144,15 @@ impl Step<'_> {
         }
         let lineage = self.upstream.as_str();
         let id = self.dataset.identifier.id(lineage, Naming::Upstream(&line.key));
+        let mut via: Vec<&str> = line.via.iter().map(AsRef::as_ref).collect();
+        via.push(self.upstream.as_str());
+        let way = Way { via: &via, rev: Some(line.rev) };
         if line.op != Op::Put {
+            // An upstream with two lanes sends a recall through both, and each copy would go out through both again.
+            let known = work.around.tombstones.rev(self.dataset.dataset.id(), &id);
+            if line.op.is_recall() && known.is_some_and(|rev| rev >= line.rev) {
+                return work.findings.accept(ordinal, &[]);
+            }
             let data: Option<RecallData<'_>> = serde_json::from_str(line.data.get()).ok();
             let effective = data.as_ref().and_then(|d| Date::parse_accepted(&d.effective).ok());
             let reason = Reason {
@@ -156,17 +162,43 @@ impl Step<'_> {
                 effective: effective.map_or(self.received, |(d, _)| d),
             };
             work.findings.accept(ordinal, &[]);
-            return work.recall_everywhere(id, line.op, ordinal, Some(line.rev), &reason);
+            return work.recall_everywhere(id, line.op, ordinal, &way, &reason);
         }
-        if work.around.tombstones.contains(self.dataset.dataset.id(), &id) {
+        // The upstream asks for `reinstate` itself. Its withdrawals may also mean that one version could not be shown
+        // here, which says nothing against a later one: the higher rev wins, as at every recipient.
+        let recalled = work.around.tombstones.rev(self.dataset.dataset.id(), &id);
+        if recalled.is_some_and(|rev| rev >= line.rev) {
             return work.findings.recalled(ordinal);
         }
-        self.put(work, ordinal, line, audience, id);
+        let stands = self.put(work, ordinal, line, audience, id, &way);
+        if stands && recalled.is_some() {
+            work.reinstated.push(id);
+        }
     }
 
-    fn put(&self, work: &mut Work<'_>, ordinal: u32, line: &RelayLine<'_>, audience: Audience, id: RecordId) {
-        let mut via: Vec<&str> = line.via.iter().map(AsRef::as_ref).collect();
-        via.push(self.upstream.as_str());
+    /// Has the line passed this node before, or begun here?
+    fn has_passed(&self, line: &RelayLine<'_>) -> bool {
+        let own = self.own.as_str();
+        let named = own == self.upstream.as_str() || line.via.iter().any(|node| node == own);
+        // Puts keep their `via` in every version.
+        let recalled_here = || {
+            line.op != Op::Put
+                && self.dataset.may_return()
+                && self.dataset.recall_revs.is_own(line.op, line.rev)
+        };
+        named || recalled_here()
+    }
+
+    /// Passes a record on; true if it stands from now on.
+    fn put(
+        &self,
+        work: &mut Work<'_>,
+        ordinal: u32,
+        line: &RelayLine<'_>,
+        audience: Audience,
+        id: RecordId,
+        way: &Way<'_>,
+    ) -> bool {
         let context = ValidateContext {
             received: self.received,
             source: SourceUnit {
@@ -178,7 +210,7 @@ impl Step<'_> {
         };
         let schema = &self.schema.schema;
         let body = line.data.get().as_bytes();
-        let mut done = false;
+        let (mut done, mut stands) = (false, false);
         let outcome = decode(schema, Format::Json, Charset::Utf8, body, self.caps, &mut |_, record| {
             done = true;
             let raw = match record {
@@ -193,7 +225,8 @@ impl Step<'_> {
                 return work.findings.not_yours(ordinal, why);
             }
             work.findings.accept(ordinal, &found);
-            work.release(self.schema, &record, id, ordinal, &via, Some(line.rev));
+            stands = record.standing() != Standing::Revoked;
+            work.release(self.schema, &record, id, ordinal, way);
         });
         if outcome.is_err() && !done {
             work.findings.refuse_line(
@@ -203,5 +236,6 @@ impl Step<'_> {
                 "该行的数据不是批次所注明数据标准的对象。",
             );
         }
+        stands
     }
 }

@@ -1,6 +1,7 @@
 //! What the node does by itself, on a timer: checkpoints, ends of publication, retention, and letting old segments go.
 
 use super::committer::Job;
+use super::rules::Rules;
 use super::seal::SealError;
 use super::{Node, entries, manifests};
 use std::collections::BTreeMap;
@@ -12,8 +13,8 @@ use xinqiao_exchange::group::{Change, Item, Kind};
 use xinqiao_exchange::names::{Lane, StreamId};
 use xinqiao_exchange::op::Op;
 use xinqiao_exchange::payload::compress;
-use xinqiao_exchange::publication::Ending;
-use xinqiao_exchange::secrets::RecordKey;
+use xinqiao_exchange::plan::RecipientPlan;
+use xinqiao_exchange::publication::{Ended, Ending};
 use xinqiao_exchange::state::{
     BatchRow, ChunkRow, GroupChunkRow, Place, PublicationRow, Table, group_chunk_key, stream_key,
 };
@@ -96,8 +97,8 @@ impl Node {
             let Some(chunks) = due.remove(&head.id) else { continue };
             let Some(recipient) = rules.plan.recipient_of(&stream) else { continue };
             // A table that does not read has been named in the log; the next round tries again.
-            let Ok((keys, gone)) = self.still_published(&stream, &chunks, today) else { continue };
-            self.withdraw_own(&stream, &recipient.description.clone(), &keys, gone);
+            let Ok((ended, gone)) = self.still_published(&rules, &stream, &chunks, today) else { continue };
+            self.withdraw_own(&rules, &stream, recipient, &ended, gone);
         }
     }
 
@@ -105,15 +106,17 @@ impl Node {
     #[allow(clippy::type_complexity)]
     fn still_published(
         &self,
+        rules: &Rules,
         stream: &StreamId,
         chunks: &[(u32, u64, PublicationRow)],
         today: u32,
-    ) -> Result<(Vec<RecordKey>, Vec<(u32, u64, Option<u32>)>), SealError> {
+    ) -> Result<(Vec<Ended>, Vec<(u32, u64, Option<u32>)>), SealError> {
+        let is_source = |member: &str| rules.sources.get(member).is_some_and(|source| !source.relay);
         let mut ending = Ending::default();
         let mut gone = Vec::with_capacity(chunks.len());
         for (day, chunk, row) in chunks {
             let lines = self.read_item(stream, row.table)?;
-            let next = ending.due(&lines, *day, today).map_err(|_| SealError::Damaged)?;
+            let next = ending.due(&lines, *day, today, &is_source).map_err(|_| SealError::Damaged)?;
             gone.push((*day, *chunk, next));
         }
         let first = chunks.iter().map(|(_, _, row)| row.group).min().unwrap_or(0);
@@ -132,25 +135,26 @@ impl Node {
                 }
             }
         }
-        Ok((ending.into_keys(), gone))
+        Ok((ending.into_records(), gone))
     }
 
     /// Withdraws records in the node's own name; with the last of them the schedule moves on.
     fn withdraw_own(
         &self,
+        rules: &Rules,
         stream: &StreamId,
-        description: &xinqiao_exchange::event::Description,
-        keys: &[RecordKey],
+        recipient: &RecipientPlan,
+        ended: &[Ended],
         gone: Vec<(u32, u64, Option<u32>)>,
     ) {
         let mut moved = vec![Event::PublicationEnded { stream: stream.clone(), gone }];
-        let mut parts: Vec<&[RecordKey]> = keys.chunks(WITHDRAWN_AT_ONCE).collect();
+        let mut parts: Vec<&[Ended]> = ended.chunks(WITHDRAWN_AT_ONCE).collect();
         if parts.is_empty() {
             parts.push(&[]);
         }
         let count = parts.len();
         for (n, part) in parts.into_iter().enumerate() {
-            let mut change = self.withdrawal(stream, description, part);
+            let mut change = self.withdrawal(rules, stream, recipient, part);
             if n + 1 == count {
                 change.events.append(&mut moved);
             }
@@ -162,25 +166,33 @@ impl Node {
                 );
             }
         }
-        if !keys.is_empty() {
-            tracing::info!(stream = stream.as_str(), records = keys.len(), "publication ended");
+        if !ended.is_empty() {
+            tracing::info!(stream = stream.as_str(), records = ended.len(), "publication ended");
         }
     }
 
     fn withdrawal(
         &self,
+        rules: &Rules,
         stream: &StreamId,
-        description: &xinqiao_exchange::event::Description,
-        keys: &[RecordKey],
+        recipient: &RecipientPlan,
+        ended: &[Ended],
     ) -> Change {
-        if keys.is_empty() {
+        if ended.is_empty() {
             return Change::default();
         }
+        let description = &recipient.description;
+        // Known again if it comes back. Not for another node's record: its next version has a rev of that node, which
+        // must be higher than the one drawn here.
+        let marks = rules.plan.dataset(stream.dataset()).filter(|_| recipient.may_return);
         let told = RecallLine { reason: "publication-ended", basis: "", effective: self.business_date() };
         let mut raw = Vec::new();
         let mut lines = Vec::new();
-        for (n, key) in keys.iter().enumerate() {
-            let rev = self.next_rev();
+        for (n, Ended { key, own }) in ended.iter().enumerate() {
+            let rev = match marks.filter(|_| *own) {
+                Some(dataset) => self.leap_rev(&|last| dataset.recall_revs.next(Op::Withdraw, last)),
+                None => self.next_rev(),
+            };
             let text = key.hex();
             let head = LineHead { op: "withdraw", key: text.as_str(), rev, via: &[], reference: None };
             recall_line(&head, Audience::Public, &told, &mut raw);
@@ -197,7 +209,7 @@ impl Node {
         }
         let index = self.log_size();
         let mut lines_table = vec![table::VERSION];
-        put_group(&mut lines_table, index, OWN, keys.len() as u32, &lines);
+        put_group(&mut lines_table, index, OWN, ended.len() as u32, &lines);
         let aad = stream.as_str().as_bytes().to_vec();
         let payload = compress(description.encoding, &raw);
         let mut events = Vec::new();
@@ -208,8 +220,8 @@ impl Node {
             stream: stream.clone(),
             payload: 0,
             table: 1,
-            records: keys.len() as u32,
-            recalls: keys.len() as u32,
+            records: ended.len() as u32,
+            recalls: ended.len() as u32,
             raw: raw.len() as u64,
             bytes: payload.len() as u64,
             earliest_end: None,
@@ -221,7 +233,7 @@ impl Node {
                 Item { kind: Kind::Payload, aad: aad.clone(), bytes: payload },
                 Item { kind: Kind::Evidence, aad, bytes: lines_table },
             ],
-            entry: Some(entries::publication_ended(self, stream, keys.len() as u64)),
+            entry: Some(entries::publication_ended(self, stream, ended.len() as u64)),
         }
     }
 

@@ -5,6 +5,7 @@ use super::Node;
 use super::committer::{CommitError, Job, SubmissionJob};
 use super::entries::{self, SubmissionEntry};
 use super::places::reference;
+use super::telemetry::Relayed;
 use crate::config::Upstream;
 use bytes::Bytes;
 use std::sync::Arc;
@@ -88,7 +89,7 @@ impl Node {
                 .map_err(|_| RelayRefusal::Commit(CommitError::Stopping))?;
             match done.await.unwrap_or(Err(CommitError::Stopping)) {
                 Ok(_) => {
-                    self.metrics.relayed(&upstream.member, counts.0, counts.1);
+                    self.metrics.relayed(&upstream.member, counts);
                     return Ok(answer);
                 }
                 // Judged by rules or tombstones that are no longer the newest.
@@ -107,7 +108,7 @@ struct Judge {
     stream: StreamId,
 }
 
-type Judged = (Ready, u64, Acknowledgement, (u64, u64));
+type Judged = (Ready, u64, Acknowledgement, Relayed);
 
 impl Judge {
     fn judge(&self, manifest: &VerifiedManifest, lines: &[u8]) -> Result<Judged, RelayRefusal> {
@@ -127,6 +128,7 @@ impl Judge {
         let tombstones = node.tombstones.read();
         let around = Surroundings {
             next_rev: &|| node.next_rev(),
+            leap_rev: &|next| node.leap_rev(next),
             tombstones: &tombstones,
             stream_in_use: &|s| node.state.read().streams.contains_key(s),
             make_room: &std::thread::yield_now,
@@ -164,7 +166,11 @@ impl Judge {
                 body: manifest.digest().as_bytes(),
             },
         );
-        let counts = (u64::from(prepared.accepted), u64::from(prepared.refused));
+        let counts = Relayed {
+            accepted: u64::from(prepared.accepted),
+            refused: u64::from(prepared.refused - prepared.looped),
+            looped: u64::from(prepared.looped),
+        };
         let ready = Ready {
             descriptions: dataset.recipients.iter().map(|r| r.description.clone()).collect(),
             member: source.member.clone(),

@@ -83,7 +83,7 @@ impl Rules {
         secrets: &Keyring,
     ) -> Result<Self, RulesError> {
         let catalogue = overlaid(&base, &policies)?;
-        let plan = Plan::compile(&catalogue, &recipients(config), &secrets.record)
+        let plan = Plan::compile(&catalogue, &recipients(config, &members), &secrets.record)
             .map_err(|e| RulesError::Unusable(e.to_string()))?;
         let sources = sources(&members);
         Ok(Self { number, catalogue, plan, sources, base, policies, members })
@@ -148,13 +148,15 @@ impl Node {
     }
 }
 
-/// The recipients a configuration names.
-pub fn recipients(config: &Config) -> Vec<Recipient> {
+/// The recipients a configuration names; what they are is known from the members.
+pub fn recipients(config: &Config, members: &[Member]) -> Vec<Recipient> {
+    let relays = |name: &str| members.iter().any(|m| m.name == name && m.role == xinqiao_certs::Role::Relay);
     let one = |r: &crate::config::Recipient| Recipient {
         name: r.member.clone(),
         policy: r.policy.clone(),
         datasets: r.datasets.clone(),
         encoding: r.encoding,
+        may_return: !config.upstreams.is_empty() && relays(&r.member),
     };
     config.recipients.iter().map(one).collect()
 }

@@ -175,6 +175,7 @@ impl Node {
         };
         let around = Surroundings {
             next_rev: &|| self.next_rev(),
+            leap_rev: &|next| self.leap_rev(next),
             tombstones: &tombstones,
             stream_in_use: &|s| self.state.read().streams.contains_key(s),
             make_room: &|| {

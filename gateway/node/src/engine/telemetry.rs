@@ -9,6 +9,17 @@ use xinqiao_runtime::metrics::{Metric, Metrics};
 #[derive(Clone)]
 pub struct Telemetry(pub Arc<Metrics>);
 
+/// What became of the lines of an upstream's batch.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Relayed {
+    /// Taken.
+    pub(super) accepted: u64,
+    /// Refused, and told to the upstream.
+    pub(super) refused: u64,
+    /// Refused because they had passed this node before.
+    pub(super) looped: u64,
+}
+
 impl Telemetry {
     pub(super) fn records(&self, dataset: &str, accepted: u32, refused: u32, warned: u32) {
         for (outcome, n) in [("accepted", accepted), ("refused", refused), ("warned", warned)] {
@@ -86,8 +97,9 @@ impl Telemetry {
         self.0.add(Metric::PushAttempts, &[recipient, outcome], 1);
     }
 
-    pub(super) fn relayed(&self, upstream: &str, accepted: u64, refused: u64) {
-        self.0.add(Metric::RelayRecords, &[upstream, "accepted"], accepted);
-        self.0.add(Metric::RelayRecords, &[upstream, "refused"], refused);
+    pub(super) fn relayed(&self, upstream: &str, lines: Relayed) {
+        self.0.add(Metric::RelayRecords, &[upstream, "accepted"], lines.accepted);
+        self.0.add(Metric::RelayRecords, &[upstream, "refused"], lines.refused);
+        self.0.add(Metric::RelayRecords, &[upstream, "looped"], lines.looped);
     }
 }

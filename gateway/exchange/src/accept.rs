@@ -358,21 +358,13 @@ impl<'a> Work<'a> {
     }
 
     /// Writes a recall to every stream of the dataset; one that never had the record ignores it.
-    fn recall_everywhere(
-        &mut self,
-        id: RecordId,
-        op: Op,
-        ordinal: u32,
-        way: &Way<'_>,
-        reason: &Reason<'_>,
-    ) {
+    fn recall_everywhere(&mut self, id: RecordId, op: Op, ordinal: u32, way: &Way<'_>, reason: &Reason<'_>) {
         let rev = way.rev.unwrap_or_else(|| own_recall_rev(self.plan, self.around, op));
         let mut keys = Vec::new();
         for (n, recipient) in self.plan.recipients.iter().enumerate() {
             let key = recipient.keyer.key(&id);
             let text = key.hex();
-            let head =
-                LineHead { op: op.name(), key: text.as_str(), rev, via: way.via, reference: None };
+            let head = LineHead { op: op.name(), key: text.as_str(), rev, via: way.via, reference: None };
             let public = recipient.kind != RecipientKind::Government;
             let told = if public {
                 unsaid(reason.effective)

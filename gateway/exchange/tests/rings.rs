@@ -12,9 +12,7 @@ use serde_json::{Value, json};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, LazyLock, Mutex};
-use xinqiao_exchange::accept::{
-    Prepared, RelayBatch, Submission, Surroundings, accept, accept_relayed,
-};
+use xinqiao_exchange::accept::{Prepared, RelayBatch, Submission, Surroundings, accept, accept_relayed};
 use xinqiao_exchange::event::Encoding;
 use xinqiao_exchange::names::{Lane, NodeName};
 use xinqiao_exchange::op::{Load, Op};
@@ -146,7 +144,14 @@ impl Node {
             member: member.into(),
             unit: Unit { code: code.trim_end_matches('*').to_owned(), name: "样例局".into() },
             datasets: vec![DATASET.into()],
-            authorities: vec![Authority { code, name: String::new(), from: None, until: None, successor: None, lineage: None }],
+            authorities: vec![Authority {
+                code,
+                name: String::new(),
+                from: None,
+                until: None,
+                successor: None,
+                lineage: None,
+            }],
             lineage: member.into(),
             relay,
         };
@@ -216,7 +221,8 @@ impl Node {
             }
         } else {
             let basis = "样信修〔2026〕1号";
-            let recall = json!({"ref": reference, "reason": "decided", "basis": basis, "effective": "2026/11/20"});
+            let recall =
+                json!({"ref": reference, "reason": "decided", "basis": basis, "effective": "2026/11/20"});
             body = recall.to_string().into_bytes();
         }
         let dataset = self.plan.dataset(DATASET).unwrap();
@@ -356,7 +362,9 @@ impl Node {
     /// The document numbers that stand in the archive: of each key the highest rev counts, in whatever order it came.
     fn standing(&self) -> Vec<String> {
         let mut last: BTreeMap<&str, &Value> = BTreeMap::new();
-        for line in self.archive.iter().filter(|l| ["put", "withdraw", "repair"].contains(&l["op"].as_str().unwrap())) {
+        for line in
+            self.archive.iter().filter(|l| ["put", "withdraw", "repair"].contains(&l["op"].as_str().unwrap()))
+        {
             let newest = last.entry(line["key"].as_str().unwrap()).or_insert(line);
             if line["rev"].as_u64() > newest["rev"].as_u64() {
                 *newest = line;
@@ -388,7 +396,8 @@ struct Ring {
 impl Ring {
     fn new(versions: &[Version], policies: &[&str]) -> Self {
         let nodes = versions.iter().zip(policies).enumerate();
-        let nodes = nodes.map(|(n, (version, policy))| Node::new(n, versions.len(), *version, policy)).collect();
+        let nodes =
+            nodes.map(|(n, (version, policy))| Node::new(n, versions.len(), *version, policy)).collect();
         Self { nodes, begun: 0, wanted: BTreeMap::new(), recalled: BTreeSet::new() }
     }
 
@@ -482,7 +491,11 @@ impl Ring {
             self.recalled.iter().map(|(node, record)| format!("样罚〔2026〕{node}-{record}号")).collect();
         for node in &self.nodes {
             let standing = node.standing();
-            assert!(!standing.iter().any(|n| gone.contains(n)), "{gone:?} {standing:?} at {}", node.name.as_str());
+            assert!(
+                !standing.iter().any(|n| gone.contains(n)),
+                "{gone:?} {standing:?} at {}",
+                node.name.as_str()
+            );
         }
     }
 }
@@ -514,7 +527,10 @@ fn every_operation_goes_round_once() {
                     ring.act(at, act, 0, Load::Daily);
                     ring.rest(|| 0);
                     let (travelled, begun) = (ring.travelled(), ring.begun);
-                    assert!(travelled <= of * begun, "{act:?} at {at} of {of}, old {old:?}: {travelled} lines from {begun}");
+                    assert!(
+                        travelled <= of * begun,
+                        "{act:?} at {at} of {of}, old {old:?}: {travelled} lines from {begun}"
+                    );
                     ring.check_standing();
                 }
             }
@@ -541,7 +557,8 @@ fn recalls_say_which_way_they_came_and_a_department_s_own_do_not() {
     ring.act(0, Act::About(Op::Dispute), 0, Load::Daily);
     ring.act(0, Act::About(Op::Repair), 0, Load::Daily);
     ring.rest(|| 0);
-    let via = |node: usize| -> Vec<Value> { ring.nodes[node].archive.iter().map(|l| l["via"].clone()).collect() };
+    let via =
+        |node: usize| -> Vec<Value> { ring.nodes[node].archive.iter().map(|l| l["via"].clone()).collect() };
     let name = |n: usize| ring.nodes[n].name.as_str();
     assert_eq!(via(0), vec![json!([]); 3]);
     assert_eq!(via(1), vec![json!([name(0)]); 3]);
@@ -554,7 +571,8 @@ fn a_later_recall_of_the_same_record_passes() {
         let mut ring = Ring::new(&versions(2, old), &[GOVERNMENT; 2]);
         ring.act(0, Act::Put, 0, Load::Daily);
         ring.rest(|| 0);
-        for op in [Op::Dispute, Op::Resolve, Op::Dispute, Op::Withdraw, Op::Withdraw, Op::Repair, Op::Repair] {
+        for op in [Op::Dispute, Op::Resolve, Op::Dispute, Op::Withdraw, Op::Withdraw, Op::Repair, Op::Repair]
+        {
             let before = ring.nodes[1].archive.len();
             ring.act(0, Act::About(op), 0, Load::Daily);
             ring.rest(|| 0);
@@ -590,7 +608,9 @@ fn the_same_rev_of_two_nodes_is_not_the_same_recall() {
 #[test]
 fn a_version_that_cannot_be_held_takes_the_older_one_back_and_a_later_one_stands() {
     let mut ring = Ring::new(&versions(2, None), &[GOVERNMENT; 2]);
-    for (act, stands) in [(Act::Put, 1), (Act::Unheld, 0), (Act::Put, 1), (Act::About(Op::Withdraw), 0), (Act::Put, 0)] {
+    for (act, stands) in
+        [(Act::Put, 1), (Act::Unheld, 0), (Act::Put, 1), (Act::About(Op::Withdraw), 0), (Act::Put, 0)]
+    {
         ring.act(0, act, 0, Load::Daily);
         ring.rest(|| 0);
         for node in &ring.nodes {

@@ -5,7 +5,7 @@ use http::Method;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 use xinqiao_schemas::SubjectKind;
-use xinqiao_schemas::synthetic::Table;
+use xinqiao_schemas::synthetic::{Record, Table};
 use xinqiao_tests::city::{City, NDJSON, PENALTIES, batches, fresh_key, ndjson, penalty, put, record};
 use xinqiao_tests::peer::{Ask, refusals};
 
@@ -121,7 +121,10 @@ async fn what_a_recipient_s_schema_cannot_hold_is_kept_from_it_alone() {
     let quarantined: Vec<&Value> = errors.filter(|e| e["recipient"] == "province").collect();
     assert_eq!(quarantined.len(), 2, "{told}");
     assert_eq!((&quarantined[0]["code"], &quarantined[0]["field"]), (&json!("field.too-long"), &json!("BZ")));
-    assert_eq!((&quarantined[1]["code"], &quarantined[1]["severity"]), (&json!("map.taken-back"), &json!("warn")));
+    assert_eq!(
+        (&quarantined[1]["code"], &quarantined[1]["severity"]),
+        (&json!("map.taken-back"), &json!("warn"))
+    );
     assert!(quarantined.iter().all(|found| found["record"] == 0));
     assert!(told["errors"].as_array().expect("a list").iter().all(|e| e["recipient"] != "agency"));
     let got = |recipient: &'static str| {
@@ -147,15 +150,19 @@ async fn what_a_recipient_s_schema_cannot_hold_is_kept_from_it_alone() {
 
 #[tokio::test]
 async fn a_correction_that_cannot_be_held_takes_the_older_version_back() {
-    let (alpha, province) = (CITY.peer("alpha"), CITY.peer("province"));
+    // A node whose province nobody else reads as.
+    let dir = tempfile::tempdir().expect("a directory");
+    let city = City::start_in(dir.path(), 0, |_| String::new());
+    let (alpha, province) = (city.peer("alpha"), city.peer("province"));
     let one = record(0, Table::Penalty2017, SubjectKind::LegalPerson);
     let path = format!("{PENALTIES}?schema=administrative-penalty-2017");
     let send = |one: &Record| Ask { path: path.clone(), ..put(NDJSON, ndjson(std::slice::from_ref(one))) };
     // The province's lines about the record, by its key; nothing else says whose a withdrawal is.
     let lines = || async {
-        let all = batches(&province, &CITY.keys(), "province.administrative-penalty", 0).await;
+        let all = batches(&province, &city.keys(), "province.administrative-penalty", 0).await;
         let all: Vec<Value> = all.into_iter().flat_map(|batch| batch.lines).collect();
-        let key = all.iter().find(|l| l["data"]["CF_WSH"] == json!(one.get("CF_WSH"))).map(|l| l["key"].clone());
+        let key =
+            all.iter().find(|l| l["data"]["CF_WSH"] == json!(one.get("CF_WSH"))).map(|l| l["key"].clone());
         all.into_iter().filter(|l| Some(&l["key"]) == key.as_ref()).collect::<Vec<Value>>()
     };
     let told = take(&alpha, send(&one), 1).await;

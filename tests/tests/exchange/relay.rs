@@ -255,8 +255,8 @@ async fn once_round(programs: [&Path; 2]) {
     let alpha = nodes.at_city("alpha");
     let (one, two, mut revoked) = (penalty(), penalty(), penalty());
     revoked.set("ZT", "撤销");
-    let mut replacing: Value =
-        serde_json::from_slice(&ndjson(std::slice::from_ref(&penalty()))).expect("one record is one document");
+    let mut replacing: Value = serde_json::from_slice(&ndjson(std::slice::from_ref(&penalty())))
+        .expect("one record is one document");
     replacing["replaces"] = json!(reference(&two));
     let records = |some: &[xinqiao_schemas::synthetic::Record]| put(NDJSON, ndjson(some));
     let mut begun = 0;

@@ -89,8 +89,13 @@ impl Explain {
         let format = format_of(self.format.as_deref(), &self.file)?;
         let body = read(&self.file)?;
         let context = ValidateContext { received: today(), source: SourceUnit::default(), relayed: None };
-        let outcome =
-            decode(schema, format, charset_of(&self.charset)?, &body, &Caps::default(), &mut |n, record| {
+        let outcome = decode(
+            schema,
+            format,
+            charset_of(&self.charset)?,
+            &body,
+            &Caps::default(),
+            &mut |n, record| {
                 let mut found = Vec::new();
                 let Some(record) = record.ok().and_then(|raw| schema.validate(raw, &context, &mut found))
                 else {
@@ -127,7 +132,8 @@ impl Explain {
                     let name = row.target.as_deref().unwrap_or("");
                     say(format!("  {name:<16} {}  [{}]\n      {left}\n    → {right}", row.title, row.action));
                 }
-            });
+            },
+        );
         outcome
             .map(|_| ())
             .map_err(|e| Failure::Refused(format!("{}: {}\n{}", e.code(), e.text_en(), e.text_zh())))

@@ -12,9 +12,7 @@ use crate::source::Source;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use xinqiao_schemas::{
-    Audience, Caps, Charset, Date, Format, SourceUnit, Standing, ValidateContext, decode,
-};
+use xinqiao_schemas::{Audience, Caps, Charset, Date, Format, SourceUnit, Standing, ValidateContext, decode};
 
 /// The most nodes a line may have passed.
 const VIA_CAP: usize = 8;

@@ -1,10 +1,10 @@
 //! Rings that one node's configuration shows: nodes it pulls a dataset from and sends the same dataset to. Nothing is
 //! wrong with a ring, but whoever runs one should know. How far a ring reaches beyond the neighbours is not known here.
 
-use crate::config::{Config, Member, Recipient, Upstream};
 use std::collections::BTreeSet;
 use xinqiao_certs::Role;
 use xinqiao_exchange::names::StreamId;
+use xinqiao_node::config::{Config, Member, Recipient, Upstream};
 
 /// What stands in the configuration about rings, in words.
 pub(super) fn found(config: &Config) -> Vec<String> {
@@ -17,7 +17,9 @@ pub(super) fn found(config: &Config) -> Vec<String> {
             .map(|stream| stream.dataset().to_owned())
             .collect();
         for relay in &config.recipients {
-            let Some(member) = member(config, &relay.member).filter(|m| m.role == Role::Relay) else { continue };
+            let Some(member) = member(config, &relay.member).filter(|m| m.role == Role::Relay) else {
+                continue;
+            };
             let both: Vec<&str> =
                 relay.datasets.keys().filter(|d| pulled.contains(*d)).map(String::as_str).collect();
             if !both.is_empty() {

@@ -6,8 +6,8 @@ use std::time::Duration;
 use crate::certificate;
 use crate::details::Details;
 use crate::identity::{Identity, key_mistake};
-use crate::member::Role;
 use crate::renewal::State;
+use crate::role::Role;
 use crate::trouble::LoadError;
 use crate::trust::{AnchorRights, Revocation, RevocationList, RevocationPolicy, Trust, TrustAnchors};
 

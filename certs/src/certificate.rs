@@ -1,12 +1,12 @@
 //! Reading certificates: PEM, names, attributes, URIs. Nothing here decides about trust.
 
-use ring::digest;
 use rustls_pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::{FromDer, SubjectPublicKeyInfo, X509Certificate, X509Name};
 use x509_parser::public_key::PublicKey;
+use xinqiao_crypto::{hex, sha256};
 
 use crate::der;
 use crate::trouble::LoadError;
@@ -42,20 +42,9 @@ impl TryFrom<String> for PublicKeyPin {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let digits = text.as_bytes();
-        let mut out = [0u8; 32];
-        if digits.len() != 64 {
-            return Err("a public key pin is SHA-256 as 64 lower-case hexadecimal digits".into());
-        }
-        for (byte, pair) in out.iter_mut().zip(digits.chunks_exact(2)) {
-            let nibble = |digit: u8| match digit {
-                b'0'..=b'9' => Ok(digit - b'0'),
-                b'a'..=b'f' => Ok(digit - b'a' + 10),
-                _ => Err("a public key pin holds a character that is not a lower-case hexadecimal digit"),
-            };
-            *byte = (nibble(pair[0])? << 4) | nibble(pair[1])?;
-        }
-        Ok(Self(out))
+        hex::decode_array(&text)
+            .map(Self)
+            .ok_or_else(|| "a public key pin is SHA-256 as 64 lower-case hexadecimal digits".into())
     }
 }
 
@@ -67,7 +56,7 @@ impl From<PublicKeyPin> for String {
 
 impl fmt::Display for PublicKeyPin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(hex::encode_into(&self.0, &mut [0; 64]))
     }
 }
 
@@ -75,17 +64,6 @@ impl fmt::Debug for PublicKeyPin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PublicKeyPin({self})")
     }
-}
-
-pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let mut out = [0u8; 32];
-    out.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
-    out
-}
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Parses exactly one certificate, without anything after it.
@@ -209,12 +187,14 @@ fn value_text(bytes: &[u8]) -> String {
                 Some(inner) if STRINGS.contains(&inner.tag) || inner.tag == BMP_STRING => {
                     value_text(element.content)
                 }
-                _ => plain(element.content).unwrap_or_else(|| format!("hex:{}", hex(element.content))),
+                _ => {
+                    plain(element.content).unwrap_or_else(|| format!("hex:{}", hex::encode(element.content)))
+                }
             };
         }
         _ => plain(bytes),
     };
-    text.unwrap_or_else(|| format!("hex:{}", hex(bytes)))
+    text.unwrap_or_else(|| format!("hex:{}", hex::encode(bytes)))
 }
 
 fn utf16(bytes: &[u8]) -> Option<String> {

@@ -6,10 +6,12 @@ use std::net::IpAddr;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{X509Certificate, X509Name};
 use x509_parser::public_key::PublicKey;
+use xinqiao_crypto::{hex, sha256};
 
 use crate::certificate;
-use crate::member::{Role, parse_uri};
+use crate::member::parse_uri;
 use crate::renewal::RenewalPlan;
+use crate::role::Role;
 use crate::trouble::LoadError;
 
 /// A certificate in words. Nothing here is verified.
@@ -61,7 +63,7 @@ impl Details {
             subject: name(parsed.subject()),
             issuer: name(parsed.issuer()),
             uscc: certificate::subject_attribute(&parsed, "2.5.4.97"),
-            serial: certificate::hex(parsed.tbs_certificate.raw_serial()),
+            serial: hex::encode(parsed.tbs_certificate.raw_serial()),
             not_before: seconds(parsed.validity().not_before),
             not_after: seconds(parsed.validity().not_after),
             dns: Vec::new(),
@@ -70,7 +72,7 @@ impl Details {
             key: key(&parsed),
             authority: parsed.is_ca(),
             self_issued: parsed.subject().as_raw() == parsed.issuer().as_raw(),
-            sha256: certificate::hex(&certificate::sha256(der)),
+            sha256: hex::encode(&sha256(der)),
             public_key: certificate::PublicKeyPin::of_parsed(&parsed).to_string(),
         };
         if let Ok(Some(names)) = parsed.subject_alternative_name() {
@@ -93,11 +95,7 @@ impl Details {
 
     /// When it is due for renewal.
     pub fn plan(&self) -> RenewalPlan {
-        let mut digest = [0u8; 32];
-        for (byte, pair) in digest.iter_mut().zip(self.sha256.as_bytes().chunks_exact(2)) {
-            let pair = std::str::from_utf8(pair).expect("hexadecimal");
-            *byte = u8::from_str_radix(pair, 16).expect("hexadecimal");
-        }
+        let digest = hex::decode_array(&self.sha256).expect("a digest in hexadecimal");
         RenewalPlan::new(self.not_before, self.not_after, &digest)
     }
 

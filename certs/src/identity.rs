@@ -12,12 +12,14 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
+use xinqiao_crypto::sha256;
 use zeroize::Zeroizing;
 
 use crate::certificate::{self, PublicKeyPin};
+use crate::crypto;
 use crate::details::Details;
+use crate::file::read;
 use crate::pair;
-use crate::tls;
 use crate::trouble::LoadError;
 
 /// What this process proves itself with: leaf first, then intermediates, and the key of the leaf.
@@ -118,7 +120,7 @@ impl Identity {
         Self::check_strength(chain_place, &chain)?;
         let key = key::private_key(key_place, source.key, source.passphrase)?;
         let signer =
-            tls::provider().key_provider.load_private_key(key).map_err(|_| unusable_key(key_place))?;
+            crypto::provider().key_provider.load_private_key(key).map_err(|_| unusable_key(key_place))?;
         let certified = CertifiedKey::new(chain, signer);
         check_key(&certified, chain_place, key_place)?;
         let (not_before, not_after) = Self::check_chain(chain_place, &certified.cert, now)?;
@@ -149,7 +151,7 @@ impl Identity {
 
     /// SHA-256 of the leaf certificate.
     pub fn certificate_digest(&self) -> [u8; 32] {
-        certificate::sha256(self.certified.cert[0].as_ref())
+        sha256(self.certified.cert[0].as_ref())
     }
 
     /// First second of validity of the leaf, in seconds since 1970.
@@ -177,8 +179,9 @@ impl Identity {
         self.chain().iter().filter_map(|der| Details::of(der).ok()).collect()
     }
 
-    pub(crate) fn certified(&self) -> &Arc<CertifiedKey> {
-        &self.certified
+    /// As rustls presents it.
+    pub(crate) fn certified(&self) -> Arc<CertifiedKey> {
+        self.certified.clone()
     }
 }
 
@@ -190,36 +193,6 @@ impl fmt::Debug for Identity {
             .field("key", &"redacted")
             .finish_non_exhaustive()
     }
-}
-
-/// No file of certificates, keys or revocation lists is larger.
-const LARGEST: u64 = 64 << 20;
-
-/// The bytes of a regular file of bearable size. Whatever else may stand at the path, such as a pipe, could keep the reader
-/// waiting for ever.
-pub fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
-    let found = std::fs::metadata(path)?;
-    if found.is_dir() {
-        return Err(std::io::ErrorKind::IsADirectory.into());
-    }
-    if !found.is_file() {
-        return Err(std::io::ErrorKind::Unsupported.into());
-    }
-    if found.len() > LARGEST {
-        return Err(std::io::ErrorKind::FileTooLarge.into());
-    }
-    std::fs::read(path)
-}
-
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
-    read_file(path).map_err(|error| {
-        LoadError::new(
-            "file.unreadable",
-            &path.display().to_string(),
-            format!("cannot be read ({error}); check the path and its permissions"),
-            format!("无法读取（{error}），请检查路径与权限"),
-        )
-    })
 }
 
 pub(crate) fn unusable_key(place: &str) -> LoadError {
@@ -240,7 +213,8 @@ pub(crate) fn key_mistake(
     passphrase: Option<&[u8]>,
 ) -> Result<(), LoadError> {
     let key = private_key(key_place, key, passphrase)?;
-    let signer = tls::provider().key_provider.load_private_key(key).map_err(|_| unusable_key(key_place))?;
+    let signer =
+        crypto::provider().key_provider.load_private_key(key).map_err(|_| unusable_key(key_place))?;
     check_key(&CertifiedKey::new(chain.to_vec(), signer), chain_place, key_place)
 }
 
@@ -248,7 +222,7 @@ fn check_key(key: &CertifiedKey, chain_place: &str, key_place: &str) -> Result<(
     let Some(own) = key.key.public_key() else {
         return Err(unusable_key(key_place));
     };
-    let own = certificate::sha256(&own);
+    let own = sha256(&own);
     let belongs = |der: &CertificateDer<'_>| PublicKeyPin::of(der).is_ok_and(|pin| *pin.as_bytes() == own);
     if belongs(&key.cert[0]) {
         return Ok(());

@@ -15,27 +15,31 @@
 mod bundle;
 mod certificate;
 mod chain;
+mod crypto;
 mod der;
 mod details;
+mod file;
 mod identity;
 mod member;
 mod pair;
 pub mod pki;
 mod renewal;
+mod role;
 pub mod tls;
 mod trouble;
 mod trust;
 
 pub use bundle::{Bundle, Finding, Placed, Purpose};
 pub use certificate::PublicKeyPin;
-pub use chain::{certificates, to_pem};
+pub use chain::{certificates, chain_digest, to_pem};
 pub use details::Details;
-pub use identity::{Identity, read_file};
+pub use file::read_file;
+pub use identity::Identity;
 pub use member::{
-    Attribute, Binding, ExtensionBinding, IdentityError, Member, Registry, Role, SubjectBinding,
-    VerifiedMember,
+    Attribute, Binding, ExtensionBinding, IdentityError, Member, Registry, SubjectBinding, VerifiedMember,
 };
 pub use renewal::{RenewalPlan, State};
+pub use role::Role;
 pub use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 pub use trouble::LoadError;
 pub use trust::{Anchor, AnchorRights, Revocation, RevocationList, RevocationPolicy, Trust, TrustAnchors};

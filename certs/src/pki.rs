@@ -50,10 +50,6 @@ impl PkiError {
         )
     }
 
-    pub(crate) fn random() -> Self {
-        Self::new("pki.no-randomness", "the system gave no random numbers", "系统未能提供随机数")
-    }
-
     /// The stable code.
     pub fn code(&self) -> &'static str {
         self.code
@@ -67,6 +63,12 @@ impl PkiError {
     /// What is wrong, in Chinese.
     pub fn chinese(&self) -> &str {
         &self.zh
+    }
+}
+
+impl From<xinqiao_crypto::NoRandomness> for PkiError {
+    fn from(error: xinqiao_crypto::NoRandomness) -> Self {
+        Self::new("pki.no-randomness", error.to_string(), "系统未能提供随机数")
     }
 }
 

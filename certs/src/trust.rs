@@ -11,6 +11,7 @@ use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use std::fmt;
 use std::sync::Arc;
 
+use crate::chain::chain_digest;
 use crate::trouble::LoadError;
 use paths::SeenPaths;
 
@@ -58,7 +59,7 @@ impl Trust {
         chain: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<usize, webpki::Error> {
-        let key = paths::digest(chain);
+        let key = chain_digest(chain);
         if let Some(anchor) = self.seen.get(&key, now) {
             return Ok(anchor);
         }

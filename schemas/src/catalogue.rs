@@ -345,8 +345,3 @@ fn read_folder(directory: &Path, folder: &str, files: &mut Vec<CatalogueFile>, e
         }
     }
 }
-
-pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
-    digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
-}

@@ -10,8 +10,7 @@ mod plan;
 use std::fmt;
 use std::sync::Arc;
 
-use ring::hmac;
-use zeroize::Zeroizing;
+use xinqiao_crypto::{MacKey, Secret, sha256};
 
 use crate::finding::Finding;
 use crate::mapping::Mapping;
@@ -33,7 +32,7 @@ pub struct Route {
     mapping_document: Vec<u8>,
     /// By [`SubjectKind::index`].
     plans: [Plan; 3],
-    pseudonym: hmac::Key,
+    pseudonym: MacKey,
 }
 
 /// Digests of the files that shape a line.
@@ -49,13 +48,13 @@ pub struct Digests {
 
 /// The keys of one recipient.
 pub struct RouteSecrets {
-    pseudonym: Zeroizing<[u8; 32]>,
+    pseudonym: Secret,
 }
 
 impl RouteSecrets {
     /// Takes the key under which the recipient's pseudonyms are made.
-    pub fn new(pseudonym: [u8; 32]) -> Self {
-        Self { pseudonym: Zeroizing::new(pseudonym) }
+    pub fn new(pseudonym: impl Into<Secret>) -> Self {
+        Self { pseudonym: pseudonym.into() }
     }
 }
 
@@ -239,15 +238,13 @@ impl Route {
         };
         let digests = Digests {
             schema: to.digest,
-            mapping: mapping
-                .as_ref()
-                .map_or_else(|| crate::catalogue::sha256(&mapping_document), |m| m.digest),
+            mapping: mapping.as_ref().map_or_else(|| sha256(&mapping_document), |m| m.digest),
             policy: policy.digest,
         };
         let plan = |kind| Plan::new(&from, &to, mapping.as_deref(), &policy, kind);
         let [a, b, c] = SubjectKind::ALL.map(plan);
         let plans = [a?, b?, c?];
-        let pseudonym = hmac::Key::new(hmac::HMAC_SHA256, &*secrets.pseudonym);
+        let pseudonym = MacKey::new(&*secrets.pseudonym);
         Ok(Self { from, to, mapping, policy, digests, mapping_document, plans, pseudonym })
     }
 

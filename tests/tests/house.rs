@@ -1,6 +1,9 @@
 //! The rules of the house that no compiler holds: who depends on whom, what may not be in the tree, and that documents
 //! and sample files say what the code says.
 
+#[path = "house/circles.rs"]
+mod circles;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,19 +11,21 @@ use std::process::Command;
 use serde_json::Value;
 
 /// For each crate of the workspace, the others it may know.
-const KNOWS: [(&str, &[&str]); 11] = [
-    ("xinqiao-evidence", &[]),
-    ("xinqiao-schemas", &[]),
-    ("xinqiao-certs", &[]),
-    ("xinqiao-exchange", &["xinqiao-evidence", "xinqiao-schemas"]),
-    ("xinqiao-store", &["xinqiao-evidence"]),
-    ("xinqiao-client", &["xinqiao-certs", "xinqiao-evidence"]),
+const KNOWS: [(&str, &[&str]); 12] = [
+    ("xinqiao-crypto", &[]),
+    ("xinqiao-evidence", &["xinqiao-crypto"]),
+    ("xinqiao-schemas", &["xinqiao-crypto"]),
+    ("xinqiao-certs", &["xinqiao-crypto"]),
+    ("xinqiao-exchange", &["xinqiao-crypto", "xinqiao-evidence", "xinqiao-schemas"]),
+    ("xinqiao-store", &["xinqiao-crypto", "xinqiao-evidence"]),
+    ("xinqiao-client", &["xinqiao-certs", "xinqiao-crypto", "xinqiao-evidence"]),
     ("xinqiao-runtime", &[]),
-    ("xinqiao-edge", &["xinqiao-certs", "xinqiao-runtime"]),
+    ("xinqiao-edge", &["xinqiao-certs", "xinqiao-crypto", "xinqiao-runtime"]),
     (
         "xinqiao-node",
         &[
             "xinqiao-certs",
+            "xinqiao-crypto",
             "xinqiao-evidence",
             "xinqiao-exchange",
             "xinqiao-runtime",
@@ -47,6 +52,7 @@ const KNOWS: [(&str, &[&str]); 11] = [
         &[
             "xinqiao-certs",
             "xinqiao-client",
+            "xinqiao-crypto",
             "xinqiao-evidence",
             "xinqiao-exchange",
             "xinqiao-node",
@@ -61,7 +67,7 @@ const KNOWS: [(&str, &[&str]); 11] = [
 /// The node speaks no HTTP.
 const NO_HTTP: [&str; 4] = ["http", "hyper", "h2", "tokio-rustls"];
 
-const PURE: [&str; 3] = ["xinqiao-evidence", "xinqiao-exchange", "xinqiao-schemas"];
+const PURE: [&str; 4] = ["xinqiao-crypto", "xinqiao-evidence", "xinqiao-exchange", "xinqiao-schemas"];
 const NOT_PURE: [&str; 4] = ["tokio", "hyper", "rustls", "sled"];
 
 const COMMANDS: [&str; 2] = ["cargo run --release --bin xinqiao -- demo", "bash .ci/test"];
@@ -99,6 +105,25 @@ fn pure_crates_stay_pure_and_only_the_server_knows_everyone() {
         KNOWS.len() + 1,
         "a new crate belongs into KNOWS and ARCHITECTURE.md"
     );
+}
+
+/// Where the algorithms' library may be named, also as rustls's provider.
+const NAMES_RING: [&str; 2] = ["gateway/crypto/src/", "certs/src/crypto.rs"];
+
+#[test]
+fn the_algorithms_library_is_named_in_two_places() {
+    let mut seen = BTreeSet::new();
+    for path in tracked().into_iter().filter(|p| p.ends_with(".rs") && p.contains("/src/")) {
+        let text = read(&path);
+        let names = text
+            .match_indices("ring::")
+            .any(|(at, _)| !text[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_'));
+        if names {
+            let place = NAMES_RING.iter().find(|place| path.starts_with(**place));
+            seen.insert(*place.unwrap_or_else(|| panic!("{path} names ring: use xinqiao-crypto")));
+        }
+    }
+    assert_eq!(seen.into_iter().collect::<Vec<_>>(), ["certs/src/crypto.rs", "gateway/crypto/src/"]);
 }
 
 #[test]

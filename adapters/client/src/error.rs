@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 use xinqiao_certs::LoadError;
+use xinqiao_evidence::Explain;
 
 /// Why a call did not succeed.
 #[derive(Debug)]
@@ -103,6 +104,16 @@ pub struct Finding {
     /// Chinese sentence.
     #[serde(alias = "detail_zh")]
     pub zh: String,
+}
+
+/// The verifier's word that the thing at `place` does not verify.
+pub(crate) fn unverified(place: impl Into<String>, error: &(impl Explain + ?Sized)) -> ClientError {
+    ClientError::Unverified(Box::new(Unverified {
+        code: error.code().to_owned(),
+        place: place.into(),
+        en: error.english(),
+        zh: error.chinese(),
+    }))
 }
 
 impl ClientError {

@@ -1,10 +1,10 @@
 //! A node's keys, pinned once and followed through its changes.
 
-use xinqiao_evidence::keys::{Jwks, PublishedKeys};
+use xinqiao_evidence::endorsement::PublishedKeys;
+use xinqiao_evidence::keys::Jwks;
 
 use crate::client::Client;
-use crate::error::ClientError;
-use crate::puller::unverified;
+use crate::error::{ClientError, unverified};
 
 /// Pinned keys, and those that were reached from them by the node's endorsements.
 #[derive(Debug, Clone)]

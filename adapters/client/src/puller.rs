@@ -36,7 +36,7 @@ use xinqiao_evidence::chain::{Chain, ChainBreak};
 use xinqiao_evidence::manifest::{Manifest, SignedManifest, VerifiedManifest};
 
 use crate::client::{BatchEntry, Client};
-use crate::error::{ClientError, Unverified};
+use crate::error::{ClientError, unverified};
 use folder::Folder;
 use log::LogView;
 use pinned::PinnedKeys;
@@ -284,13 +284,4 @@ fn pulled(manifest: &Manifest, payload: PathBuf) -> Pulled {
         announces: manifest.control.as_ref().map(|control| control.schema.clone()),
         payload,
     }
-}
-
-pub(crate) fn unverified(place: impl Into<String>, error: &(impl Explain + ?Sized)) -> ClientError {
-    ClientError::Unverified(Box::new(Unverified {
-        code: error.code().to_owned(),
-        place: place.into(),
-        en: error.english(),
-        zh: error.chinese(),
-    }))
 }

@@ -6,7 +6,8 @@ use webpki::{EndEntityCert, Error};
 use super::Identity;
 use crate::certificate;
 use crate::details::Details;
-use crate::member::{Role, parse_uri};
+use crate::member::parse_uri;
+use crate::role::Role;
 use crate::trouble::LoadError;
 use crate::trust::Trust;
 

@@ -1,12 +1,12 @@
 //! A stapled OCSP response: the authority's word, made beforehand, that the certificate is good (RFC 6960).
 
-use ring::digest;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use x509_parser::asn1_rs::BitString;
 use x509_parser::prelude::{AlgorithmIdentifier, FromDer, X509Certificate};
 use x509_parser::verify::verify_signature;
 
 use crate::certificate;
+use crate::crypto::is_hash;
 use crate::der::{self, Element, Reader};
 use crate::trouble::LoadError;
 
@@ -120,14 +120,8 @@ fn is_about(
     let name = parts.take(der::OCTET_STRING)?;
     let key = parts.take(der::OCTET_STRING)?;
     let serial = parts.take(der::INTEGER)?;
-    let algorithm = match algorithm.content {
-        [0x2b, 0x0e, 0x03, 0x02, 0x1a] => &digest::SHA1_FOR_LEGACY_USE_ONLY,
-        [0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01] => &digest::SHA256,
-        [0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x02] => &digest::SHA384,
-        [0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x03] => &digest::SHA512,
-        _ => return Some(false),
-    };
-    let is = |hash: &[u8], of: &[u8]| digest::digest(algorithm, of).as_ref() == hash;
+    // What is named by an algorithm unknown here is another certificate.
+    let is = |hash: &[u8], of: &[u8]| is_hash(algorithm.content, hash, of) == Some(true);
     Some(
         serial.content == leaf.tbs_certificate.raw_serial()
             && is(name.content, leaf.issuer().as_raw())

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Member, Role};
+use super::Member;
 use crate::certificate::PublicKeyPin;
+use crate::role::Role;
 use crate::trouble::LoadError;
 
 /// One way to recognise a member's certificates.

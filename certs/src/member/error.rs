@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::Role;
+use crate::role::Role;
 
 /// The peer is not let in, and why. Holds names of members and anchors, never certificate contents beyond a URI.
 #[derive(Debug, Clone, PartialEq, Eq)]

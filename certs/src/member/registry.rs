@@ -5,10 +5,12 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use x509_parser::prelude::X509Certificate;
+use xinqiao_crypto::sha256;
 
 use super::binding::{self, Attribute, Binding};
-use super::{IdentityError, Member, Role, VerifiedMember};
+use super::{IdentityError, Member, VerifiedMember};
 use crate::certificate::{self, PublicKeyPin};
+use crate::role::Role;
 use crate::trouble::LoadError;
 use crate::trust::Trust;
 
@@ -75,7 +77,7 @@ impl Registry {
             name: entry.name.clone(),
             trust_domain: entry.trust_domain.clone(),
             role: entry.member.role,
-            certificate_digest: certificate::sha256(leaf_der),
+            certificate_digest: sha256(leaf_der),
             not_after,
         })
     }

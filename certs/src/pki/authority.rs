@@ -7,14 +7,14 @@ use rcgen::{
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, PublicKeyData,
     RevokedCertParams, SanType, SerialNumber, SubjectPublicKeyInfo,
 };
-use ring::rand::{SecureRandom, SystemRandom};
 use rustls_pki_types::CertificateDer;
 use std::fmt;
+use xinqiao_crypto::random;
 use zeroize::Zeroizing;
 
-use super::{PkiError, SigningRequest};
+use super::PkiError;
 use crate::certificate;
-use crate::member::Role;
+use crate::role::Role;
 use crate::trust::AnchorRights;
 pub use terms::{Reason, Request, Revoked, Signed, Validity};
 
@@ -118,10 +118,10 @@ impl Authority {
         })
     }
 
-    /// A certificate for the key of a request. What it says is `request`'s, not the signing request's: the caller decides.
-    pub fn sign(&self, request: &Request<'_>, signing: &SigningRequest) -> Result<Signed, PkiError> {
+    /// A certificate for a public key (DER, SubjectPublicKeyInfo) whose owner has proved to hold the private one.
+    pub(super) fn sign_key(&self, request: &Request<'_>, key: &[u8]) -> Result<Signed, PkiError> {
         self.check(request)?;
-        let key = SubjectPublicKeyInfo::from_der(signing.public_key()).map_err(PkiError::generator)?;
+        let key = SubjectPublicKeyInfo::from_der(key).map_err(PkiError::generator)?;
         self.certify(request, &key)
     }
 
@@ -321,8 +321,7 @@ pub(super) fn named_params(request: &Request<'_>) -> Result<CertificateParams, P
 }
 
 fn random_serial() -> Result<SerialNumber, PkiError> {
-    let mut bytes = [0u8; 16];
-    SystemRandom::new().fill(&mut bytes).map_err(|_| PkiError::random())?;
+    let mut bytes: [u8; 16] = random::array()?;
     // Positive, and never with a leading zero that another encoder would drop.
     bytes[0] = (bytes[0] & 0x7f) | 0x40;
     Ok(SerialNumber::from_slice(&bytes))

@@ -4,10 +4,10 @@ use p12_keystore::{Certificate, EncryptionAlgorithm, KeyStore, KeyStoreEntry, Ma
 use p12_keystore::{PrivateKey, PrivateKeyChain};
 use rustls_pki_types::CertificateDer;
 use std::fmt;
+use xinqiao_crypto::sha256;
 
 use super::PkiError;
 use super::authority::{Authority, Issued};
-use crate::certificate;
 
 const ROUNDS: u32 = 100_000;
 /// Java 8 before update 301 refuses more.
@@ -43,7 +43,7 @@ impl Pkcs12<'_> {
             .map(|der| Certificate::from_der(der).map_err(failed))
             .collect::<Result<Vec<_>, _>>()?;
         let key = PrivateKey::from_der(self.key).map_err(failed)?;
-        let id = self.chain.first().map(|leaf| certificate::sha256(leaf)).unwrap_or_default();
+        let id = self.chain.first().map(|leaf| sha256(leaf)).unwrap_or_default();
         let mut store = KeyStore::new();
         let entry = PrivateKeyChain::new(id[..20].to_vec(), key, certificates);
         store.add_entry(self.alias, KeyStoreEntry::PrivateKeyChain(entry));

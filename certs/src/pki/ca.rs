@@ -5,15 +5,15 @@
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
+use xinqiao_crypto::{hex, sha256};
 use zeroize::Zeroizing;
 
 use super::authority::{Authority, Issued, Reason, Request, Signed, Validity};
 use super::files::{write_private, write_public};
-use super::index::{Entry, Index, unhex};
+use super::index::{Entry, Index};
 use super::{PkiError, SigningRequest, key_as_pkcs8, seal_key};
-use crate::certificate;
 use crate::details::Details;
-use crate::identity::read;
+use crate::file::read;
 
 /// The open authority. Its index is locked until it is dropped.
 pub struct SmallCa {
@@ -114,18 +114,18 @@ impl SmallCa {
     ) -> Result<(), PkiError> {
         self.index.add(Entry::Issued {
             time: seconds(now),
-            serial: certificate::hex(serial),
+            serial: hex::encode(serial),
             uri: crate::member::uri(request.trust_domain, request.role, request.name),
             uscc: request.uscc.map(str::to_owned),
             not_after: seconds(request.validity.not_after),
-            sha256: certificate::hex(&certificate::sha256(leaf)),
+            sha256: hex::encode(&sha256(leaf)),
         })
     }
 
     /// Enters a serial number (hexadecimal) as revoked. It counts once the next list is in force.
     pub fn revoke(&mut self, serial: &str, reason: Reason, now: SystemTime) -> Result<(), PkiError> {
         let plain: String = serial.chars().filter(|c| *c != ':').collect::<String>().to_ascii_lowercase();
-        if unhex(&plain).is_none() || !self.index.issued(&plain) {
+        if hex::decode(&plain).is_none() || !self.index.issued(&plain) {
             return Err(PkiError::new(
                 "pki.serial-unknown",
                 format!(

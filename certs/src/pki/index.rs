@@ -7,6 +7,7 @@ use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
+use xinqiao_crypto::hex;
 
 use super::PkiError;
 use super::authority::{Reason, Revoked};
@@ -164,7 +165,7 @@ impl Index {
                     let over = ends.get(serial.as_str()).is_some_and(|end| *end < now);
                     if !over
                         && named.insert(serial)
-                        && let Some(serial) = unhex(serial)
+                        && let Some(serial) = hex::decode(serial)
                     {
                         let time = SystemTime::UNIX_EPOCH + Duration::from_secs(*time);
                         list.push(Revoked { serial, time, reason: *reason });
@@ -194,11 +195,4 @@ fn parse(path: &Path, text: &str) -> Result<Vec<Entry>, PkiError> {
 
 fn lock(path: &Path, file: &File) -> Result<(), PkiError> {
     file.lock().map_err(|error| cannot_write(path, &error))
-}
-
-pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
-    if !text.len().is_multiple_of(2) || !text.is_ascii() {
-        return None;
-    }
-    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).ok()).collect()
 }

@@ -9,9 +9,10 @@ use super::chain::{arrange, certificates};
 use super::files::write_pair;
 use crate::bundle::{Bundle, Finding, Purpose};
 use crate::certificate::PublicKeyPin;
+use crate::crypto;
 use crate::details::Details;
-use crate::identity::{Identity, private_key, read, trim_passphrase};
-use crate::tls;
+use crate::file::read;
+use crate::identity::{Identity, private_key, trim_passphrase};
 use crate::trouble::LoadError;
 use zeroize::Zeroizing;
 
@@ -104,7 +105,7 @@ fn order(
     passphrase: Option<&[u8]>,
 ) -> Result<Vec<CertificateDer<'static>>, LoadError> {
     let key = private_key(key_place, key, passphrase)?;
-    let signer = tls::provider().key_provider.load_private_key(key);
+    let signer = crypto::provider().key_provider.load_private_key(key);
     let public = signer.ok().and_then(|signer| signer.public_key().map(|key| key.to_vec()));
     let Some(public) = public else {
         // The key of a weak or SM2 certificate cannot be loaded; then the certificate is what is wrong.

@@ -9,10 +9,11 @@ use x509_parser::public_key::PublicKey;
 use zeroize::Zeroizing;
 
 use super::PkiError;
-use super::authority::{Request, Validity, check_name, lf, named_params};
+use super::authority::{Authority, Request, Signed, Validity, check_name, lf, named_params};
 use crate::certificate::PublicKeyPin;
 use crate::details;
-use crate::member::{Role, parse_uri};
+use crate::member::parse_uri;
+use crate::role::Role;
 
 /// A new key (ECDSA P-256) and the request for its certificate.
 pub struct KeyRequest {
@@ -145,9 +146,12 @@ impl SigningRequest {
     pub fn pin(&self) -> PublicKeyPin {
         PublicKeyPin::of_key(&self.public_key)
     }
+}
 
-    pub(super) fn public_key(&self) -> &[u8] {
-        &self.public_key
+impl Authority {
+    /// A certificate for the key of a request. What it says is `request`'s, not the signing request's: the caller decides.
+    pub fn sign(&self, request: &Request<'_>, signing: &SigningRequest) -> Result<Signed, PkiError> {
+        self.sign_key(request, &signing.public_key)
     }
 }
 

@@ -1,15 +1,16 @@
 //! Private keys sealed with a passphrase: PKCS#8, PBES2 with AES-256 and PBKDF2-HMAC-SHA-256.
 
 use pkcs8::{PrivateKeyInfoRef, pkcs5::pbes2};
-use ring::rand::{SecureRandom, SystemRandom};
 use rustls_pki_types::PrivateKeyDer;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use xinqiao_crypto::random;
 use zeroize::Zeroizing;
 
 use super::PkiError;
 use super::authority::lf;
-use crate::identity::{private_key, read, trim_passphrase};
+use crate::file::read;
+use crate::identity::{private_key, trim_passphrase};
 
 /// As many as slow a guess to a tenth of a second; what OWASP asks for.
 const ROUNDS: u32 = 600_000;
@@ -20,10 +21,7 @@ const SHORTEST: usize = 12;
 /// Seals a PKCS#8 key in PEM.
 pub fn seal_key(key_pem: &str, passphrase: &[u8]) -> Result<Zeroizing<String>, PkiError> {
     let der = key_as_pkcs8("private key", key_pem.as_bytes(), None)?;
-    let mut salt = [0u8; 16];
-    let mut iv = [0u8; 16];
-    let random = SystemRandom::new();
-    random.fill(&mut salt).and_then(|()| random.fill(&mut iv)).map_err(|_| PkiError::random())?;
+    let (salt, iv): ([u8; 16], [u8; 16]) = (random::array()?, random::array()?);
     let failed = |error: String| {
         PkiError::new(
             "pki.cannot-seal",

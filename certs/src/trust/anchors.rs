@@ -6,8 +6,8 @@ use std::fmt;
 use std::path::Path;
 
 use crate::certificate;
-use crate::identity::read;
-use crate::member::Role;
+use crate::file::read;
+use crate::role::Role;
 use crate::trouble::LoadError;
 
 /// The trust domains and roles an anchor may assert. Empty lists assert nothing.

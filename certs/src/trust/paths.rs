@@ -1,13 +1,12 @@
 //! Building and verifying a path with webpki, and remembering which anchor a chain led to.
 
-use ring::digest;
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use std::collections::HashMap;
 use std::sync::Mutex;
 use webpki::{EndEntityCert, KeyUsage, VerifiedPath};
 
 use super::Trust;
-use crate::tls;
+use crate::crypto;
 
 /// What the certificate at the end of the path is used for.
 #[derive(Clone, Copy)]
@@ -34,7 +33,7 @@ pub(super) fn verify(
         let anchor = position(trust, path.anchor()).ok_or(webpki::Error::UnknownIssuer)?;
         trust.revocation.check(path, &trust.anchors[anchor], now)
     };
-    let algorithms = tls::provider().signature_verification_algorithms.all;
+    let algorithms = crypto::provider().signature_verification_algorithms.all;
     let path = leaf.verify_for_usage(algorithms, roots, intermediates, now, usage, None, Some(&unrevoked))?;
     position(trust, path.anchor()).ok_or(webpki::Error::UnknownIssuer)
 }
@@ -45,18 +44,6 @@ fn position(trust: &Trust, anchor: &TrustAnchor<'_>) -> Option<usize> {
             && root.subject_public_key_info == anchor.subject_public_key_info
             && root.name_constraints == anchor.name_constraints
     })
-}
-
-/// SHA-256 over the certificates, each with its length.
-pub(super) fn digest(chain: &[CertificateDer<'_>]) -> [u8; 32] {
-    let mut context = digest::Context::new(&digest::SHA256);
-    for certificate in chain {
-        context.update(&(certificate.len() as u64).to_be_bytes());
-        context.update(certificate);
-    }
-    let mut out = [0u8; 32];
-    out.copy_from_slice(context.finish().as_ref());
-    out
 }
 
 /// Chains verified a short while ago. A signature does not change; time and lists do, so an entry is good for minutes, and

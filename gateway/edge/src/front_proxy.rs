@@ -13,9 +13,9 @@ use std::time::{Duration, Instant};
 
 use http::HeaderMap;
 use parking_lot::Mutex;
-use ring::digest;
 use rustls_pki_types::CertificateDer;
 use xinqiao_certs::{Role, VerifiedMember};
+use xinqiao_crypto::Sha256;
 
 use super::Identify;
 use super::listener::Shared;
@@ -155,11 +155,9 @@ fn same(now: &VerifiedMember, then: &VerifiedMember) -> bool {
 }
 
 fn key_of(named: &Named<'_>) -> [u8; 32] {
-    let mut context = digest::Context::new(&digest::SHA256);
-    context.update(&(named.leaf.len() as u64).to_be_bytes());
-    context.update(named.leaf);
-    context.update(named.issuers.unwrap_or_default());
-    let mut key = [0; 32];
-    key.copy_from_slice(context.finish().as_ref());
-    key
+    let mut digest = Sha256::new();
+    digest.update(&(named.leaf.len() as u64).to_be_bytes());
+    digest.update(named.leaf);
+    digest.update(named.issuers.unwrap_or_default());
+    digest.finish()
 }

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use rustls_pki_types::CertificateDer;
 use tokio::net::TcpListener;
 use tokio_rustls::rustls::ServerConfig;
-use xinqiao_certs::VerifiedMember;
+use xinqiao_certs::{VerifiedMember, chain_digest};
 
 use xinqiao_runtime::Budget;
 use xinqiao_runtime::metrics::Metrics;
@@ -158,20 +158,6 @@ impl Edge {
     {
         listener::serve(self.listener, self.shared, handler, drain).await
     }
-}
-
-/// SHA-256 over a certificate chain, each certificate with its length.
-#[must_use]
-pub fn chain_digest(chain: &[CertificateDer<'_>]) -> [u8; 32] {
-    use ring::digest::{Context, SHA256};
-    let mut context = Context::new(&SHA256);
-    for certificate in chain {
-        context.update(&(certificate.len() as u64).to_be_bytes());
-        context.update(certificate);
-    }
-    let mut out = [0; 32];
-    out.copy_from_slice(context.finish().as_ref());
-    out
 }
 
 impl EdgeControl {

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
-use ring::digest::{Context, SHA256};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use xinqiao_crypto::{Sha256, hex, sha256};
 
 /// A SHA-256 digest; 64 lower-case hexadecimal digits as text.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,7 +14,7 @@ pub struct Digest(pub [u8; 32]);
 impl Digest {
     /// SHA-256 of `bytes`.
     pub fn of(bytes: &[u8]) -> Self {
-        Self::from_ring(ring::digest::digest(&SHA256, bytes))
+        Self(sha256(bytes))
     }
 
     /// The 32 bytes.
@@ -29,27 +29,13 @@ impl Digest {
 
     /// 64 lower-case hexadecimal digits.
     pub fn to_hex(&self) -> String {
-        let mut buffer = [0; 64];
-        self.hex_in(&mut buffer).to_owned()
-    }
-
-    fn hex_in<'a>(&self, buffer: &'a mut [u8; 64]) -> &'a str {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
-        for (pair, byte) in buffer.chunks_exact_mut(2).zip(self.0) {
-            pair[0] = DIGITS[usize::from(byte >> 4)];
-            pair[1] = DIGITS[usize::from(byte & 15)];
-        }
-        std::str::from_utf8(buffer).expect("hexadecimal digits are ASCII")
-    }
-
-    fn from_ring(digest: ring::digest::Digest) -> Self {
-        Self(digest.as_ref().try_into().expect("SHA-256 gives 32 bytes"))
+        hex::encode(&self.0)
     }
 }
 
 impl fmt::Display for Digest {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(self.hex_in(&mut [0; 64]))
+        out.write_str(hex::encode_into(&self.0, &mut [0; 64]))
     }
 }
 
@@ -81,29 +67,13 @@ impl FromStr for Digest {
     type Err = NotADigest;
 
     fn from_str(text: &str) -> Result<Self, NotADigest> {
-        let text = text.as_bytes();
-        if text.len() != 64 {
-            return Err(NotADigest);
-        }
-        let mut bytes = [0; 32];
-        for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
-            *byte = nibble(pair[0])? << 4 | nibble(pair[1])?;
-        }
-        Ok(Self(bytes))
-    }
-}
-
-fn nibble(digit: u8) -> Result<u8, NotADigest> {
-    match digit {
-        b'0'..=b'9' => Ok(digit - b'0'),
-        b'a'..=b'f' => Ok(digit - b'a' + 10),
-        _ => Err(NotADigest),
+        hex::decode_array(text).map(Self).ok_or(NotADigest)
     }
 }
 
 impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.hex_in(&mut [0; 64]))
+        serializer.serialize_str(hex::encode_into(&self.0, &mut [0; 64]))
     }
 }
 
@@ -210,12 +180,12 @@ impl<'de> Deserialize<'de> for Digests {
 
 /// SHA-256 over bytes that come in pieces.
 #[derive(Clone)]
-pub struct Hasher(Context);
+pub struct Hasher(Sha256);
 
 impl Hasher {
     /// A hasher that has seen nothing.
     pub fn new() -> Self {
-        Self(Context::new(&SHA256))
+        Self(Sha256::new())
     }
 
     /// Adds the next piece.
@@ -225,7 +195,7 @@ impl Hasher {
 
     /// The digest of all pieces.
     pub fn finish(self) -> Digest {
-        Digest::from_ring(self.0.finish())
+        Digest(self.0.finish())
     }
 }
 

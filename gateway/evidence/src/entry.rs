@@ -5,6 +5,7 @@
 //! strict: an entry that is not, byte for byte, what this crate would write is refused.
 
 mod event;
+mod outcome;
 mod wire;
 
 use std::borrow::Cow;
@@ -12,8 +13,10 @@ use std::borrow::Cow;
 use crate::explain::explained;
 use crate::json::JsonError;
 use crate::tlog::MAX_ENTRY;
+use wire::Wire;
 
-pub use event::{Counts, Event, HoldState, Outcome, WithheldState};
+pub use event::Event;
+pub use outcome::{Counts, HoldState, Outcome, WithheldState};
 
 /// The version of entry this crate writes.
 pub const VERSION: u64 = 1;
@@ -69,7 +72,7 @@ impl<'a> Entry<'a> {
     /// Appends the canonical bytes to `out`, which is left as it was on an error.
     pub fn write_into(&self, out: &mut Vec<u8>) -> Result<(), EntryError> {
         let start = out.len();
-        serde_json::to_writer(&mut *out, &wire::Wire::of(self))
+        serde_json::to_writer(&mut *out, &self.to_wire())
             .expect("an entry is plain data, a vector takes all");
         let bytes = out.len() - start;
         if bytes > MAX_ENTRY {
@@ -84,8 +87,10 @@ impl<'a> Entry<'a> {
         if bytes.len() > MAX_ENTRY {
             return Err(EntryError::TooLong { bytes: bytes.len() });
         }
-        let wire: wire::Wire<'a> = serde_json::from_slice(bytes).map_err(|error| JsonError::at(&error))?;
-        let entry = wire.into_entry()?;
+        let mut wire: Wire<'a> = serde_json::from_slice(bytes).map_err(|error| JsonError::at(&error))?;
+        wire.check()?;
+        let event = Event::take(&mut wire)?;
+        let entry = Entry { node: wire.node, epoch: wire.epoch, time: wire.time, event };
         // Writing it again settles order, spacing, escapes, repeated members and members of another kind at once.
         if entry.to_bytes()? == bytes { Ok(entry) } else { Err(EntryError::NotCanonical) }
     }
@@ -98,6 +103,19 @@ impl<'a> Entry<'a> {
             time: Cow::Owned(self.time.into_owned()),
             event: self.event.into_owned(),
         }
+    }
+
+    fn to_wire(&self) -> Wire<'_> {
+        let mut wire = Wire {
+            epoch: self.epoch,
+            kind: Cow::Borrowed(self.kind()),
+            node: Cow::Borrowed(&self.node),
+            time: Cow::Borrowed(&self.time),
+            v: VERSION,
+            ..Wire::default()
+        };
+        self.event.fill(&mut wire);
+        wire
     }
 
     /// The `kind` member.

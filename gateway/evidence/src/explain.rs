@@ -102,7 +102,7 @@ mod tests {
             include_str!("entry.rs"),
             include_str!("json.rs"),
             include_str!("jws.rs"),
-            include_str!("keys/endorsement.rs"),
+            include_str!("endorsement.rs"),
             include_str!("keys/jwk.rs"),
             include_str!("manifest.rs"),
             include_str!("manifest/payload.rs"),

@@ -3,11 +3,9 @@
 //! Manifest, log, acknowledgement and envelope keys are distinct types, so one cannot sign what belongs to another. A
 //! private key leaves this module only as PKCS#8 bytes that erase themselves; `Debug` shows the key id alone.
 
-mod endorsement;
 mod jwk;
 mod signing;
 
-pub use endorsement::{Endorsement, EndorsementError, MAX_PUBLISHED, PublishedKeys};
 pub use jwk::{Jwk, Jwks, KeyError, KeyUse, MAX_JWKS, PublicKey};
 pub use signing::{
     AcknowledgementKey, EnvelopeKey, Es256Key, ForAcknowledgement, ForEnvelope, ForManifest, LogKey,

@@ -15,6 +15,7 @@ pub mod acknowledgement;
 pub mod base64;
 pub mod chain;
 pub mod digest;
+pub mod endorsement;
 pub mod entry;
 pub mod http_digest;
 pub mod jcs;

@@ -8,9 +8,7 @@ mod frontier;
 mod group;
 mod proof;
 
-use ring::digest::{Context, SHA256};
-
-use crate::digest::Digest;
+use crate::digest::{Digest, Hasher};
 
 pub use frontier::Frontier;
 pub use group::GroupProofs;
@@ -21,10 +19,10 @@ pub use proof::{
 
 /// `SHA-256(0x00 ‖ leaf)`.
 pub fn leaf_hash(leaf: &[u8]) -> Digest {
-    let mut context = Context::new(&SHA256);
-    context.update(&[0]);
-    context.update(leaf);
-    Digest(context.finish().as_ref().try_into().expect("SHA-256 gives 32 bytes"))
+    let mut hasher = Hasher::new();
+    hasher.update(&[0]);
+    hasher.update(leaf);
+    hasher.finish()
 }
 
 /// `SHA-256(0x01 ‖ left ‖ right)`.

@@ -5,10 +5,9 @@
 
 use std::fmt;
 
-use ring::hmac;
-use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use serde_json::Value;
+use xinqiao_crypto::{Mac, MacKey, random};
 use zeroize::Zeroize;
 
 use crate::base64;
@@ -51,9 +50,7 @@ pub struct Salt([u8; 32]);
 impl Salt {
     /// Fresh from the system.
     pub fn generate() -> Result<Self, KeyError> {
-        let mut bytes = [0; 32];
-        SystemRandom::new().fill(&mut bytes).map_err(|_| KeyError::NoRandomness)?;
-        Ok(Self(bytes))
+        Ok(Self(random::array()?))
     }
 
     /// From stored bytes.
@@ -68,7 +65,7 @@ impl Salt {
 
     /// HMAC-SHA-256 with the salt as key over data that comes in pieces.
     pub fn hasher(&self) -> SaltedHasher {
-        SaltedHasher(hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, &self.0)))
+        SaltedHasher(MacKey::new(&self.0).begin())
     }
 }
 
@@ -106,7 +103,7 @@ impl<'de> Deserialize<'de> for Salt {
 
 /// See [`Salt::hasher`].
 #[derive(Clone)]
-pub struct SaltedHasher(hmac::Context);
+pub struct SaltedHasher(Mac);
 
 impl SaltedHasher {
     /// Adds the next piece.
@@ -116,7 +113,7 @@ impl SaltedHasher {
 
     /// The digest of all pieces.
     pub fn finish(self) -> Digest {
-        Digest(self.0.sign().as_ref().try_into().expect("HMAC-SHA-256 gives 32 bytes"))
+        Digest(self.0.finish())
     }
 }
 

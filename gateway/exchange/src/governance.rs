@@ -11,7 +11,7 @@ mod roster;
 pub use act::{Act, AnchorEntry, Key, MemberEntry};
 pub use roster::{Roster, SECURITY_OFFICER, Standing, View};
 
-use crate::state::Contradiction;
+use crate::contradiction::Contradiction;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use xinqiao_evidence::Digest;

@@ -6,9 +6,9 @@ use crate::names::StreamId;
 use crate::op::Op;
 use crate::output::{Lines, PIECE_CAP};
 use crate::payload::compress;
-use crate::plan::hex;
 use crate::table;
 use std::collections::BTreeMap;
+use xinqiao_crypto::hex;
 
 /// What the store is to do with an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,7 +164,7 @@ impl<'a> Group<'a> {
             let keys = r.keys.into_iter().map(|(s, k)| (s, k.hex().as_str().to_owned())).collect();
             self.recalls.push(Event::Recalled(Recalled {
                 dataset: ready.dataset.clone(),
-                id: hex(&r.id.0),
+                id: hex::encode(&r.id.0),
                 op: r.op,
                 rev: r.rev,
                 index,
@@ -172,7 +172,7 @@ impl<'a> Group<'a> {
             }));
         }
         for id in p.reinstated {
-            self.recalls.push(Event::Reinstated { dataset: ready.dataset.clone(), id: hex(&id.0) });
+            self.recalls.push(Event::Reinstated { dataset: ready.dataset.clone(), id: hex::encode(&id.0) });
         }
         let base = self.items.len() as u16;
         self.items.extend(ready.items);

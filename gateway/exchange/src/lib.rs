@@ -5,6 +5,7 @@
 //! [`state`]. Batches are made by [`seal`]. The server runs these against the journal and the queue.
 
 pub mod accept;
+pub mod contradiction;
 pub mod event;
 pub mod findings;
 pub mod governance;

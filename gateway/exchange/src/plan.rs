@@ -5,10 +5,10 @@ use crate::event::{Description, Encoding};
 use crate::names::{InvalidName, Lane, StreamId};
 use crate::recall_revs::RecallRevs;
 use crate::secrets::{Identifier, Keyer, RecordSecret};
-use ring::digest;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use xinqiao_crypto::{hex, sha256};
 use xinqiao_schemas::{Catalogue, Dataset, RecipientKind, Route, RouteSecrets, Schema};
 
 /// A recipient as the configuration names it.
@@ -169,7 +169,7 @@ impl DatasetPlan {
             }
             let mut routes = Vec::with_capacity(wanting.len());
             for (r, to) in &wanting {
-                let secrets = RouteSecrets::new(*secret.pseudonym(&r.name));
+                let secrets = RouteSecrets::new(secret.pseudonym(&r.name));
                 let route = catalogue
                     .route(schema.id(), to, &r.policy, &secrets)
                     .map_err(|e| PlanError::Route(format!("recipient `{}`: {e}", r.name)))?;
@@ -186,8 +186,10 @@ impl DatasetPlan {
                     r.name, r.policy
                 ))
             })?;
-            let mut mappings: Vec<String> =
-                schemas.iter().map(|s: &SchemaPlan| hex(&s.routes[n].digests().mapping) + "\n").collect();
+            let mut mappings: Vec<String> = schemas
+                .iter()
+                .map(|s: &SchemaPlan| hex::encode(&s.routes[n].digests().mapping) + "\n")
+                .collect();
             mappings.sort_unstable();
             let mapping_set = mappings.concat().into_bytes();
             plans.push(RecipientPlan {
@@ -197,10 +199,10 @@ impl DatasetPlan {
                 keyer: secret.keyer(&r.name, id),
                 description: Description {
                     schema: (*to).to_owned(),
-                    schema_digest: hex(target.digest()),
-                    mapping_digest: hex(digest::digest(&digest::SHA256, &mapping_set).as_ref()),
+                    schema_digest: hex::encode(target.digest()),
+                    mapping_digest: hex::encode(&sha256(&mapping_set)),
                     policy: r.policy.clone(),
-                    policy_digest: hex(policy.digest()),
+                    policy_digest: hex::encode(policy.digest()),
                     encoding: r.encoding,
                 },
                 mapping_set,
@@ -242,13 +244,4 @@ impl RecipientPlan {
             Lane::History => &self.history,
         }
     }
-}
-
-/// Lower-case hexadecimal.
-pub fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut s, b| {
-        write!(s, "{b:02x}").expect("writing to a string does not fail");
-        s
-    })
 }

@@ -9,7 +9,7 @@
 //! the same time.
 
 use crate::op::Op;
-use ring::hmac;
+use xinqiao_crypto::MacKey;
 
 /// Low bits of a rev that are the mark: a recall of another node bears it by chance once in four million times. More
 /// bits would leave fewer revs: below 2^53 there is room for two thousand million own recalls.
@@ -17,10 +17,10 @@ const MARK_BITS: u32 = 22;
 const MARK: u64 = (1 << MARK_BITS) - 1;
 
 /// Draws revs for the own recalls of one dataset, and recognises them.
-pub struct RecallRevs(hmac::Key);
+pub struct RecallRevs(MacKey);
 
 impl RecallRevs {
-    pub(crate) fn new(key: hmac::Key) -> Self {
+    pub(crate) fn new(key: MacKey) -> Self {
         Self(key)
     }
 
@@ -43,8 +43,8 @@ impl RecallRevs {
         let mut message = [0u8; 9];
         message[0] = op.number();
         message[1..].copy_from_slice(&above.to_be_bytes());
-        let tag = hmac::sign(&self.0, &message);
-        let low = tag.as_ref().iter().take(8).fold(0u64, |sum, b| (sum << 8) | u64::from(*b));
+        let tag = self.0.sign(&message);
+        let low = tag.iter().take(8).fold(0u64, |sum, b| (sum << 8) | u64::from(*b));
         low & MARK
     }
 }

@@ -4,12 +4,12 @@
 //! The secrets behind both never rotate: a recall years later must find the same keys. They are in every backup.
 
 use crate::recall_revs::RecallRevs;
-use ring::{hkdf, hmac};
 use std::fmt;
-use zeroize::Zeroizing;
+use xinqiao_crypto::kdf::hkdf_sha256;
+use xinqiao_crypto::{MacKey, Secret, hex};
 
 /// The secret all record keys come from.
-pub struct RecordSecret(Zeroizing<[u8; 32]>);
+pub struct RecordSecret(Secret);
 
 /// Who a record is, inside the node. Never leaves it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -20,10 +20,10 @@ pub struct RecordId(pub [u8; 16]);
 pub struct RecordKey(pub [u8; 16]);
 
 /// Makes record ids for one dataset.
-pub struct Identifier(hmac::Key);
+pub struct Identifier(MacKey);
 
 /// Makes one recipient's keys for one dataset.
-pub struct Keyer(hmac::Key);
+pub struct Keyer(MacKey);
 
 /// What names a record within its lineage.
 #[derive(Clone, Copy)]
@@ -36,64 +36,51 @@ pub enum Naming<'a> {
     Upstream(&'a str),
 }
 
-struct Okm;
-impl hkdf::KeyType for Okm {
-    fn len(&self) -> usize {
-        32
-    }
-}
-
 impl RecordSecret {
     /// Takes the 32 bytes of the secret.
-    pub fn new(bytes: [u8; 32]) -> Self {
-        Self(Zeroizing::new(bytes))
+    pub fn new(bytes: impl Into<Secret>) -> Self {
+        Self(bytes.into())
     }
 
-    fn derive(&self, purpose: &str, parts: &[&str]) -> Zeroizing<[u8; 32]> {
-        let salt = hkdf::Salt::new(hkdf::HKDF_SHA256, b"xinqiao record key v1");
+    fn derive(&self, purpose: &str, parts: &[&str]) -> Secret {
         let mut info = Vec::with_capacity(64);
         for p in std::iter::once(&purpose).chain(parts) {
             info.extend_from_slice(&(p.len() as u32).to_be_bytes());
             info.extend_from_slice(p.as_bytes());
         }
-        let mut out = Zeroizing::new([0u8; 32]);
-        salt.extract(&*self.0)
-            .expand(&[&info], Okm)
-            .and_then(|okm| okm.fill(&mut *out))
-            .expect("32 bytes is within HKDF's limit");
-        out
+        hkdf_sha256(b"xinqiao record key v1", &*self.0, &info)
     }
 
     /// Record ids of a dataset.
     pub fn identifier(&self, dataset: &str) -> Identifier {
-        Identifier(hmac::Key::new(hmac::HMAC_SHA256, &*self.derive("identity", &[dataset])))
+        Identifier(MacKey::new(&*self.derive("identity", &[dataset])))
     }
 
     /// The revs of this node's own recalls in a dataset.
     pub fn recall_revs(&self, dataset: &str) -> RecallRevs {
-        RecallRevs::new(hmac::Key::new(hmac::HMAC_SHA256, &*self.derive("recall revs", &[dataset])))
+        RecallRevs::new(MacKey::new(&*self.derive("recall revs", &[dataset])))
     }
 
     /// Keys of a recipient for a dataset.
     pub fn keyer(&self, recipient: &str, dataset: &str) -> Keyer {
-        Keyer(hmac::Key::new(hmac::HMAC_SHA256, &*self.derive("recipient", &[recipient, dataset])))
+        Keyer(MacKey::new(&*self.derive("recipient", &[recipient, dataset])))
     }
 
     /// The secret of a recipient's pseudonyms.
-    pub fn pseudonym(&self, recipient: &str) -> Zeroizing<[u8; 32]> {
+    pub fn pseudonym(&self, recipient: &str) -> Secret {
         self.derive("pseudonym", &[recipient])
     }
 
     /// The secret behind the authenticator in submission ids and idempotency scopes.
-    pub fn ticket(&self) -> hmac::Key {
-        hmac::Key::new(hmac::HMAC_SHA256, &*self.derive("ticket", &[]))
+    pub fn ticket(&self) -> MacKey {
+        MacKey::new(&*self.derive("ticket", &[]))
     }
 }
 
 impl Identifier {
     /// The id of a record.
     pub fn id(&self, lineage: &str, naming: Naming<'_>) -> RecordId {
-        let mut mac = hmac::Context::with_key(&self.0);
+        let mut mac = self.0.begin();
         mac.update(&(lineage.len() as u32).to_be_bytes());
         mac.update(lineage.as_bytes());
         match naming {
@@ -110,44 +97,30 @@ impl Identifier {
                 mac.update(k.as_bytes());
             }
         }
-        RecordId(first16(mac.sign().as_ref()))
+        RecordId(mac.finish16())
     }
 }
 
 impl Keyer {
     /// The recipient's key of a record.
     pub fn key(&self, id: &RecordId) -> RecordKey {
-        RecordKey(first16(hmac::sign(&self.0, &id.0).as_ref()))
+        let mut mac = self.0.begin();
+        mac.update(&id.0);
+        RecordKey(mac.finish16())
     }
-}
-
-fn first16(tag: &[u8]) -> [u8; 16] {
-    tag[..16].try_into().expect("HMAC-SHA-256 gives 32 bytes")
 }
 
 impl RecordKey {
     /// 32 lower-case hexadecimal digits, as lines carry it.
     pub fn hex(&self) -> KeyText {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = [0u8; 32];
-        for (i, b) in self.0.iter().enumerate() {
-            text[2 * i] = DIGITS[usize::from(b >> 4)];
-            text[2 * i + 1] = DIGITS[usize::from(b & 15)];
-        }
+        hex::encode_into(&self.0, &mut text);
         KeyText(text)
     }
 
     /// Reads 32 hexadecimal digits.
     pub fn parse(s: &str) -> Option<Self> {
-        let b = s.as_bytes();
-        if b.len() != 32 || !b.iter().all(|c| c.is_ascii_digit() || (b'a'..=b'f').contains(c)) {
-            return None;
-        }
-        let mut out = [0u8; 16];
-        for (i, o) in out.iter_mut().enumerate() {
-            *o = u8::from_str_radix(&s[2 * i..2 * i + 2], 16).ok()?;
-        }
-        Some(Self(out))
+        hex::decode_array(s).map(Self)
     }
 }
 

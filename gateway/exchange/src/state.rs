@@ -1,6 +1,7 @@
 //! The state of the node as rows, and how an event changes them. The journal is the truth; these rows are what it
 //! adds up to, kept in the queue so that a restart need not read everything again.
 
+use crate::contradiction::Contradiction;
 use crate::event::{Event, Feedback, FrameRecord, NewChunk, Recalled};
 use crate::governance::{Governance, GovernanceMeta, Proposal};
 use crate::names::StreamId;
@@ -18,17 +19,6 @@ pub use rows::{
 
 /// Reads rows that earlier frames wrote.
 pub type Lookup<'a> = dyn FnMut(Table, &[u8]) -> Option<Vec<u8>> + 'a;
-
-/// A row or an event that contradicts the rows before it: the queue is not what the journal adds up to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Contradiction(pub &'static str);
-
-impl std::fmt::Display for Contradiction {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the queue contradicts the journal: {}", self.0)
-    }
-}
-impl std::error::Error for Contradiction {}
 
 /// The part of the state that is always in memory: heads of streams and counters.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -33,12 +33,12 @@ use crate::config::Config;
 use crate::keyring::Keyring;
 use committer::Job;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
-use ring::hmac;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use telemetry::Telemetry;
 use tokio::sync::{mpsc, oneshot, watch};
+use xinqiao_crypto::MacKey;
 use xinqiao_evidence::keys::Jwks;
 use xinqiao_exchange::group::Change;
 use xinqiao_exchange::names::{NodeName, StreamId};
@@ -63,7 +63,7 @@ pub struct Node {
     pub(crate) caps: Caps,
     rules: Arc<RwLock<Arc<Rules>>>,
     adopting: Mutex<()>,
-    ticket: hmac::Key,
+    ticket: MacKey,
     reader: Reader,
     queue: RwLock<Queue>,
     log: RwLock<LogFiles>,

@@ -5,6 +5,7 @@
 //! opens with the keys of before or of after. The book is the only word on which key signs when. The record secret is
 //! never changed.
 
+mod aead;
 mod backup;
 mod book;
 mod change;
@@ -12,6 +13,7 @@ mod error;
 mod files;
 mod patience;
 mod seal;
+mod secret;
 mod store;
 mod token;
 mod view;
@@ -33,7 +35,6 @@ use xinqiao_evidence::keys::{AcknowledgementKey, Jwks, LogKey, ManifestKey};
 use xinqiao_exchange::secrets::RecordSecret;
 use xinqiao_runtime::clock::Clock;
 use xinqiao_store::AtRestKeys;
-use zeroize::Zeroizing;
 
 /// Everything the node signs, seals and names records with.
 pub struct Keyring {
@@ -91,7 +92,7 @@ impl Keyring {
         store::reconcile(&mut book, &at_rest);
         let current = Current::read(dir, book, at_rest, &sealer, access.token.as_ref())?;
         Ok(Self {
-            record: RecordSecret::new(*record),
+            record: RecordSecret::new(record),
             dir: dir.to_owned(),
             settings: settings.clone(),
             token: access.token,
@@ -188,14 +189,6 @@ impl Current {
             book,
         })
     }
-}
-
-/// 32 bytes nobody can guess.
-pub fn random32() -> Zeroizing<[u8; 32]> {
-    use ring::rand::SecureRandom;
-    let mut out = Zeroizing::new([0u8; 32]);
-    ring::rand::SystemRandom::new().fill(&mut *out).expect("the system has randomness");
-    out
 }
 
 #[cfg(test)]

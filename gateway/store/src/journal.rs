@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::cipher::random;
+use xinqiao_crypto::Secret;
+use xinqiao_crypto::random::unique;
+
 use crate::fault::Faults;
 use crate::keys::{KeyFault, Purpose, WrappedKey};
 use crate::{AppendError, AtRestKeys, ItemRef, OpenError, Position, durable};
@@ -209,7 +211,7 @@ impl Journal {
         // First, for a mark beside a newer segment would say that the journal was exchanged.
         durable::remove(&self.shared.dir.clean_mark())?;
         let number = self.previous.map_or(1, |previous| previous.number + 1).max(self.first_free);
-        let wrapped = WrappedKey { id: *random(), key: random() };
+        let wrapped = WrappedKey { id: unique(), key: Secret::random() };
         wrapped.write(&Part::Key.path(&dir, number), Purpose::Segment, number, &self.shared.keys.read())?;
         let header = SegmentHeader {
             number,

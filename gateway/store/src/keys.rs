@@ -6,17 +6,19 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use zeroize::Zeroizing;
+use xinqiao_crypto::random::unique;
+use xinqiao_crypto::{MacKey, Secret, sha256};
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::bytes::{Put, Take};
-use crate::cipher::{DataKey, SUITE, TAG, nonce, random, sha256};
+use crate::cipher::{DataKey, SUITE, TAG, nonce};
 use crate::durable;
 
 /// The keys that wrap data keys: one is current, older ones still open what they wrapped. Never printed.
 #[derive(Clone)]
 pub struct AtRestKeys {
     current: u32,
-    keys: BTreeMap<u32, Zeroizing<[u8; 32]>>,
+    keys: BTreeMap<u32, Secret>,
 }
 
 const KEYS_MAGIC: &[u8; 8] = b"XQKEYS\x00\x01";
@@ -24,24 +26,24 @@ const KEYS_MAGIC: &[u8; 8] = b"XQKEYS\x00\x01";
 impl AtRestKeys {
     /// One new random key, with id 1.
     pub fn generate() -> Self {
-        Self { current: 1, keys: BTreeMap::from([(1, random())]) }
+        Self { current: 1, keys: BTreeMap::from([(1, Secret::random())]) }
     }
 
     /// A single key from elsewhere (a key management system, an environment).
     pub fn from_key(id: u32, key: [u8; 32]) -> Self {
-        Self { current: id, keys: BTreeMap::from([(id, Zeroizing::new(key))]) }
+        Self { current: id, keys: BTreeMap::from([(id, Secret::from(key))]) }
     }
 
     /// Adds an older key, which opens but does not wrap.
     pub fn add(&mut self, id: u32, key: [u8; 32]) {
-        self.keys.insert(id, Zeroizing::new(key));
+        self.keys.insert(id, Secret::from(key));
     }
 
     /// Adds a new random key and makes it current. Store the result before it is used, then call
     /// [`crate::Journal::rewrap`] and [`crate::Queue::rewrap`]; only then may the older key be forgotten.
     pub fn rotate(&mut self) -> u32 {
         let id = self.keys.last_key_value().map_or(1, |(id, _)| id.checked_add(1).expect("ids are few"));
-        self.keys.insert(id, random());
+        self.keys.insert(id, Secret::random());
         self.current = id;
         id
     }
@@ -71,7 +73,7 @@ impl AtRestKeys {
             bytes.extend_from_slice(&id.to_le_bytes());
             bytes.extend_from_slice(&key[..]);
         }
-        let check = sha256(&[&bytes]);
+        let check = sha256(&bytes);
         bytes.extend_from_slice(&check[..8]);
         bytes
     }
@@ -79,7 +81,7 @@ impl AtRestKeys {
     /// The inverse of [`AtRestKeys::to_bytes`]; `None` if the bytes are damaged or of another version.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (body, check) = bytes.split_at_checked(bytes.len().checked_sub(8)?)?;
-        if sha256(&[body])[..8] != *check {
+        if sha256(body)[..8] != *check {
             return None;
         }
         let mut take = Take(body);
@@ -90,7 +92,7 @@ impl AtRestKeys {
         let mut keys = BTreeMap::new();
         for _ in 0..count {
             let id = take.u32()?;
-            keys.insert(id, Zeroizing::new(take.array()?));
+            keys.insert(id, Secret::from(take.array()?));
         }
         (take.0.is_empty() && keys.contains_key(&current)).then_some(Self { current, keys })
     }
@@ -113,7 +115,7 @@ pub(crate) enum Purpose {
 /// A random 32-byte key, wrapped on disk.
 pub(crate) struct WrappedKey {
     pub(crate) id: [u8; 16],
-    pub(crate) key: Zeroizing<[u8; 32]>,
+    pub(crate) key: Secret,
 }
 
 /// A wrapped key that cannot be opened.
@@ -131,7 +133,7 @@ const BOUND: usize = 36;
 
 impl WrappedKey {
     pub(crate) fn generate() -> Self {
-        Self { id: *random(), key: random() }
+        Self { id: unique(), key: Secret::random() }
     }
 
     pub(crate) fn data_key(&self) -> DataKey {
@@ -157,10 +159,10 @@ impl WrappedKey {
             .u64(number)
             .bytes(&self.id);
         let wrapping = DataKey::new(keys.keys.get(&keys.current).expect("the current key is among the keys"));
-        let unique = *random::<12>();
-        let mut key = self.key.clone();
-        let tag = wrapping.seal(unique, &file[..BOUND], &mut key[..]);
-        Put(&mut file, BOUND).bytes(&unique).bytes(&key[..]).bytes(&tag);
+        let nonce = unique();
+        let mut key = Zeroizing::new(*self.key);
+        let tag = wrapping.seal(nonce, &file[..BOUND], &mut key[..]);
+        Put(&mut file, BOUND).bytes(&nonce).bytes(&key[..]).bytes(&tag);
         let check = crc32fast::hash(&file[..FILE - 4]);
         Put(&mut file, FILE - 4).u32(check);
         durable::replace(path, &file)
@@ -189,16 +191,15 @@ impl WrappedKey {
         let at_rest = take.u32().ok_or(None)?;
         let bound_number = take.u64().ok_or(None)?;
         let id = take.array().ok_or(None)?;
-        let unique = take.array().ok_or(None)?;
+        let nonce = take.array().ok_or(None)?;
         if header != [b'X', b'Q', b'D', b'K', 1, SUITE, purpose as u8, 0] || bound_number != number {
             return Err(None);
         }
         let wrapping = keys.keys.get(&at_rest).ok_or(Some(at_rest))?;
         let (bound, sealed) = file.split_at_mut(BOUND);
-        let opened =
-            DataKey::new(wrapping).open(unique, bound, &mut sealed[12..12 + 32 + TAG]).ok_or(None)?;
-        let key = Zeroizing::new(<[u8; 32]>::try_from(&opened[..]).expect("a wrapped key has 32 bytes"));
-        zeroize::Zeroize::zeroize(opened);
+        let opened = DataKey::new(wrapping).open(nonce, bound, &mut sealed[12..12 + 32 + TAG]).ok_or(None)?;
+        let key = Secret::from_slice(opened).expect("a wrapped key has 32 bytes");
+        opened.zeroize();
         Ok(Self { id, key })
     }
 
@@ -221,10 +222,7 @@ impl WrappedKey {
 
 /// The key of one session of the queue: sessions never share nonces, whatever was restored in between.
 pub(crate) fn session_key(master: &[u8; 32], session: &[u8; 16]) -> DataKey {
-    let mac = ring::hmac::sign(&ring::hmac::Key::new(ring::hmac::HMAC_SHA256, master), session);
-    let mut key = Zeroizing::new([0; 32]);
-    key.copy_from_slice(mac.as_ref());
-    DataKey::new(&key)
+    DataKey::new(&Secret::from(MacKey::new(master).sign(session)))
 }
 
 /// A nonce for the counter of a queue session.

@@ -4,9 +4,10 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use toml::Spanned;
+use xinqiao_crypto::sha256;
 
 use crate::catalogue::error::Problems;
-use crate::catalogue::{Catalogue, CatalogueFile, raw, sha256};
+use crate::catalogue::{Catalogue, CatalogueFile, raw};
 use crate::mapping::{ContextItem, Mapping, Source, Table, Target, Unmapped};
 use crate::model::SubjectKind;
 use crate::schema::{FieldType, Schema};

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use xinqiao_crypto::sha256;
+
 use crate::catalogue::error::Problems;
-use crate::catalogue::{CatalogueFile, raw, sha256};
+use crate::catalogue::{CatalogueFile, raw};
 use crate::model::{Audience, SubjectKind};
 use crate::policy::{Action, Admission, Policy, RecipientKind};
 

@@ -2,7 +2,6 @@
 
 use toml::Spanned;
 
-use crate::catalogue::build_schema::field_unknown;
 use crate::catalogue::error::Problems;
 use crate::catalogue::{CatalogueFile, raw};
 use crate::date::Date;
@@ -298,7 +297,7 @@ impl Builder<'_> {
     fn find(&mut self, name: &Spanned<String>) -> Option<u16> {
         let place = self.position(name.get_ref());
         if place.is_none() {
-            field_unknown(self.file, name, self.problems);
+            self.problems.field_unknown(self.file, name);
         }
         place
     }

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use toml::Spanned;
+use xinqiao_crypto::sha256;
 
 use crate::catalogue::error::Problems;
-use crate::catalogue::{Catalogue, CatalogueFile, Dataset, build_rules, raw, sha256};
+use crate::catalogue::{Catalogue, CatalogueFile, Dataset, build_rules, raw};
 use crate::identifier::Form;
 use crate::record::Member;
 use crate::schema::names::NameIndex;
@@ -377,7 +378,7 @@ impl Builder<'_> {
     fn find(&mut self, name: &Spanned<String>) -> Option<u16> {
         let place = self.raw.fields.iter().position(|field| field.get_ref().code == *name.get_ref());
         if place.is_none() {
-            field_unknown(self.file, name, self.problems);
+            self.problems.field_unknown(self.file, name);
         }
         place.map(|place| u16::try_from(place).expect("capped before"))
     }
@@ -389,16 +390,3 @@ impl Builder<'_> {
 
 /// Stands in where an error was reported, so that the rest can be checked too.
 const SOME_LIMITS: Limits = Limits { max: 1, unit: Unit::Characters, repertoire: CodePage::Any };
-
-pub(super) fn field_unknown(file: &CatalogueFile, name: &Spanned<String>, problems: &mut Problems) {
-    problems.push(
-        file,
-        Some(name.span().start),
-        "catalogue.field-unknown",
-        format!(
-            "there is no field \"{}\" in this schema; use a code from its [[field]] tables",
-            name.get_ref()
-        ),
-        format!("本模式没有字段 \"{}\"，请使用 [[field]] 中的 code", name.get_ref()),
-    );
-}

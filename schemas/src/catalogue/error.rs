@@ -125,6 +125,20 @@ impl Problems {
         }
     }
 
+    /// A rule, a role or the key names a field that the schema has not.
+    pub(crate) fn field_unknown(&mut self, file: &CatalogueFile, name: &toml::Spanned<String>) {
+        self.push(
+            file,
+            Some(name.span().start),
+            "catalogue.field-unknown",
+            format!(
+                "there is no field \"{}\" in this schema; use a code from its [[field]] tables",
+                name.get_ref()
+            ),
+            format!("本模式没有字段 \"{}\"，请使用 [[field]] 中的 code", name.get_ref()),
+        );
+    }
+
     /// The file must be named for its id.
     pub(crate) fn named(&mut self, file: &CatalogueFile, name: &str, id: &toml::Spanned<String>) {
         let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';

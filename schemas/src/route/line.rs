@@ -1,5 +1,7 @@
 //! The line of one record: `{"op":…,"key":…,"rev":…,"audience":…,"via":[…],"ref":…?,"data":{…}}`, without line feed.
 
+use xinqiao_crypto::hex;
+
 use crate::date::Date;
 use crate::decode::special;
 use crate::model::Audience;
@@ -87,7 +89,6 @@ pub(crate) fn string(text: &str, out: &mut Vec<u8>) {
 
 #[cold]
 fn escape(byte: u8, out: &mut Vec<u8>) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
     match byte {
         b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
         b'\n' => out.extend_from_slice(b"\\n"),
@@ -95,7 +96,7 @@ fn escape(byte: u8, out: &mut Vec<u8>) {
         b'\t' => out.extend_from_slice(b"\\t"),
         _ => {
             out.extend_from_slice(b"\\u00");
-            out.extend_from_slice(&[HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]]);
+            out.extend_from_slice(&hex::pair(byte));
         }
     }
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use memchr::memmem;
-use ring::hmac;
+use xinqiao_crypto::{MacKey, hex};
 
 use crate::mapping::Mapping;
 use crate::mask;
@@ -82,7 +82,7 @@ impl Plan {
         &self,
         slots: &[Slot<'_>],
         source: &[Slot<'_>],
-        pseudonym: &hmac::Key,
+        pseudonym: &MacKey,
         out: &mut Vec<u8>,
     ) {
         let mut first = true;
@@ -109,7 +109,7 @@ impl Plan {
         step: &Step,
         text: &'t str,
         source: &[Slot<'_>],
-        pseudonym: &hmac::Key,
+        pseudonym: &MacKey,
     ) -> Cow<'t, str> {
         match step.action {
             Action::Pass => Cow::Borrowed(text),
@@ -148,17 +148,10 @@ fn tells_who(field: &Field) -> bool {
 }
 
 /// 32 hex digits: equal for equal values of one class under one key.
-fn pseudonym_of(class: &str, text: &str, key: &hmac::Key) -> String {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
-    let mut context = hmac::Context::with_key(key);
-    context.update(class.as_bytes());
-    context.update(&[0]);
-    context.update(comparison_form(text).as_bytes());
-    let tag = context.sign();
-    let mut out = String::with_capacity(32);
-    for byte in &tag.as_ref()[..16] {
-        out.push(char::from(HEX[usize::from(byte >> 4)]));
-        out.push(char::from(HEX[usize::from(byte & 15)]));
-    }
-    out
+fn pseudonym_of(class: &str, text: &str, key: &MacKey) -> String {
+    let mut mac = key.begin();
+    mac.update(class.as_bytes());
+    mac.update(&[0]);
+    mac.update(comparison_form(text).as_bytes());
+    hex::encode(&mac.finish16())
 }

@@ -284,19 +284,11 @@ async fn once_round(programs: [&Path; 2]) {
         begun += 1;
         come_back(&nodes, begun).await;
     }
-    let there = batches(
-        &nodes.at_city("province"),
-        &keys_in(&dir.path().join("city")),
-        "province.administrative-penalty",
-        0,
-    );
-    let back = batches(
-        &nodes.at_province("city-relay"),
-        &keys_in(&dir.path().join("province")),
-        "city-relay.administrative-penalty",
-        0,
-    );
-    for (way, batches) in [("there", there.await), ("back", back.await)] {
+    let (province, city_keys) = (nodes.at_city("province"), keys_in(&dir.path().join("city")));
+    let there = batches(&province, &city_keys, "province.administrative-penalty", 0).await;
+    let (city, province_keys) = (nodes.at_province("city-relay"), keys_in(&dir.path().join("province")));
+    let back = batches(&city, &province_keys, "city-relay.administrative-penalty", 0).await;
+    for (way, batches) in [("there", there), ("back", back)] {
         let lines: Vec<Value> = batches.into_iter().flat_map(|batch| batch.lines).collect();
         assert_eq!(lines.len(), begun, "{way}: {lines:#?}");
     }

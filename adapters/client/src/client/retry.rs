@@ -1,8 +1,8 @@
 //! When to ask again, and when to stop.
 
-use ring::rand::{SecureRandom, SystemRandom};
 use std::future::Future;
 use std::time::Duration;
+use xinqiao_crypto::random;
 
 use crate::error::ClientError;
 
@@ -62,10 +62,8 @@ impl RetryPolicy {
 }
 
 fn random_byte() -> u8 {
-    let mut byte = [0u8];
     // Without randomness the wait is merely not spread.
-    let _ = SystemRandom::new().fill(&mut byte);
-    byte[0]
+    random::array().map_or(0, |[byte]| byte)
 }
 
 #[cfg(test)]

@@ -6,12 +6,12 @@ use flate2::write::GzEncoder;
 use http::Method;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use http_body_util::Full;
-use ring::rand::{SecureRandom, SystemRandom};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::fmt;
 use std::io::Write;
 use std::time::Duration;
+use xinqiao_crypto::{hex, random};
 
 use super::{Client, build, parse, segment};
 use crate::error::{ClientError, Finding};
@@ -170,8 +170,7 @@ fn compressed(body: &[u8]) -> Result<Bytes, ClientError> {
 
 /// 122 random bits in the shape of a version 4 UUID.
 fn random_key() -> Result<String, ClientError> {
-    let mut bytes = [0u8; 16];
-    SystemRandom::new().fill(&mut bytes).map_err(|_| {
+    let mut bytes: [u8; 16] = random::array().map_err(|_| {
         ClientError::setting(
             "system",
             "gave no random numbers; give an idempotency key",
@@ -180,6 +179,6 @@ fn random_key() -> Result<String, ClientError> {
     })?;
     bytes[6] = (bytes[6] & 0x0f) | 0x40;
     bytes[8] = (bytes[8] & 0x3f) | 0x80;
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = hex::encode(&bytes);
     Ok([&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]].join("-"))
 }

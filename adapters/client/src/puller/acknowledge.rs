@@ -10,8 +10,8 @@ use xinqiao_evidence::acknowledgement::{
 use xinqiao_evidence::manifest::{SignedManifest, VerifiedManifest};
 use xinqiao_evidence::timestamp::Timestamp;
 
-use super::{Puller, folder, unverified};
-use crate::error::ClientError;
+use super::{Puller, folder};
+use crate::error::{ClientError, unverified};
 
 /// Why a recipient does not take a line. The message must not repeat values of the record.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,9 +11,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 use xinqiao_evidence::manifest::{Manifest, PayloadError, PayloadVerifier, VerifiedManifest};
 
-use super::{Puller, folder, unverified};
+use super::{Puller, folder};
 use crate::client::{build, segment};
-use crate::error::ClientError;
+use crate::error::{ClientError, unverified};
 
 const BLOCK: usize = 256 << 10;
 

@@ -16,9 +16,8 @@ use xinqiao_evidence::tlog::{
 use xinqiao_evidence::{Digest, Digests, base64};
 
 use super::pinned::PinnedKeys;
-use super::unverified;
 use crate::client::{BatchEntry, Client};
-use crate::error::{ClientError, Unverified};
+use crate::error::{ClientError, Unverified, unverified};
 
 /// Tiles kept in memory, 8 KiB each at most.
 const TILES: usize = 256;

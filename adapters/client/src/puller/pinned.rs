@@ -6,9 +6,8 @@ use xinqiao_evidence::keys::Jwks;
 use xinqiao_evidence::tlog::VerifierKey;
 
 use super::folder::write_whole;
-use super::unverified;
 use crate::client::Client;
-use crate::error::ClientError;
+use crate::error::{ClientError, unverified};
 use crate::followed::FollowedKeys;
 
 /// Where the node's public keys come from.

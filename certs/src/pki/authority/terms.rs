@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
-use crate::member::Role;
+use crate::role::Role;
 
 /// The seconds a certificate is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,8 +3,8 @@
 use webpki::{BorrowedCertRevocationList, Error};
 use x509_parser::extensions::X509Extension;
 use x509_parser::prelude::{CertificateRevocationList, FromDer};
+use xinqiao_crypto::hex;
 
-use crate::certificate;
 use crate::der;
 use crate::trouble::LoadError;
 
@@ -133,7 +133,7 @@ pub(super) fn delta_alone(name: &str, delta: &Document) -> LoadError {
 }
 
 pub(super) fn delta_of_another_base(name: &str, list: &str, own: &[u8], base: &[u8]) -> LoadError {
-    let (own, base) = (certificate::hex(own), certificate::hex(base));
+    let (own, base) = (hex::encode(own), hex::encode(base));
     LoadError::new(
         "crl.delta-base",
         name,

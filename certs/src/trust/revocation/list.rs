@@ -7,11 +7,12 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
 use x509_parser::prelude::{CertificateRevocationList, FromDer, SubjectPublicKeyInfo};
+use xinqiao_crypto::{hex, sha256};
 
 use super::document::{self, Document, Kind};
 use super::serials::Serials;
 use crate::certificate;
-use crate::identity::read;
+use crate::file::read;
 use crate::trouble::LoadError;
 
 /// Keys of issuers of one name that a list remembers; there is one, or two around a renewal.
@@ -136,7 +137,7 @@ impl RevocationList {
 
     /// The CRL number, in lower-case hexadecimal; `None` if the issuer gives none.
     pub fn number(&self) -> Option<String> {
-        self.newest().number.as_deref().map(certificate::hex)
+        self.newest().number.as_deref().map(hex::encode)
     }
 
     /// Whether it speaks of the same certificates as the other: the same issuer's, and no narrower a part of them.
@@ -147,7 +148,7 @@ impl RevocationList {
     /// The number of the complete list below, when changes were laid over it.
     pub fn base_number(&self) -> Option<String> {
         self.delta.as_ref()?;
-        self.base.number.as_deref().map(certificate::hex)
+        self.base.number.as_deref().map(hex::encode)
     }
 
     /// When it was made, in seconds since 1970.
@@ -211,8 +212,8 @@ impl RevocationList {
     /// SHA-256 of the list as it was read; of base and delta together, when there are both.
     pub fn digest(&self) -> [u8; 32] {
         match &self.delta {
-            None => certificate::sha256(&self.base.der),
-            Some(delta) => certificate::sha256(&[self.base.der.as_slice(), &delta.document.der].concat()),
+            None => sha256(&self.base.der),
+            Some(delta) => sha256(&[self.base.der.as_slice(), &delta.document.der].concat()),
         }
     }
 
@@ -224,7 +225,7 @@ impl RevocationList {
 
     /// What of it the holder of this key (a DER SubjectPublicKeyInfo) signed. Verified once per key.
     pub(super) fn signed_by(&self, key: &[u8]) -> Signed {
-        let digest = certificate::sha256(key);
+        let digest = sha256(key);
         if let Ok(known) = self.signed.lock()
             && let Some(signed) = known.get(&digest)
         {

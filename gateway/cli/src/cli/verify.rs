@@ -7,7 +7,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use xinqiao_evidence::chain::Chain;
-use xinqiao_evidence::keys::{Jwks, PublishedKeys};
+use xinqiao_evidence::endorsement::PublishedKeys;
+use xinqiao_evidence::keys::Jwks;
 use xinqiao_evidence::manifest::{Limits, PayloadVerifier, SignedManifest};
 use xinqiao_evidence::receipt::Receipt;
 

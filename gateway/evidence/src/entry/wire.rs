@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use super::{Counts, Entry, EntryError, Event, HoldState, Outcome, VERSION, WithheldState};
+use super::outcome::{Counts, HoldState, Outcome, WithheldState};
+use super::{EntryError, VERSION};
 use crate::digest::Digests;
 use crate::json::MAX_SAFE_INTEGER;
 use crate::names;
@@ -85,21 +86,9 @@ pub(super) struct Wire<'a> {
     pub(super) withheld: Option<WithheldState>,
 }
 
-impl<'a> Wire<'a> {
-    pub(super) fn of<'b: 'a>(entry: &'a Entry<'b>) -> Self {
-        let mut wire = Self {
-            epoch: entry.epoch,
-            kind: Cow::Borrowed(entry.kind()),
-            node: Cow::Borrowed(&entry.node),
-            time: Cow::Borrowed(&entry.time),
-            v: VERSION,
-            ..Self::default()
-        };
-        entry.event.fill(&mut wire);
-        wire
-    }
-
-    pub(super) fn into_entry(mut self) -> Result<Entry<'a>, EntryError> {
+impl Wire<'_> {
+    /// The rules that hold for every kind of entry.
+    pub(super) fn check(&self) -> Result<(), EntryError> {
         if self.v != VERSION {
             return Err(EntryError::Version { found: self.v });
         }
@@ -123,11 +112,10 @@ impl<'a> Wire<'a> {
         let unsafe_number = |(name, number): (&'static str, Option<u64>)| {
             number.filter(|number| *number > MAX_SAFE_INTEGER).map(|_| name)
         };
-        if let Some(name) = broken.or_else(|| numbers.into_iter().find_map(unsafe_number)) {
-            return Err(EntryError::Member { name });
+        match broken.or_else(|| numbers.into_iter().find_map(unsafe_number)) {
+            Some(name) => Err(EntryError::Member { name }),
+            None => Ok(()),
         }
-        let event = Event::take(&mut self)?;
-        Ok(Entry { node: self.node, epoch: self.epoch, time: self.time, event })
     }
 }
 

@@ -2,17 +2,17 @@
 
 use std::fmt;
 
-use ring::signature::{ECDSA_P256_SHA256_FIXED, ED25519, UnparsedPublicKey};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use xinqiao_crypto::NoRandomness;
+use xinqiao_crypto::signature::{ed25519_verifies, p256_verifies};
 
 use crate::base64;
 use crate::digest::Digest;
 use crate::explain::explained;
 use crate::json;
 use crate::timestamp::Timestamp;
-use crate::tlog::VerifierKey;
 
 /// A larger key set is refused.
 pub const MAX_JWKS: usize = 256 * 1024;
@@ -55,6 +55,12 @@ explained! {
     }
 }
 
+impl From<NoRandomness> for KeyError {
+    fn from(_: NoRandomness) -> Self {
+        Self::NoRandomness
+    }
+}
+
 /// What a key may sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -82,12 +88,9 @@ impl PublicKey {
     /// Whether `signature` (JOSE's `r ‖ s`, or Ed25519's) is this key's over `message`.
     pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         match self {
-            Self::P256(point) => {
-                UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point).verify(message, signature)
-            }
-            Self::Ed25519(key) => UnparsedPublicKey::new(&ED25519, key).verify(message, signature),
+            Self::P256(point) => p256_verifies(point, message, signature),
+            Self::Ed25519(key) => ed25519_verifies(key, message, signature),
         }
-        .is_ok()
     }
 
     /// RFC 7638: base64url of the SHA-256 of the required members.
@@ -330,18 +333,6 @@ impl Jwks {
     /// The key with `kid`.
     pub fn find(&self, kid: &str) -> Option<&Jwk> {
         self.keys.iter().find(|key| key.kid() == kid)
-    }
-
-    /// The log keys of the set as verifier keys for a log of `origin`.
-    pub fn log_verifiers(&self, origin: &str) -> Vec<VerifierKey> {
-        self.keys
-            .iter()
-            .filter(|key| key.may(KeyUse::Log))
-            .filter_map(|key| match key.public_key() {
-                PublicKey::Ed25519(public) => VerifierKey::new(origin, *public),
-                PublicKey::P256(_) => None,
-            })
-            .collect()
     }
 }
 

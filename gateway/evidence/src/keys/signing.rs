@@ -4,8 +4,7 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use ring::rand::SystemRandom;
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, Ed25519KeyPair, KeyPair};
+use xinqiao_crypto::signature::{Ed25519Key, P256Key};
 use zeroize::Zeroizing;
 
 use super::jwk::{Jwk, KeyError, KeyUse, PublicKey};
@@ -72,7 +71,7 @@ impl<Pair> Private<Pair> {
 
 /// An ECDSA P-256 key for one purpose.
 pub struct Es256Key<P> {
-    private: Private<EcdsaKeyPair>,
+    private: Private<P256Key>,
     public: Jwk,
     purpose: PhantomData<P>,
 }
@@ -80,19 +79,13 @@ pub struct Es256Key<P> {
 impl<P: Purpose> Es256Key<P> {
     /// A new random key.
     pub fn generate() -> Result<Self, KeyError> {
-        let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new())
-            .map_err(|_| KeyError::NoRandomness)?;
-        Self::from_pkcs8(document.as_ref())
+        Self::from_pkcs8(&P256Key::generate()?)
     }
 
     /// Reads a PKCS#8 document (DER) with its public key inside, as `openssl genpkey` and [`Self::to_pkcs8`] write it.
     pub fn from_pkcs8(document: &[u8]) -> Result<Self, KeyError> {
-        let random = SystemRandom::new();
-        let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document, &random)
-            .map_err(|_| KeyError::NotPkcs8 { algorithm: "P-256" })?;
-        let point =
-            pair.public_key().as_ref().try_into().map_err(|_| KeyError::NotPkcs8 { algorithm: "P-256" })?;
-        let public = Jwk::new(PublicKey::P256(point), P::USE);
+        let pair = P256Key::from_pkcs8(document).map_err(|_| KeyError::NotPkcs8 { algorithm: "P-256" })?;
+        let public = Jwk::new(PublicKey::P256(pair.public()), P::USE);
         let private = Private::Here { pair, pkcs8: Zeroizing::new(document.to_vec()) };
         Ok(Self { private, public, purpose: PhantomData })
     }
@@ -124,8 +117,7 @@ impl<P: Purpose> Es256Key<P> {
             Private::Here { pair, .. } => pair,
             Private::Elsewhere(signer) => return signer.sign(message),
         };
-        let signature = pair.sign(&SystemRandom::new(), message).map_err(|_| KeyError::NoRandomness)?;
-        Ok(signature.as_ref().try_into().expect("a P-256 signature has 64 bytes"))
+        Ok(pair.sign(message)?)
     }
 }
 
@@ -137,7 +129,7 @@ impl<P: Purpose> fmt::Debug for Es256Key<P> {
 
 /// A node's Ed25519 log key: signs checkpoints.
 pub struct LogKey {
-    private: Private<Ed25519KeyPair>,
+    private: Private<Ed25519Key>,
     point: [u8; 32],
     public: Jwk,
 }
@@ -145,17 +137,14 @@ pub struct LogKey {
 impl LogKey {
     /// A new random key.
     pub fn generate() -> Result<Self, KeyError> {
-        let document =
-            Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).map_err(|_| KeyError::NoRandomness)?;
-        Self::from_pkcs8(document.as_ref())
+        Self::from_pkcs8(&Ed25519Key::generate()?)
     }
 
     /// Reads a PKCS#8 document (DER), version 1 (`openssl`) or 2 ([`Self::to_pkcs8`]).
     pub fn from_pkcs8(document: &[u8]) -> Result<Self, KeyError> {
-        let pair = Ed25519KeyPair::from_pkcs8_maybe_unchecked(document)
-            .map_err(|_| KeyError::NotPkcs8 { algorithm: "Ed25519" })?;
-        let point =
-            pair.public_key().as_ref().try_into().map_err(|_| KeyError::NotPkcs8 { algorithm: "Ed25519" })?;
+        let pair =
+            Ed25519Key::from_pkcs8(document).map_err(|_| KeyError::NotPkcs8 { algorithm: "Ed25519" })?;
+        let point = pair.public();
         let private = Private::Here { pair, pkcs8: Zeroizing::new(document.to_vec()) };
         Ok(Self { private, point, public: Jwk::new(PublicKey::Ed25519(point), KeyUse::Log) })
     }
@@ -188,9 +177,7 @@ impl LogKey {
 
     pub(crate) fn sign(&self, message: &[u8]) -> Result<[u8; 64], KeyError> {
         match &self.private {
-            Private::Here { pair, .. } => {
-                Ok(pair.sign(message).as_ref().try_into().expect("an Ed25519 signature has 64 bytes"))
-            }
+            Private::Here { pair, .. } => Ok(pair.sign(message)),
             Private::Elsewhere(signer) => signer.sign(message),
         }
     }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use crate::base64;
 use crate::digest::Digest;
 use crate::explain::explained;
-use crate::keys::{KeyError, LogKey, PublicKey};
+use crate::keys::{Jwks, KeyError, KeyUse, LogKey, PublicKey};
 use crate::merkle::MerkleError;
 
 /// A longer note is refused. Room for witnesses with large signatures.
@@ -164,6 +164,20 @@ pub(super) fn split_note(note: &str) -> Result<(&str, &str), TlogError> {
     let (text, signatures) = (&note[..=split], &note[split + 2..]);
     let count = signatures.lines().count();
     if count == 0 || count > MAX_SIGNATURES { Err(TlogError::MalformedNote) } else { Ok((text, signatures)) }
+}
+
+impl Jwks {
+    /// The log keys of the set as verifier keys for a log of `origin`.
+    pub fn log_verifiers(&self, origin: &str) -> Vec<VerifierKey> {
+        self.keys()
+            .iter()
+            .filter(|key| key.may(KeyUse::Log))
+            .filter_map(|key| match key.public_key() {
+                PublicKey::Ed25519(public) => VerifierKey::new(origin, *public),
+                PublicKey::P256(_) => None,
+            })
+            .collect()
+    }
 }
 
 #[cfg(test)]

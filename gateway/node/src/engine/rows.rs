@@ -2,8 +2,9 @@
 
 use super::Node;
 use std::fmt;
+use xinqiao_exchange::contradiction::Contradiction;
 use xinqiao_exchange::event::FrameRecord;
-use xinqiao_exchange::state::{Applied, Contradiction, Rows, State, Table};
+use xinqiao_exchange::state::{Applied, Rows, State, Table};
 use xinqiao_store::{Position, Queue, QueueError};
 
 /// The queue failed, or contradicts the journal.

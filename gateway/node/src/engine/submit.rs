@@ -8,10 +8,10 @@ use super::places::reference;
 use super::rows::idem_parts;
 use super::rules::Rules;
 use bytes::Bytes;
-use ring::hmac;
 use serde::Serialize;
 use std::sync::Arc;
 use tokio::sync::{oneshot, watch};
+use xinqiao_crypto::hex;
 use xinqiao_evidence::base64;
 use xinqiao_evidence::receipt::Salt;
 use xinqiao_exchange::accept::{Prepared, Submission, Surroundings, accept};
@@ -255,12 +255,11 @@ impl Node {
 
     /// The id a department knows a submission by: its log index, with a code only this node can make.
     pub(crate) fn submission_id(&self, index: u64, member: &str) -> String {
-        let mut mac = hmac::Context::with_key(&self.ticket);
+        let mut mac = self.ticket.begin();
         mac.update(b"submission");
         mac.update(&index.to_be_bytes());
         mac.update(member.as_bytes());
-        let tag = mac.sign();
-        format!("{index}-{}", xinqiao_exchange::plan::hex(&tag.as_ref()[..8]))
+        format!("{index}-{}", hex::encode(&mac.finish()[..8]))
     }
 
     /// The log index behind a submission id, if it is this member's.
@@ -273,16 +272,16 @@ impl Node {
     }
 
     fn idempotency_key(&self, member: &str, key: &str) -> [u8; 16] {
-        let mut mac = hmac::Context::with_key(&self.ticket);
+        let mut mac = self.ticket.begin();
         mac.update(b"idempotency");
         mac.update(&(member.len() as u32).to_be_bytes());
         mac.update(member.as_bytes());
         mac.update(key.as_bytes());
-        first16(mac.sign())
+        mac.finish16()
     }
 
     fn fingerprint(&self, r: &Request) -> [u8; 16] {
-        let mut mac = hmac::Context::with_key(&self.ticket);
+        let mut mac = self.ticket.begin();
         let format = [r.format as u8, r.charset as u8, u8::from(r.strict)];
         for part in [
             r.dataset.as_bytes(),
@@ -295,7 +294,7 @@ impl Node {
             mac.update(part);
         }
         in_pieces(&r.body, |piece| mac.update(piece));
-        first16(mac.sign())
+        mac.finish16()
     }
 
     /// One request at a time per idempotency key: later ones wait for the first.
@@ -434,10 +433,6 @@ pub(super) fn in_pieces(body: &[u8], mut each: impl FnMut(&[u8])) {
         }
         each(piece);
     }
-}
-
-fn first16(tag: hmac::Tag) -> [u8; 16] {
-    tag.as_ref()[..16].try_into().expect("HMAC-SHA-256 gives 32 bytes")
 }
 
 fn refused(code: ProblemCode, prepared: Prepared) -> Problem {

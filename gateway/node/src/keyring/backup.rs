@@ -10,13 +10,14 @@
 use super::book::{Book, KeyKind, KeyState, Place};
 use super::error::KeyringError;
 use super::seal::{Access, Derived, SealFact, Sealer};
-use super::{files, seal, store};
+use super::{aead, files, seal, secret, store};
 use crate::config::{self, Seal};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
+use xinqiao_crypto::Secret;
 use xinqiao_evidence::{Digest, base64};
 use xinqiao_store::AtRestKeys;
 use zeroize::{Zeroize, Zeroizing};
@@ -30,7 +31,7 @@ const MOST: u64 = 16 << 20;
 /// An opened key backup.
 pub struct Backup {
     book: Book,
-    record: Zeroizing<[u8; 32]>,
+    record: Secret,
     at_rest: AtRestKeys,
     keys: BTreeMap<String, Zeroizing<Vec<u8>>>,
 }
@@ -123,11 +124,11 @@ impl Backup {
         passphrase_file: &Path,
         settings: &config::Keys,
     ) -> Result<(), KeyringError> {
-        let passphrase = seal::new_passphrase(passphrase_file)?;
+        let passphrase = secret::new_passphrase(passphrase_file)?;
         let sealing = match settings.seal {
-            Seal::Passphrase => settings.passphrase_file.as_deref().map(seal::passphrase).transpose()?,
+            Seal::Passphrase => settings.passphrase_file.as_deref().map(secret::passphrase).transpose()?,
             Seal::Credential => {
-                settings.credential.as_deref().map(seal::credential).transpose()?.map(|c| c.0)
+                settings.credential.as_deref().map(secret::credential).transpose()?.map(|c| c.0)
             }
             Seal::Plain | Seal::Token => None,
         };
@@ -141,13 +142,13 @@ impl Backup {
             at_rest: Text::of(&self.at_rest.to_bytes()),
             keys: self.keys.iter().map(|(kid, bytes)| (kid.clone(), Text::of(bytes))).collect(),
         };
-        let key = super::random32();
+        let key = Secret::random();
         let header = serde_json::to_vec(&Derived::new(&passphrase, &key)).expect("a header is plain data");
         let body = Zeroizing::new(serde_json::to_vec(&body).expect("a body is plain data"));
         let mut out = MAGIC.to_vec();
         out.extend_from_slice(&u32::try_from(header.len()).expect("a header is short").to_le_bytes());
         out.extend_from_slice(&header);
-        out.extend_from_slice(&seal::seal(&key, BODY, &body));
+        out.extend_from_slice(&aead::seal(&key, BODY, &body));
         let io = |e: std::io::Error| match e.kind() {
             std::io::ErrorKind::AlreadyExists => KeyringError::Exists(to.into()),
             kind => KeyringError::Io(to.into(), kind),
@@ -161,7 +162,7 @@ impl Backup {
 
     /// Opens a backup and every key in it.
     pub fn read(from: &Path, passphrase_file: &Path) -> Result<Self, KeyringError> {
-        let passphrase = seal::passphrase(passphrase_file)?;
+        let passphrase = secret::passphrase(passphrase_file)?;
         let bad = || KeyringError::Backup(from.into());
         let length = std::fs::metadata(from).map_err(KeyringError::io(from))?.len();
         if length > MOST {
@@ -175,9 +176,9 @@ impl Backup {
         let (length, rest) = bytes.strip_prefix(MAGIC)?.split_first_chunk::<4>()?;
         let (header, sealed) = rest.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
         let derived: Derived = serde_json::from_slice(header).ok()?;
-        let body = seal::open(&*derived.open(passphrase)?, BODY, sealed)?;
+        let body = aead::open(&*derived.open(passphrase)?, BODY, sealed)?;
         let body: Body = serde_json::from_slice(&body).ok()?;
-        let record = body.record.bytes()?.as_slice().try_into().map(Zeroizing::new).ok()?;
+        let record = Secret::from_slice(&body.record.bytes()?)?;
         let at_rest = AtRestKeys::from_bytes(&body.at_rest.bytes()?)?;
         let mut keys = BTreeMap::new();
         for fact in body.book.keys.iter().filter(|k| k.kind != KeyKind::AtRest) {

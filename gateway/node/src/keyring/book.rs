@@ -2,7 +2,8 @@
 
 use super::seal::SealFact;
 use serde::{Deserialize, Serialize};
-use xinqiao_evidence::keys::{Endorsement, Jwk, Jwks, KeyError, KeyUse, ManifestKey};
+use xinqiao_evidence::endorsement::Endorsement;
+use xinqiao_evidence::keys::{Jwk, Jwks, KeyError, KeyUse, ManifestKey};
 use xinqiao_evidence::timestamp::Timestamp;
 
 /// The version this program writes.

@@ -1,24 +1,22 @@
 //! How key files are sealed: each with AES-256-GCM under one sealing key, which a passphrase, a systemd credential or a
 //! token wraps. A file is bound to what it holds, so that two files cannot be exchanged.
 
+use super::aead::{open, seal};
 use super::error::KeyringError;
-use super::files;
+use super::secret::{credential, long_enough, passphrase};
 use super::token::Token;
 use crate::config::{self, Seal};
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 use std::sync::Arc;
+use xinqiao_crypto::{Secret, random};
 use xinqiao_evidence::base64;
 use zeroize::Zeroizing;
 
 /// Begins a sealed file.
 const MAGIC: &[u8; 8] = b"XQSEAL\x00\x01";
-const NONCE: usize = 12;
 /// What a wrapped sealing key is bound to.
 const WRAP: &str = "sealing key";
-/// Fewer characters protect nothing.
-const LEAST: usize = 12;
 
 /// How the keys are sealed, as the book says it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,7 +115,7 @@ impl Access {
                 let damaged = || KeyringError::NotInToken(id.clone());
                 let sealed = base64::decode(wrapped).ok_or_else(damaged)?;
                 let key = token.unwrap(id, &sealed)?;
-                Ok(Sealer::of(key.as_slice().try_into().map(Zeroizing::new).map_err(|_| damaged())?))
+                Ok(Sealer::of(Secret::from_slice(&key).ok_or_else(damaged)?))
             }
         }
     }
@@ -127,7 +125,7 @@ impl Access {
         if self.seal == Seal::Plain {
             return Ok((SealFact::Plain, Sealer(None)));
         }
-        let key = super::random32();
+        let key = Secret::random();
         let fact = match self.seal {
             Seal::Token => {
                 let token = self.token()?;
@@ -137,9 +135,7 @@ impl Access {
             }
             seal => {
                 let (secret, path) = self.secret(seal)?;
-                if secret.len() < LEAST {
-                    return Err(KeyringError::WeakPassphrase(path));
-                }
+                let secret = long_enough(secret, &path)?;
                 let derived = Derived::new(&secret, &key);
                 if seal == Seal::Credential {
                     SealFact::Credential(derived)
@@ -152,41 +148,13 @@ impl Access {
     }
 }
 
-/// Reads a passphrase file without its last line end.
-pub(super) fn passphrase(path: &std::path::Path) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
-    Ok(trimmed(files::read(path)?))
-}
-
-/// The same for a passphrase that is to protect something new.
-pub(super) fn new_passphrase(path: &std::path::Path) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
-    let read = passphrase(path)?;
-    if read.len() < LEAST { Err(KeyringError::WeakPassphrase(path.into())) } else { Ok(read) }
-}
-
-/// Reads a systemd credential. systemd guards the directory; the file may be readable by the service's group.
-pub(super) fn credential(name: &str) -> Result<(Zeroizing<Vec<u8>>, PathBuf), KeyringError> {
-    let missing = || KeyringError::NoCredential(name.to_owned());
-    let plain = !name.is_empty() && !name.contains('/') && name != "..";
-    let dir = std::env::var_os("CREDENTIALS_DIRECTORY").filter(|_| plain).ok_or_else(missing)?;
-    let path = PathBuf::from(dir).join(name);
-    let bytes = std::fs::read(&path).map_err(|_| missing())?;
-    Ok((trimmed(Zeroizing::new(bytes)), path))
-}
-
-fn trimmed(mut bytes: Zeroizing<Vec<u8>>) -> Zeroizing<Vec<u8>> {
-    while bytes.last().is_some_and(|b| matches!(b, b'\n' | b'\r')) {
-        bytes.pop();
-    }
-    bytes
-}
-
 impl Derived {
     /// Wraps `key`. The cost is that of OWASP's first choice for Argon2id.
     pub(super) fn new(secret: &[u8], key: &[u8; 32]) -> Self {
         let mut derived = Self {
             memory_kib: 47_104,
             passes: 2,
-            salt: base64::encode(&super::random32()[..16]),
+            salt: base64::encode(random::unique::<16>()),
             wrapped: String::new(),
         };
         let wrapping = derived.derive(secret).expect("the cost is within Argon2's bounds");
@@ -194,31 +162,31 @@ impl Derived {
         derived
     }
 
-    pub(super) fn open(&self, secret: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
+    pub(super) fn open(&self, secret: &[u8]) -> Option<Secret> {
         let wrapping = self.derive(secret)?;
         let key = open(&wrapping, WRAP, &base64::decode(&self.wrapped)?)?;
-        key.as_slice().try_into().ok().map(Zeroizing::new)
+        Secret::from_slice(&key)
     }
 
-    fn derive(&self, secret: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
+    fn derive(&self, secret: &[u8]) -> Option<Secret> {
         // A book that was tampered with must not ask for all memory.
         if self.memory_kib > 1 << 20 || self.passes > 64 {
             return None;
         }
         let params = argon2::Params::new(self.memory_kib, self.passes, 1, Some(32)).ok()?;
         let argon = argon2::Argon2::new(argon2::Algorithm::Argon2id, argon2::Version::V0x13, params);
-        let mut key = Zeroizing::new([0; 32]);
-        argon.hash_password_into(secret, &base64::decode(&self.salt)?, &mut key[..]).ok()?;
-        Some(key)
+        let mut key = [0; 32];
+        argon.hash_password_into(secret, &base64::decode(&self.salt)?, &mut key).ok()?;
+        Some(Secret::take(&mut key))
     }
 }
 
 /// Seals and opens files; does nothing to them if keys are kept plain.
 #[derive(Clone)]
-pub(super) struct Sealer(Option<Zeroizing<[u8; 32]>>);
+pub(super) struct Sealer(Option<Secret>);
 
 impl Sealer {
-    fn of(key: Zeroizing<[u8; 32]>) -> Self {
+    fn of(key: Secret) -> Self {
         Self(Some(key))
     }
 
@@ -238,39 +206,13 @@ impl Sealer {
     }
 }
 
-/// `nonce ‖ ciphertext ‖ tag`.
-pub(super) fn seal(key: &[u8; 32], what: &str, bytes: &[u8]) -> Vec<u8> {
-    let nonce: [u8; NONCE] = super::random32()[..NONCE].try_into().expect("twelve of 32 bytes");
-    let mut sealed = Zeroizing::new(bytes.to_vec());
-    let tag = cipher(key)
-        .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(what), &mut sealed)
-        .expect("a key file is short");
-    [&nonce[..], &sealed, tag.as_ref()].concat()
-}
-
-/// The inverse of [`seal`].
-pub(super) fn open(key: &[u8; 32], what: &str, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-    let (nonce, rest) = sealed.split_first_chunk::<NONCE>()?;
-    let mut rest = Zeroizing::new(rest.to_vec());
-    let opened = cipher(key)
-        .open_in_place(Nonce::assume_unique_for_key(*nonce), Aad::from(what), &mut rest)
-        .ok()?
-        .len();
-    rest.truncate(opened);
-    Some(rest)
-}
-
-fn cipher(key: &[u8; 32]) -> LessSafeKey {
-    LessSafeKey::new(UnboundKey::new(&AES_256_GCM, key).expect("a key of 32 bytes"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn only_the_secret_opens_and_only_what_was_sealed_as_that() {
-        let key = super::super::random32();
+        let key = Secret::random();
         let derived = Derived::new(b"correct horse battery", &key);
         assert_eq!(derived.open(b"correct horse battery").as_deref(), Some(&*key));
         assert!(derived.open(b"correct horse batterz").is_none());
@@ -289,7 +231,7 @@ mod tests {
 
     #[test]
     fn a_book_cannot_ask_for_all_memory() {
-        let mut derived = Derived::new(b"correct horse battery", &super::super::random32());
+        let mut derived = Derived::new(b"correct horse battery", &Secret::random());
         derived.memory_kib = u32::MAX;
         assert!(derived.open(b"correct horse battery").is_none());
     }

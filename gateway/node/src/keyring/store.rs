@@ -9,6 +9,7 @@ use crate::config;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
+use xinqiao_crypto::{Secret, hex, random};
 use xinqiao_evidence::keys::{AcknowledgementKey, Es256Key, Jwk, LogKey, ManifestKey, PublicKey, Purpose};
 use xinqiao_store::AtRestKeys;
 use zeroize::Zeroizing;
@@ -48,7 +49,7 @@ pub(super) fn make(dir: &Path, settings: &config::Keys, access: &Access) -> Resu
     }
     let at_rest = AtRestKeys::generate();
     files::replace(&dir.join(AT_REST_FILE), &sealer.seal(AT_REST, &at_rest.to_bytes()))?;
-    files::replace(&dir.join(RECORD_FILE), &sealer.seal(RECORD, &super::random32()[..]))?;
+    files::replace(&dir.join(RECORD_FILE), &sealer.seal(RECORD, &Secret::<32>::random()[..]))?;
     let mut book = Book {
         version: VERSION,
         seal: fact,
@@ -103,7 +104,7 @@ pub(super) fn destroy_leaving(dir: &Path, book: &mut Book) -> Result<(), Keyring
 
 /// Another name for the same: `record.secret` becomes `record~1f3a5c7e.secret`.
 pub(super) fn fresh_name(name: &str) -> String {
-    let mark: String = super::random32()[..4].iter().map(|b| format!("{b:02x}")).collect();
+    let mark = hex::encode(&random::unique::<4>());
     let (stem, end) = name.rsplit_once('.').unwrap_or((name, "secret"));
     let stem = stem.split_once('~').map_or(stem, |(first, _)| first);
     format!("{stem}~{mark}.{end}")
@@ -191,11 +192,10 @@ pub(super) fn at_rest_kid(id: u32) -> String {
     format!("at-rest-{id}")
 }
 
-pub(super) fn record(dir: &Path, book: &Book, sealer: &Sealer) -> Result<Zeroizing<[u8; 32]>, KeyringError> {
+pub(super) fn record(dir: &Path, book: &Book, sealer: &Sealer) -> Result<Secret, KeyringError> {
     let path = dir.join(&book.record);
     let bytes = sealer.open(RECORD, files::read(&path)?);
-    let bytes = bytes.and_then(|b| <[u8; 32]>::try_from(b.as_slice()).ok());
-    bytes.map(Zeroizing::new).ok_or(KeyringError::Damaged(path))
+    bytes.and_then(|b| Secret::from_slice(&b)).ok_or(KeyringError::Damaged(path))
 }
 
 pub(super) fn at_rest(dir: &Path, book: &Book, sealer: &Sealer) -> Result<AtRestKeys, KeyringError> {

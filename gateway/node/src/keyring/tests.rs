@@ -1,7 +1,7 @@
 use super::*;
 use crate::config::{Keys, Seal};
 use std::os::unix::fs::PermissionsExt;
-use xinqiao_evidence::keys::PublishedKeys;
+use xinqiao_evidence::endorsement::PublishedKeys;
 use xinqiao_evidence::tlog::{Checkpoint, VerifiedCheckpoint};
 
 mod chain;
@@ -65,7 +65,7 @@ impl Site {
 
 /// What tells one record secret from another.
 fn mark(ring: &Keyring) -> Vec<u8> {
-    ring::hmac::sign(&ring.record.ticket(), b"mark").as_ref().to_vec()
+    ring.record.ticket().sign(b"mark").to_vec()
 }
 
 fn checkpoint(ring: &Keyring) -> String {

@@ -6,7 +6,7 @@
 
 use super::error::KeyringError;
 use super::patience::Patience;
-use super::seal;
+use super::secret;
 use crate::config;
 use cryptoki::context::{CInitializeArgs, CInitializeFlags, Pkcs11};
 use cryptoki::error::{Error, RvError};
@@ -23,6 +23,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use xinqiao_crypto::aead::NONCE;
+use xinqiao_crypto::{hex, random, sha256};
 use xinqiao_evidence::keys::{KeyError, PublicKey, Signer};
 use zeroize::Zeroizing;
 
@@ -34,7 +36,6 @@ const ED25519: [&[u8]; 2] = [&[0x06, 0x03, 0x2b, 0x65, 0x70], b"\x13\x0cedwards2
 const PAUSE: Duration = Duration::from_millis(500);
 /// A call that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(10);
-const NONCE: usize = 12;
 const TAG_BITS: u64 = 128;
 
 /// A token and, while it answers, a session with it.
@@ -75,8 +76,8 @@ impl Token {
     pub(super) fn open(settings: &config::Token) -> Result<Arc<Self>, KeyringError> {
         let unavailable = || KeyringError::TokenUnavailable(settings.label.clone());
         let pin = match settings.pin.strip_prefix("credential:") {
-            Some(name) => seal::credential(name)?.0,
-            None => seal::passphrase(std::path::Path::new(&settings.pin))?,
+            Some(name) => secret::credential(name)?.0,
+            None => secret::passphrase(std::path::Path::new(&settings.pin))?,
         };
         let pin =
             String::from_utf8(pin.to_vec()).map_err(|_| KeyringError::PinRefused(settings.label.clone()))?;
@@ -176,7 +177,7 @@ impl Token {
 
     /// Encrypts in the token: nonce, ciphertext, tag.
     pub(super) fn wrap(self: &Arc<Self>, id: &str, bytes: &[u8]) -> Result<Vec<u8>, KeyringError> {
-        let nonce: [u8; NONCE] = super::random32()[..NONCE].try_into().expect("twelve of 32 bytes");
+        let nonce: [u8; NONCE] = random::unique();
         let (id, bytes) = (id.to_owned(), Zeroizing::new(bytes.to_vec()));
         let sealed = self.run(move |_, line| {
             let key = line.find(&id, ObjectClass::SECRET_KEY)?;
@@ -400,8 +401,7 @@ impl Signer for TokenSigner {
                 let pure = Mechanism::Eddsa(EddsaParams::new(EddsaSignatureScheme::Pure));
                 return Ok(session.sign(&pure, key, &message)?);
             }
-            let digest = ring::digest::digest(&ring::digest::SHA256, &message);
-            Ok(session.sign(&Mechanism::Ecdsa, key, digest.as_ref())?)
+            Ok(session.sign(&Mechanism::Ecdsa, key, &sha256(&message))?)
         });
         signature.ok().and_then(|raw| raw.as_slice().try_into().ok()).ok_or(KeyError::Unavailable)
     }
@@ -418,9 +418,10 @@ fn point(session: &Session, handle: ObjectHandle) -> Result<Option<Vec<u8>>, Err
 }
 
 fn new_id() -> String {
-    super::random32()[..16].iter().map(|b| format!("{b:02x}")).collect()
+    hex::encode(&random::unique::<16>())
 }
 
 fn id_bytes(id: &str) -> Vec<u8> {
-    (0..id.len() / 2).filter_map(|n| u8::from_str_radix(id.get(2 * n..2 * n + 2)?, 16).ok()).collect()
+    // What is not hexadecimal was not made here and must match no object, least of all those without an id.
+    hex::decode(id).unwrap_or_else(|| id.as_bytes().to_vec())
 }

@@ -17,7 +17,7 @@ pub(super) struct Rehearsal<'a> {
     pub(super) live: &'a Standing,
     pub(super) next: &'a Standing,
     pub(super) seen: &'a [SeenChain],
-    /// Chains (as [`xinqiao_edge::chain_digest`] names them) of connections that are open now.
+    /// Chains (as [`xinqiao_certs::chain_digest`] names them) of connections that are open now.
     pub(super) connected: &'a BTreeSet<[u8; 32]>,
     pub(super) now: UnixTime,
 }

@@ -5,8 +5,7 @@ use parking_lot::Mutex;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use tokio::sync::Notify;
-use xinqiao_certs::{CertificateDer, Details, VerifiedMember, to_pem};
-use xinqiao_edge::chain_digest;
+use xinqiao_certs::{CertificateDer, Details, VerifiedMember, chain_digest, to_pem};
 use xinqiao_evidence::Digest;
 
 /// Chains remembered of one member; those seen longest ago go first.

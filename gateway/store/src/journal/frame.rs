@@ -6,8 +6,10 @@
 //! The header is authenticated as additional data of the directory, whose tag it carries. Its two checksums tell a torn
 //! frame without a key; its digest is what the next frame carries as `previous`.
 
+use xinqiao_crypto::sha256;
+
 use crate::bytes::{Put, Take};
-use crate::cipher::{DataKey, SUITE, TAG, nonce, sha256};
+use crate::cipher::{DataKey, SUITE, TAG, nonce};
 use crate::{ItemRef, OpenError};
 
 /// What becomes of an item when its segment goes.
@@ -173,7 +175,7 @@ pub(crate) fn encode(
     Put(header, BOUND).bytes(&tag).u32(body_check);
     let header_check = crc32fast::hash(&header[..HEADER - 4]);
     Put(header, HEADER - 4).u32(header_check);
-    sha256(&[header])
+    sha256(header)
 }
 
 fn directory(frame: &Frame<'_>, buffer: &mut Vec<u8>) {
@@ -285,7 +287,7 @@ impl Header {
     }
 
     pub(crate) fn digest(&self) -> [u8; 32] {
-        sha256(&[&self.bytes])
+        sha256(&self.bytes)
     }
 
     pub(crate) fn body_intact(&self, body: &[u8]) -> bool {

@@ -286,14 +286,11 @@ fn probe(key: &[u8; 16], len: usize, mut visit: impl FnMut(usize, u8)) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cipher::sha256;
+    use xinqiao_crypto::sha256;
 
     fn entry(n: u32) -> IdemEntry {
-        let digest = sha256(&[&n.to_le_bytes()]);
-        IdemEntry {
-            key: digest[..16].try_into().unwrap(),
-            value: sha256(&[&digest])[..24].try_into().unwrap(),
-        }
+        let digest = sha256(&n.to_le_bytes());
+        IdemEntry { key: digest[..16].try_into().unwrap(), value: sha256(&digest)[..24].try_into().unwrap() }
     }
 
     fn header() -> SegmentHeader {

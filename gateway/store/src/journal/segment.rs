@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use xinqiao_crypto::sha256;
 
 use super::frame::{ALIGN, Place};
 use crate::Position;
 use crate::bytes::{Put, Take};
-use crate::cipher::{DataKey, SUITE, sha256};
+use crate::cipher::{DataKey, SUITE};
 
 /// What stands in the first 512 bytes. It says where the segment before ends, so that a frame of unknown outcome
 /// there is void as soon as this header is durable.
@@ -93,7 +94,7 @@ impl SegmentHeader {
 
     /// What the first frame carries as the digest of the frame before it.
     pub(crate) fn digest(&self) -> [u8; 32] {
-        sha256(&[&self.to_bytes()])
+        sha256(&self.to_bytes())
     }
 
     /// Reads the header of `file`; `None` if there is no intact one.

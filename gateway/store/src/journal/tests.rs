@@ -74,7 +74,7 @@ pub(super) fn append(journal: &mut Journal, n: u64) -> Result<Appended, AppendEr
 }
 
 pub(super) fn idempotency(n: u64) -> IdemEntry {
-    let digest = crate::cipher::sha256(&[&n.to_le_bytes()]);
+    let digest = xinqiao_crypto::sha256(&n.to_le_bytes());
     IdemEntry { key: digest[..16].try_into().unwrap(), value: [n as u8; 24] }
 }
 

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::RwLock;
-use zeroize::Zeroizing;
+use xinqiao_crypto::Secret;
+use xinqiao_crypto::random::unique;
 
 use super::Writer;
 use crate::Position;
-use crate::cipher::{DataKey, TAG, random};
+use crate::cipher::{DataKey, TAG};
 use crate::keys::{session_key, session_nonce};
 
 /// Key of the row that carries the position and the sum.
@@ -63,7 +64,7 @@ pub(super) fn decode_meta(bytes: &[u8]) -> Option<Writer> {
 /// Seals and opens values. Each opening of the queue draws a session with a key of its own, so that counters never
 /// repeat a nonce even when an older copy of the queue is put back.
 pub(super) struct Sealer {
-    master: Zeroizing<[u8; 32]>,
+    master: Secret,
     session: [u8; 16],
     key: DataKey,
     counter: AtomicU64,
@@ -74,8 +75,8 @@ pub(super) struct Sealer {
 const MAX_SESSIONS: usize = 1024;
 
 impl Sealer {
-    pub(super) fn new(master: Zeroizing<[u8; 32]>) -> Self {
-        let session = *random();
+    pub(super) fn new(master: Secret) -> Self {
+        let session = unique();
         let key = session_key(&master, &session);
         Self { master, session, key, counter: AtomicU64::new(0), earlier: RwLock::new(HashMap::new()) }
     }

@@ -215,7 +215,7 @@ impl Issue {
             write_private(path, &bytes)?;
         }
         let (out, member) = (self.out.display(), &self.whom.member);
-        let serial: String = issued.serial().iter().map(|b| format!("{b:02x}")).collect();
+        let serial = xinqiao_crypto::hex::encode(issued.serial());
         say(format!("{out}/{member}.crt and {out}/{member}.key written; serial {serial}"));
         say(format!("已写入 {out}/{member}.crt 与 {out}/{member}.key；序列号 {serial}"));
         if replaces {

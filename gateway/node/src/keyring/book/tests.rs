@@ -1,6 +1,6 @@
 use super::*;
 use proptest::prelude::*;
-use xinqiao_evidence::keys::PublishedKeys;
+use xinqiao_evidence::endorsement::PublishedKeys;
 
 const NODE: &str = "xm.example/350200-credit";
 const HOUR: i64 = 3_600;

@@ -10,11 +10,10 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::jwk::{Jwk, Jwks, KeyError, KeyUse, MAX_JWKS};
-use super::signing::ManifestKey;
 use crate::explain::explained;
 use crate::json;
 use crate::jws::{self, Jws, JwsError, JwsType};
+use crate::keys::{Jwk, Jwks, KeyError, KeyUse, MAX_JWKS, ManifestKey};
 use crate::names;
 use crate::timestamp::Timestamp;
 

@@ -441,7 +441,7 @@ fn own_recall_rev(plan: &DatasetPlan, around: &Surroundings<'_>, op: Op) -> u64 
 }
 
 /// What public recipients are told: that, not why.
-fn unsaid(effective: Date) -> RecallLine<'static> {
+pub(crate) fn unsaid(effective: Date) -> RecallLine<'static> {
     RecallLine { reason: "withdrawn", basis: "", effective }
 }
 

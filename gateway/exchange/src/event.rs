@@ -96,6 +96,10 @@ pub enum Event {
         batches: Option<u32>,
         /// The batch.
         seq: u64,
+        /// It was never handed out and may not be any more: nothing of it was delivered. Events of earlier versions say
+        /// so by their reports alone.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        taken_back: bool,
         /// Reports to the sources.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         feedback: Vec<Feedback>,

@@ -10,6 +10,9 @@ use std::collections::HashMap;
 use xinqiao_evidence::Digest;
 use xinqiao_evidence::merkle;
 
+mod recalls;
+pub use recalls::{Recalls, recalls};
+
 /// Chunks smaller than this on average are compressed together.
 pub const SMALL: usize = 32 << 10;
 

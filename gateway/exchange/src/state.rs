@@ -152,9 +152,9 @@ impl State {
                 tell(feedback, rows, lookup)
             }
             Event::Ruled { stream, chunk, release } => self.ruled(stream, *chunk, *release, rows, lookup),
-            Event::Erased { stream, batches, seq, feedback } => {
+            Event::Erased { stream, batches, seq, taken_back, feedback } => {
                 self.change_batch(stream, *batches, *seq, rows, lookup, |b| {
-                    b.taken_back = !feedback.is_empty();
+                    b.taken_back = *taken_back || !feedback.is_empty();
                     b.erased = true;
                     b.parts.clear();
                 })?;

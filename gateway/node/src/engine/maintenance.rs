@@ -283,6 +283,7 @@ impl Node {
                         stream: stream.clone(),
                         batches: Some(batches),
                         seq,
+                        taken_back: false,
                         feedback: Vec::new(),
                     }],
                     items: Vec::new(),

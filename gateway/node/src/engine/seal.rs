@@ -10,13 +10,14 @@ use super::rules::Rules;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use xinqiao_evidence::entry::WithheldState;
-use xinqiao_exchange::event::{Event, Feedback, Part, Sealed};
+use xinqiao_exchange::event::{Event, Feedback, NewChunk, Part, Sealed};
 use xinqiao_exchange::group::{Change, Item, Kind};
 use xinqiao_exchange::names::StreamId;
-use xinqiao_exchange::seal::{PARTS_CAP, Pending, PendingRecall, SMALL, payload};
+use xinqiao_exchange::seal::{PARTS_CAP, Pending, PendingRecall, SMALL, payload, recalls};
 use xinqiao_exchange::secrets::RecordKey;
-use xinqiao_exchange::state::{BatchRow, ChunkRow, State, StreamRow, Table, stream_key};
+use xinqiao_exchange::state::{BatchRow, ChunkRow, Place, State, StreamRow, Table, stream_key};
 use xinqiao_exchange::table;
+use xinqiao_schemas::RecipientKind;
 
 const SEND_AGAIN: &str = "The record was made under rules that have changed since and was not delivered; send it again. \
      记录生成后共享规则已变更，未予下发，请重新报送。";
@@ -42,6 +43,18 @@ impl From<CommitError> for SealError {
 struct Run {
     chunks: Vec<(u64, ChunkRow)>,
     description: u32,
+}
+
+/// What of a chunk or batch stays behind, and what goes on.
+struct Split {
+    /// Records that stay behind.
+    records: u64,
+    /// Their line table.
+    held: Vec<u8>,
+    /// Events that queue the recalls anew.
+    events: Vec<Event>,
+    /// Items of those events.
+    items: Vec<Item>,
 }
 
 /// What another schema means for the next batch.
@@ -114,7 +127,7 @@ impl Node {
             let allowed = row.released || still_allowed(rules, stream, head, row.description);
             if !allowed {
                 if run.chunks.is_empty() {
-                    self.withhold(stream, number, &row, "withheld.policy-changed")?;
+                    self.withhold(rules, stream, head, number, &row)?;
                     return Ok(None);
                 }
                 break;
@@ -134,24 +147,95 @@ impl Node {
         Ok(Some(run))
     }
 
-    fn withhold(&self, stream: &StreamId, chunk: u64, row: &ChunkRow, reason: &str) -> Result<(), SealError> {
-        let table = self.read_item(stream, row.table).map_err(|_| SealError::Damaged)?;
-        let feedback = self.feedback_for_table(stream, &table, "withheld.send-again", SEND_AGAIN)?;
-        let change = Change {
-            events: vec![Event::Withheld { stream: stream.clone(), chunk, reason: reason.into(), feedback }],
-            items: Vec::new(),
-            entry: Some(entries::withheld(
-                self,
-                stream,
-                WithheldState::Withheld,
-                u64::from(row.records),
-                "node",
-                reason,
-            )),
+    /// Keeps back the records of a chunk that was made under another policy; its recalls go on in a chunk of their own.
+    fn withhold(
+        &self,
+        rules: &Rules,
+        stream: &StreamId,
+        head: &StreamRow,
+        chunk: u64,
+        row: &ChunkRow,
+    ) -> Result<(), SealError> {
+        let reason = "withheld.policy-changed";
+        let places = std::iter::once(row.payload).chain(row.rest.iter().copied());
+        let split = self.split(rules, stream, head, row.description, (chunk, places, row.table))?;
+        let feedback = self.feedback_for_table(stream, &split.held, "withheld.send-again", SEND_AGAIN)?;
+        // A frame with a chunk has an entry: by its index the chunk's submissions are found.
+        let (mut events, entry) = if split.records > 0 {
+            let state = WithheldState::Withheld;
+            let entry = entries::withheld(self, stream, state, split.records, "node", reason);
+            (vec![Event::Withheld { stream: stream.clone(), chunk, reason: reason.into(), feedback }], entry)
+        } else {
+            // Nothing is left that anyone could rule on. It is the first unsealed chunk, so nothing else goes with it.
+            let (state, records) = (WithheldState::Released, u64::from(row.records));
+            let entry = entries::withheld(self, stream, state, records, "node", reason);
+            (vec![Event::Dropped { stream: stream.clone(), through: chunk, feedback }], entry)
         };
-        self.metrics.withheld(stream.as_str(), u64::from(row.records));
-        self.change_blocking(change, |_| true)?;
-        Ok(())
+        events.extend(split.events);
+        self.metrics.withheld(stream.as_str(), split.records);
+        let change = Change { events, items: split.items, entry: Some(entry) };
+        let current = self.while_rules(rules.number);
+        match self.change_blocking(change, move |_| current()) {
+            // Judged by rules that were replaced before its turn came: judged again by the new ones.
+            Ok(_) | Err(CommitError::Overtaken) => Ok(()),
+            Err(e) => Err(SealError::Commit(e)),
+        }
+    }
+
+    /// Separates the recalls of a chunk or batch from its records, and queues them anew as the rules in force describe
+    /// the stream. A recipient that gets the dataset no longer gets no recalls either.
+    fn split(
+        &self,
+        rules: &Rules,
+        stream: &StreamId,
+        head: &StreamRow,
+        description: u32,
+        (number, payload, table): (u64, impl Iterator<Item = Place>, Place),
+    ) -> Result<Split, SealError> {
+        let table = self.read_item(stream, table)?;
+        let Some(recipient) = rules.plan.recipient_of(stream) else {
+            let groups = table::groups(&table).map_err(|_| SealError::Damaged)?;
+            let records = groups.iter().map(|g| u64::from(g.lines)).sum();
+            return Ok(Split { records, held: table, events: Vec::new(), items: Vec::new() });
+        };
+        let made = head.descriptions.get(description as usize).ok_or(SealError::Damaged)?;
+        let now = &recipient.description;
+        let mut pending = Pending { number, payload: Vec::new(), pieces: 0, table, origins: Vec::new() };
+        for place in payload {
+            pending.payload.extend(self.read_item(stream, place)?);
+            pending.pieces += 1;
+        }
+        let government = recipient.kind == RecipientKind::Government;
+        let found = recalls(made.encoding, now.encoding, government, &pending).map_err(|e| {
+            tracing::error!(stream = stream.as_str(), chunk = e.number, "{e}");
+            self.fail("journal.damaged");
+            SealError::Damaged
+        })?;
+        let mut split =
+            Split { records: found.puts, held: found.rest, events: Vec::new(), items: Vec::new() };
+        if found.records > 0 {
+            if head.descriptions.last() != Some(now) {
+                let description = now.clone();
+                split.events.push(Event::Described { stream: stream.clone(), description });
+            }
+            split.events.push(Event::Chunk(NewChunk {
+                stream: stream.clone(),
+                payload: 0,
+                table: 1,
+                records: found.records,
+                recalls: found.recalls,
+                raw: found.raw,
+                bytes: found.payload.len() as u64,
+                earliest_end: None,
+                origins: Vec::new(),
+            }));
+            let aad = stream.as_str().as_bytes().to_vec();
+            split.items = vec![
+                Item { kind: Kind::Payload, aad: aad.clone(), bytes: found.payload },
+                Item { kind: Kind::Evidence, aad, bytes: found.table },
+            ];
+        }
+        Ok(split)
     }
 
     /// One piece of news per line of a table, for its source.
@@ -326,7 +410,7 @@ impl Node {
     }
 
     /// Takes a sealed batch back that was never handed out and may not be any more. Its place in the chain stays; the
-    /// log says that it is void, and its sources are told. Blocks.
+    /// log says that it is void, its recalls are queued anew, and the sources of its records are told. Blocks.
     pub(super) fn take_back(
         &self,
         stream: &StreamId,
@@ -334,22 +418,29 @@ impl Node {
         batch: &BatchRow,
         reason: &str,
     ) -> Result<(), SealError> {
-        let lines = self.read_item(stream, batch.table)?;
-        let feedback = self.feedback_for_table(stream, &lines, "withheld.send-again", SEND_AGAIN)?;
+        let rules = self.rules();
+        let head = self.head(stream).ok_or(SealError::Damaged)?;
+        let places = batch.parts.iter().copied();
+        let split = self.split(&rules, stream, &head, batch.description, (seq, places, batch.table))?;
+        let feedback = self.feedback_for_table(stream, &split.held, "withheld.send-again", SEND_AGAIN)?;
         let digest = batch.digest.parse().map_err(|_| SealError::Damaged)?;
+        let mut events =
+            vec![Event::Erased { stream: stream.clone(), batches: None, seq, taken_back: true, feedback }];
+        events.extend(split.events);
         let change = Change {
-            events: vec![Event::Erased { stream: stream.clone(), batches: None, seq, feedback }],
-            items: Vec::new(),
+            events,
+            items: split.items,
             entry: Some(entries::void(self, stream, seq, &digest, reason)),
         };
         // Handed out meanwhile: then it is too late, and the recall of its records is the way.
-        let (queue, key) = (self.queue(), self.head(stream).map(|h| stream_key(h.batches, seq)));
+        let (queue, key) = (self.queue(), stream_key(head.batches, seq));
+        let current = self.while_rules(rules.number);
         let unserved = move |_: &State| {
-            let row = key.and_then(|k| queue.get(Table::Batch as u8, &k).ok().flatten());
+            let row = queue.get(Table::Batch as u8, &key).ok().flatten().filter(|_| current());
             row.and_then(|r| serde_json::from_slice::<BatchRow>(&r).ok())
                 .is_some_and(|b| !b.served && !b.erased)
         };
-        self.metrics.withheld(stream.as_str(), batch.records);
+        self.metrics.withheld(stream.as_str(), split.records);
         self.change_blocking(change, unserved)?;
         Ok(())
     }

@@ -114,7 +114,7 @@ pub enum Event {
         #[serde(default)]
         feedback: Vec<Feedback>,
     },
-    /// The payload of a chunk was moved to a younger segment.
+    /// A piece of the payload of a chunk was moved to a younger segment.
     Moved {
         /// The stream.
         stream: StreamId,
@@ -122,6 +122,12 @@ pub enum Event {
         chunk: u64,
         /// Item of this frame that holds it now.
         item: u16,
+        /// Which piece, from zero: more than one has what was a batch of an earlier epoch.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        piece: u16,
+        /// It is the payload of the chunk as it is withheld.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        withheld: bool,
     },
     /// A piece of a sealed payload was moved to a younger segment.
     PartMoved {
@@ -198,6 +204,15 @@ pub enum Event {
         /// How it is, for whoever noted it.
         value: String,
     },
+    /// Rows were copied into an index beside the archives, which is durable: they are found there once they left.
+    Indexed {
+        /// The index's number.
+        number: u64,
+        /// What it holds.
+        ranges: Vec<KeyRange>,
+    },
+    /// Rows that an index holds left the queue. Those this very frame changes stay: the index has them as they were.
+    RowsLeft(KeyRange),
     /// Officers proposed or decided something.
     Officers(crate::governance::Step),
     /// A new epoch begins; sequence numbers start again.
@@ -205,6 +220,21 @@ pub enum Event {
         /// Its number.
         epoch: u64,
     },
+}
+
+/// Keys of a table of rows, the first and the last included.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRange {
+    /// The table's number.
+    pub table: u8,
+    /// The first key, hexadecimal.
+    pub first: String,
+    /// The last key, hexadecimal.
+    pub last: String,
+}
+
+fn is_zero(n: &u16) -> bool {
+    *n == 0
 }
 
 /// A submission, as the answer to it is rebuilt from.

@@ -10,14 +10,16 @@ use std::collections::BTreeMap;
 
 mod delivery;
 mod rows;
+mod settled;
 
 pub use rows::{
-    AnswerRow, BatchRow, ChunkRow, GroupChunkRow, GroupRow, Meta, Place, PublicationRow, RelayRow, Rows,
-    SEEN_OF_ONE_MEMBER, SeenRow, StreamRow, Table, TombstoneRow, WithheldRow, feedback_key, group_chunk_key,
-    pending_recall_key, publication_key, relay_key, stream_key, tombstone_key,
+    AnswerRow, BatchRow, ChunkRow, GroupChunkRow, GroupRow, IndexRow, LeftRange, Meta, Place, PublicationRow,
+    RelayRow, Rows, SEEN_OF_ONE_MEMBER, SeenRow, StreamRow, Table, TombstoneRow, WithheldRow, feedback_key,
+    group_chunk_key, index_key, pending_recall_key, publication_key, relay_key, stream_key, tombstone_key,
 };
+pub use settled::{INDEXED, Settled};
 
-/// Reads rows that earlier frames wrote.
+/// Reads rows that earlier frames wrote, wherever they are: batches may have left the queue for an index.
 pub type Lookup<'a> = dyn FnMut(Table, &[u8]) -> Option<Vec<u8>> + 'a;
 
 /// The part of the state that is always in memory: heads of streams and counters.
@@ -164,15 +166,23 @@ impl State {
                 self.drop_chunks(stream, *through, rows, lookup)?;
                 tell(feedback, rows, lookup)
             }
-            Event::Moved { stream, chunk, item } => {
+            Event::Moved { stream, chunk, item, piece, withheld } => {
                 let key = stream_key(self.head(stream).id, *chunk);
                 let place = item_of(at, *item)?;
-                // Sealed or dropped meanwhile: the batch has its own way to the old place, which stays until it is moved.
-                if let Some(bytes) = fetch(rows, lookup, Table::Chunk, &key) {
-                    let mut row: ChunkRow =
-                        serde_json::from_slice(&bytes).map_err(|_| Contradiction("a row cannot be read"))?;
-                    row.payload = place;
-                    rows.put(Table::Chunk, key, &row);
+                let table = if *withheld { Table::Withheld } else { Table::Chunk };
+                // Sealed, dropped or ruled about meanwhile: whoever took it over has its own way to the old place, which
+                // stays until it is moved.
+                if fetch(rows, lookup, table, &key).is_none() {
+                    return Ok(());
+                }
+                if *withheld {
+                    let mut row: WithheldRow = read(rows, lookup, table, &key)?;
+                    row.chunk.move_piece(*piece, place);
+                    rows.put(table, key, &row);
+                } else {
+                    let mut row: ChunkRow = read(rows, lookup, table, &key)?;
+                    row.move_piece(*piece, place);
+                    rows.put(table, key, &row);
                 }
                 Ok(())
             }
@@ -242,6 +252,23 @@ impl State {
             }
             Event::Document { digest, item } => {
                 rows.put(Table::Document, digest.clone().into_bytes(), &item_of(at, *item)?);
+                Ok(())
+            }
+            Event::Indexed { number, ranges } => {
+                for r in ranges {
+                    let (table, last) = (table_of(r.table)?, unhex_any(&r.last)?);
+                    let row = IndexRow { number: *number, first: r.first.clone() };
+                    rows.put(Table::Index, index_key(table, &last), &row);
+                }
+                Ok(())
+            }
+            Event::RowsLeft(r) => {
+                let range = LeftRange {
+                    table: table_of(r.table)?,
+                    first: unhex_any(&r.first)?,
+                    last: unhex_any(&r.last)?,
+                };
+                rows.left.push(range);
                 Ok(())
             }
             Event::Officers(step) => {
@@ -415,6 +442,15 @@ fn read<T: DeserializeOwned>(
 
 fn item_of(at: &Applied<'_>, n: u16) -> Result<Place, Contradiction> {
     at.items.get(usize::from(n)).copied().ok_or(Contradiction("an event names an item its frame has not"))
+}
+
+fn table_of(number: u8) -> Result<Table, Contradiction> {
+    let known = Table::ALL.into_iter().find(|table| *table as u8 == number);
+    known.ok_or(Contradiction("an event names a table that is not known"))
+}
+
+fn unhex_any(s: &str) -> Result<Vec<u8>, Contradiction> {
+    rows::from_hex(s).ok_or(Contradiction("a key is not hexadecimal"))
 }
 
 fn unhex(s: &str) -> Result<[u8; 16], Contradiction> {

@@ -6,7 +6,9 @@ pub mod archive;
 mod committer;
 mod documents;
 pub mod entries;
+mod index;
 mod keys;
+mod kept;
 mod logged;
 pub mod maintenance;
 mod manifests;
@@ -14,10 +16,12 @@ mod open;
 pub(crate) mod places;
 mod published;
 pub mod relayed;
+mod release;
 mod rows;
 pub mod rules;
 pub mod seal;
 pub mod serve;
+mod snapshot;
 mod space;
 pub mod submit;
 pub mod telemetry;
@@ -27,12 +31,14 @@ pub mod views;
 pub use committer::{CommitError, Committed};
 pub use documents::DOCUMENT_AAD;
 pub use open::{OpenNodeError, Opened, RESTORED, catalogue};
+pub use release::Overdue;
 pub use rules::{Rules, RulesError, recipients};
 
 use crate::config::Config;
 use crate::keyring::Keyring;
 use committer::Job;
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use release::LettingGo;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -78,6 +84,8 @@ pub struct Node {
     news: watch::Sender<u64>,
     answers: tokio::sync::Mutex<()>,
     trouble: Mutex<Trouble>,
+    /// What maintenance remembers of segments it could not let go yet.
+    letting_go: Mutex<LettingGo>,
     data_dir: xinqiao_store::DataDir,
     /// Keys recipients sign their answers with.
     answer_keys: RwLock<BTreeMap<String, Jwks>>,
@@ -175,6 +183,11 @@ impl Node {
     /// Segments of the journal.
     pub fn segments(&self) -> Vec<xinqiao_store::SegmentStats> {
         self.reader.segments()
+    }
+
+    /// Rows in the queue.
+    pub fn queued_rows(&self) -> u64 {
+        self.queue().rows()
     }
 
     /// Commits a change, if it is still right when its turn comes.

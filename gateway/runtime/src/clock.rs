@@ -1,5 +1,6 @@
 //! Time, as the node sees it: wall clock for stamps, never going back within a run.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -7,28 +8,45 @@ use std::time::{SystemTime, UNIX_EPOCH};
 #[derive(Default)]
 pub struct Clock {
     latest: AtomicI64,
+    /// How far it was turned, in seconds.
+    turned: Arc<AtomicI64>,
 }
 
 impl Clock {
+    /// Turns the clock forward: for whoever drives a node by hand.
+    pub fn turn(&self, seconds: i64) {
+        self.turned.fetch_add(seconds, Ordering::Relaxed);
+    }
+
+    /// The same wall clock in milliseconds since 1970, for whoever stamps by it. It may go back.
+    pub fn milliseconds(&self) -> impl Fn() -> u64 + Send + Sync + 'static {
+        let turned = self.turned.clone();
+        move || {
+            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as i64;
+            now.saturating_add(turned.load(Ordering::Relaxed).saturating_mul(1_000)).max(0) as u64
+        }
+    }
+
     /// Unix seconds. A clock set back does not make stamps go back.
     pub fn now(&self) -> i64 {
-        let now = wall();
+        let now = self.wall();
         self.latest.fetch_max(now, Ordering::Relaxed).max(now)
     }
 
     /// How many seconds the wall clock is behind the latest moment seen; zero when all is well.
     pub fn behind(&self) -> i64 {
-        (self.latest.load(Ordering::Relaxed) - wall()).max(0)
+        (self.latest.load(Ordering::Relaxed) - self.wall()).max(0)
     }
 
     /// Remembers a moment read back from the journal.
     pub fn observe(&self, moment: i64) {
         self.latest.fetch_max(moment, Ordering::Relaxed);
     }
-}
 
-fn wall() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64)
+    fn wall(&self) -> i64 {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
+        now + self.turned.load(Ordering::Relaxed)
+    }
 }
 
 #[cfg(test)]

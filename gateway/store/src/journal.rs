@@ -8,7 +8,6 @@ use std::io;
 use std::os::unix::fs::OpenOptionsExt;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use xinqiao_crypto::Secret;
 use xinqiao_crypto::random::unique;
@@ -25,6 +24,7 @@ pub(crate) mod archive;
 pub(crate) mod clean;
 pub(crate) mod frame;
 pub(crate) mod idempotency;
+pub(crate) mod index;
 pub(crate) mod reader;
 pub(crate) mod recover;
 pub(crate) mod scan;
@@ -36,12 +36,14 @@ pub(crate) mod tests;
 pub use archive::ArchivedItem;
 pub use frame::{Class, Frame, IdemEntry, Item};
 pub use reader::{Reader, ReplayFrame, ReplayItem, SegmentStats};
-pub use recover::{Cut, Options, Recovery};
+pub use index::IndexWriter;
+pub use recover::{Cut, Options, Recovery, WallClock};
 
 /// The single writer of the journal.
 pub struct Journal {
     shared: Arc<Shared>,
     segment_bytes: u64,
+    clock: WallClock,
     active: Option<Active>,
     /// How the newest segment ended; what the next header says.
     previous: Option<PreviousSegment>,
@@ -134,11 +136,13 @@ impl Journal {
         let _none = self.shared.archives.retiring.lock();
         *self.shared.keys.write() = keys.clone();
         let mut count = 0;
-        for (dir, purpose) in
-            [(self.shared.dir.journal(), Purpose::Segment), (self.shared.dir.evidence(), Purpose::Archive)]
-        {
-            for number in recover::numbers(&dir, Part::Key)? {
-                match WrappedKey::rewrap(&Part::Key.path(&dir, number), purpose, number, keys) {
+        for (dir, part, purpose) in [
+            (self.shared.dir.journal(), Part::Key, Purpose::Segment),
+            (self.shared.dir.evidence(), Part::Key, Purpose::Archive),
+            (self.shared.dir.evidence(), Part::IndexKey, Purpose::Index),
+        ] {
+            for number in recover::numbers(&dir, part)? {
+                match WrappedKey::rewrap(&part.path(&dir, number), purpose, number, keys) {
                     Ok(rewrapped) => count += usize::from(rewrapped),
                     // Retired meanwhile.
                     Err(KeyFault::Io(_, error)) if error.kind() == io::ErrorKind::NotFound => {}
@@ -216,7 +220,7 @@ impl Journal {
         let header = SegmentHeader {
             number,
             id: wrapped.id,
-            opened_at: now(),
+            opened_at: self.clock.now(),
             previous: self.previous,
             last: self.end,
             log_index: self.log_index,
@@ -287,9 +291,4 @@ fn allocate(faults: &Faults, file: &File, from: u64, need: u64, ahead: u64) -> i
 /// Gives blocks ahead of the end back. What stands there is void, and a failure costs only space.
 fn trim(file: &File, end: u64) {
     let _ = file.set_len(end);
-}
-
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

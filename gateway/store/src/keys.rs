@@ -110,6 +110,7 @@ pub(crate) enum Purpose {
     Segment = 1,
     Archive = 2,
     Queue = 3,
+    Index = 4,
 }
 
 /// A random 32-byte key, wrapped on disk.

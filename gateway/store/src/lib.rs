@@ -23,8 +23,8 @@ pub use explain::Explanation;
 #[cfg(any(test, feature = "faults"))]
 pub use fault::Plan;
 pub use journal::{
-    Appended, ArchivedItem, Class, Cut, Frame, IdemEntry, Item, Journal, Options, Reader, Recovery,
-    ReplayFrame, ReplayItem, SegmentStats,
+    Appended, ArchivedItem, Class, Cut, Frame, IdemEntry, IndexWriter, Item, Journal, Options, Reader,
+    Recovery, ReplayFrame, ReplayItem, SegmentStats, WallClock,
 };
 pub use keys::AtRestKeys;
 pub use log::{LogError, LogFiles};

@@ -65,11 +65,13 @@ pub enum Table {
     Seen = 20,
     /// Subject → what was noted of it last, as text.
     Noted = 21,
+    /// Table, last key of a range → [`IndexRow`]: where rows are that left the queue.
+    Index = 22,
 }
 
 impl Table {
     /// All tables, in order of number.
-    pub const ALL: [Table; 20] = [
+    pub const ALL: [Table; 21] = [
         Table::Meta,
         Table::Group,
         Table::Chunk,
@@ -90,6 +92,7 @@ impl Table {
         Table::Proposal,
         Table::Seen,
         Table::Noted,
+        Table::Index,
     ];
 }
 
@@ -98,6 +101,19 @@ impl Table {
 pub struct Rows {
     /// New value, or nothing for a deleted row.
     pub changes: BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>,
+    /// What leaves the queue besides: every row with a key in one of these that `changes` does not name.
+    pub left: Vec<LeftRange>,
+}
+
+/// Keys whose rows leave the queue, both ends included.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LeftRange {
+    /// The table.
+    pub table: Table,
+    /// First key.
+    pub first: Vec<u8>,
+    /// Last key.
+    pub last: Vec<u8>,
 }
 
 impl Rows {
@@ -177,6 +193,20 @@ pub struct ChunkRow {
     /// An officer let it out although it would be withheld.
     #[serde(default)]
     pub released: bool,
+}
+
+impl ChunkRow {
+    /// A piece of the payload stands elsewhere now. A piece that is not there was sealed with others meanwhile.
+    pub(super) fn move_piece(&mut self, piece: u16, place: Place) {
+        match piece.checked_sub(1) {
+            None => self.payload = place,
+            Some(rest) => {
+                if let Some(at) = self.rest.get_mut(usize::from(rest)) {
+                    *at = place;
+                }
+            }
+        }
+    }
 }
 
 /// A sealed batch.
@@ -310,6 +340,22 @@ pub struct WithheldRow {
     pub reason: String,
 }
 
+/// Rows that left the queue: a range of one table's keys, in one index.
+#[derive(Debug, Clone, Serialize, Deserialize, PartialEq, Eq)]
+pub struct IndexRow {
+    /// The index's number.
+    pub number: u64,
+    /// The first key of the range, hexadecimal; the last is in this row's own key.
+    pub first: String,
+}
+
+impl IndexRow {
+    /// The first key of the range.
+    pub fn first_key(&self) -> Option<Vec<u8>> {
+        from_hex(&self.first)
+    }
+}
+
 /// How far an upstream stream was taken.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, PartialEq, Eq)]
 pub struct RelayRow {
@@ -337,6 +383,22 @@ pub struct SeenRow {
 
 /// Chains remembered of one member; those seen longest ago go first.
 pub const SEEN_OF_ONE_MEMBER: usize = 16;
+
+/// The key of the row that says where a range of rows went, by the table and the range's last key. Ranges of a table do
+/// not overlap, so the first row from a key on is the only one whose range may hold it.
+pub fn index_key(table: Table, last: &[u8]) -> Vec<u8> {
+    let mut k = Vec::with_capacity(1 + last.len());
+    k.push(table as u8);
+    k.extend_from_slice(last);
+    k
+}
+
+/// Bytes from hexadecimal.
+pub(super) fn from_hex(s: &str) -> Option<Vec<u8>> {
+    let digit = |c: u8| char::from(c).to_digit(16).map(|d| d as u8);
+    let pairs = s.as_bytes().chunks(2);
+    pairs.map(|p| Some(digit(p[0])? << 4 | digit(*p.get(1)?)?)).collect()
+}
 
 /// The key of a row of a stream.
 pub fn stream_key(id: u32, n: u64) -> Vec<u8> {

@@ -7,6 +7,7 @@ pub(super) use line::Line;
 
 use super::Node;
 use super::rows::{self, QueueFault};
+use super::snapshot::{Dump, DumpFault, Written, part_bytes};
 use crate::engine::places::place;
 use crate::engine::space::Room;
 use std::sync::Arc;
@@ -22,8 +23,6 @@ use xinqiao_store::{AppendError, Class, Frame, IdemEntry, Journal};
 
 /// The tag of frames that hold a [`FrameRecord`].
 pub(super) const KIND_RECORD: u8 = 1;
-/// The tag of frames that hold all rows: a rebuild may begin there.
-pub(super) const KIND_SNAPSHOT: u8 = 2;
 
 /// What the additional data of a frame record's encryption is.
 pub(super) const RECORD_AAD: &[u8] = b"record";
@@ -63,10 +62,12 @@ pub(super) enum Job {
         /// Told how many were wrapped anew, or what failed.
         reply: oneshot::Sender<Result<usize, &'static str>>,
     },
+    /// Close the segment being written: what is in it can only go when nothing is added any more.
+    Roll,
     /// Write all rows into the journal, so that older segments may go.
     Snapshot {
-        /// Told when done.
-        reply: oneshot::Sender<Result<Place, CommitError>>,
+        /// Told when it is whole: other work goes on meanwhile.
+        reply: oneshot::Sender<Result<Written, CommitError>>,
     },
     /// Stop, cleanly.
     Stop {
@@ -152,6 +153,8 @@ pub(super) struct Committer {
     pub(super) line: Line,
     /// The newest checkpoint and its size.
     pub(super) latest: Option<(u64, String)>,
+    /// A snapshot under way, and who waits for it.
+    pub(super) dump: Option<(Dump, oneshot::Sender<Result<Written, CommitError>>)>,
 }
 
 /// What waits for the frame to be durable.
@@ -165,7 +168,18 @@ impl Committer {
     pub(super) fn run(mut self) {
         let mut put_back = None;
         loop {
-            let Some(job) = put_back.take().or_else(|| self.line.wait()) else { break };
+            // A part of the snapshot between two groups: whoever waits, waits for one part and not for all.
+            self.dump_on();
+            let next = put_back.take().or_else(|| match self.dump {
+                Some(_) => self.line.next(),
+                None => self.line.wait(),
+            });
+            let Some(job) = next else {
+                if self.dump.is_some() {
+                    continue;
+                }
+                break;
+            };
             match job {
                 Job::Barrier { reply } => {
                     let _ = reply.send(());
@@ -177,10 +191,10 @@ impl Committer {
                 Job::Rewrap { keys, reply } => {
                     let _ = reply.send(self.rewrap(&keys));
                 }
-                Job::Snapshot { reply } => {
-                    let _ = reply.send(self.snapshot());
-                }
+                Job::Roll => self.journal.roll(),
+                Job::Snapshot { reply } => self.begin_dump(reply),
                 Job::Stop { reply } => {
+                    self.give_up_dump(CommitError::Stopping);
                     self.checkpoint();
                     self.node.metrics_stopping();
                     if let Err(e) = self.journal.close() {
@@ -364,13 +378,16 @@ impl Committer {
         if let Err(e) = node.log().append(record.first_index, &refs) {
             node.log_fault(&e);
         }
-        if let Err(fault) = rows::apply(node, record, &applied, placed.position) {
+        let dump = self.dump.as_mut().map(|(dump, _)| dump);
+        if let Err(fault) = rows::apply(node, record, &applied, placed.position, dump) {
             self.queue_lost(fault);
         }
     }
 
     /// The queue is not what the journal adds up to: build it again from the journal.
     fn queue_lost(&mut self, fault: QueueFault) {
+        // What it put by belongs to rows that are gone.
+        self.give_up_dump(CommitError::Unavailable);
         tracing::error!(%fault, "the queue was lost; it is rebuilt from the journal");
         match self.node.rebuild() {
             Ok(()) => self.node.recovered("queue.lost"),
@@ -412,28 +429,62 @@ impl Committer {
         Ok(count + usize::from(queue))
     }
 
-    fn snapshot(&mut self) -> Result<Place, CommitError> {
+    fn begin_dump(&mut self, reply: oneshot::Sender<Result<Written, CommitError>>) {
         let node = self.node.clone();
+        self.give_up_dump(CommitError::Overtaken);
         if node.room() < Room::Enough {
-            return Err(node.no_room());
+            let _ = reply.send(Err(node.no_room()));
+            return;
         }
-        let dump = rows::dump(&node).map_err(|fault| {
+        let log_index = node.state.read().meta.log_size;
+        match Dump::begin(&mut self.journal, log_index, part_bytes(node.config.storage.segment_bytes)) {
+            Ok(dump) => {
+                let begin = dump.position();
+                self.dump = Some((dump, reply));
+                self.applied(begin);
+            }
+            Err(e) => {
+                let _ = reply.send(Err(explain(&e)));
+            }
+        }
+    }
+
+    /// Writes the next part of the snapshot under way.
+    fn dump_on(&mut self) {
+        let Some((dump, _)) = &mut self.dump else { return };
+        let node = self.node.clone();
+        if node.room() == Room::Gone {
+            return self.give_up_dump(node.no_room());
+        }
+        match dump.step(&node.queue(), &mut self.journal) {
+            Ok((at, written)) => {
+                self.applied(at);
+                if let Some(written) = written
+                    && let Some((_, reply)) = self.dump.take()
+                {
+                    let _ = reply.send(Ok(written));
+                }
+            }
+            Err(DumpFault::Append(e)) => {
+                tracing::error!(code = e.explain().code, "a snapshot was given up: {}", e.explain().english);
+                self.give_up_dump(explain(&e));
+            }
+            Err(DumpFault::Queue(fault)) => self.queue_lost(fault),
+        }
+    }
+
+    /// What is written of it so far counts for nothing.
+    fn give_up_dump(&mut self, why: CommitError) {
+        if let Some((_, reply)) = self.dump.take() {
+            let _ = reply.send(Err(why));
+        }
+    }
+
+    /// Notes that a frame without rows is applied.
+    fn applied(&mut self, at: xinqiao_store::Position) {
+        if let Err(fault) = rows::mark_applied(&self.node.clone(), at) {
             self.queue_lost(fault);
-            CommitError::Unavailable
-        })?;
-        let items: Vec<_> = dump
-            .iter()
-            .map(|bytes| xinqiao_store::Item { class: Class::Event, aad: RECORD_AAD, bytes })
-            .collect();
-        let first_log_index = node.state.read().meta.log_size;
-        let frame =
-            Frame { kind: KIND_SNAPSHOT, items: &items, idempotency: &[], log_entries: &[], first_log_index };
-        let appended = self.journal.append(&frame).map_err(|e| explain(&e))?;
-        rows::mark_applied(&node, appended.position).map_err(|fault| {
-            self.queue_lost(fault);
-            CommitError::Unavailable
-        })?;
-        Ok(place(appended.items[0]))
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What the node does by itself, on a timer: checkpoints, ends of publication, retention, and letting old segments go.
+//! What the node does by itself, on a timer: checkpoints, ends of publication, retention.
 
 use super::committer::Job;
 use super::rules::Rules;
@@ -16,7 +16,7 @@ use xinqiao_exchange::payload::compress;
 use xinqiao_exchange::plan::RecipientPlan;
 use xinqiao_exchange::publication::{Ended, Ending};
 use xinqiao_exchange::state::{
-    BatchRow, ChunkRow, GroupChunkRow, Place, PublicationRow, Table, group_chunk_key, stream_key,
+    BatchRow, ChunkRow, GroupChunkRow, PublicationRow, Table, group_chunk_key, stream_key,
 };
 use xinqiao_exchange::table::{self, Entry, put_entry, put_group};
 use xinqiao_schemas::{Audience, LineHead, RecallLine, recall_line};
@@ -29,8 +29,6 @@ const DAY: i64 = 86_400;
 const DUE_CHUNKS: usize = 1_000;
 /// Withdrawals that go into one chunk.
 const WITHDRAWN_AT_ONCE: usize = 4_000;
-/// The window of idempotency keys, and with it the least age of a segment that goes.
-const IDEMPOTENCY_WINDOW_MS: u64 = 24 * 3_600 * 1_000;
 
 impl Node {
     /// Runs until the node is dropped or `stop` resolves.
@@ -74,7 +72,7 @@ impl Node {
     pub fn sweep(&self) {
         self.end_publications();
         self.apply_retention();
-        self.release_segments();
+        self.let_go();
         self.tend_keys();
     }
 
@@ -122,7 +120,7 @@ impl Node {
         let first = chunks.iter().map(|(_, _, row)| row.group).min().unwrap_or(0);
         let mut from = group_chunk_key(first, 0);
         while !ending.is_empty() {
-            let rows = self.queue().scan(Table::GroupChunk as u8, &from, None, 1_024);
+            let rows = self.kept_rows(Table::GroupChunk, &from, None, 1_024);
             let rows = rows.map_err(|_| SealError::Damaged)?;
             let Some((last, _)) = rows.last() else { break };
             from = last.clone();
@@ -357,121 +355,12 @@ impl Node {
             self.metrics.expired(stream.dataset(), records);
         }
     }
-
-    /// Lets segments go in which nothing lives any more. Of a segment that is mostly dead, what lives is carried over
-    /// first, so that one slow recipient does not pin the disk.
-    pub fn release_segments(&self) {
-        let segments = self.reader.segments();
-        let now_ms = (self.clock.now() as u64).saturating_mul(1_000);
-        let old =
-            |s: &&xinqiao_store::SegmentStats| !s.active && s.opened_at + IDEMPOTENCY_WINDOW_MS < now_ms;
-        let candidates: Vec<_> = segments.iter().filter(old).collect();
-        if let Some(last) = candidates.last() {
-            // Every key in the segments before it was given before it was opened.
-            self.reader.expire_idempotency(last.segment);
-        }
-        let Some(mut live) = self.live() else { return };
-        for s in &candidates {
-            let bytes: u64 =
-                live.get(&s.segment).map_or(0, |l| l.iter().map(|p| u64::from(p.place().len)).sum());
-            if bytes > 0 && bytes < s.bytes / 4 && self.carry_over(&live[&s.segment]).is_some() {
-                live.remove(&s.segment);
-            }
-        }
-        let dead: Vec<u64> = candidates.iter().map(|s| s.segment).filter(|s| !live.contains_key(s)).collect();
-        if !dead.is_empty() && self.prepare_release().is_some() {
-            let synced = self.log().synced_size();
-            for segment in dead {
-                match self.reader.retire(segment, synced) {
-                    Ok(()) => tracing::info!(
-                        segment,
-                        "a journal segment was archived and its payload key destroyed"
-                    ),
-                    Err(e) => tracing::warn!(segment, code = e.explain().code, "{}", e.explain().english),
-                }
-            }
-        }
-    }
-
-    /// All rows into the journal, and everything durable elsewhere: then older segments are not needed to rebuild.
-    fn prepare_release(&self) -> Option<()> {
-        let (reply, answer) = oneshot::channel();
-        self.jobs.send(Job::Snapshot { reply }).ok()?;
-        answer.blocking_recv().ok()?.ok()?;
-        let (reply, done) = oneshot::channel();
-        self.jobs.send(Job::Checkpoint { reply }).ok()?;
-        done.blocking_recv().ok()
-    }
-
-    /// Writes payload again, at the journal's end.
-    fn carry_over(&self, living: &[Living]) -> Option<()> {
-        let mut names: BTreeMap<u32, StreamId> = BTreeMap::new();
-        for (stream, head) in self.heads() {
-            let ids = head.past.iter().copied().chain([head.id, head.batches]);
-            names.extend(ids.map(|id| (id, stream.clone())));
-        }
-        for l in living {
-            let (Living::Chunk { stream, .. } | Living::Part { stream, .. }) = l else { return None };
-            let (id, stream) = (*stream, names.get(stream)?.clone());
-            let aad = stream.as_str().as_bytes().to_vec();
-            let bytes = self.read_item(&stream, l.place()).ok()?;
-            let event = match *l {
-                Living::Chunk { chunk, .. } => Event::Moved { stream, chunk, item: 0 },
-                Living::Part { seq, part, .. } => {
-                    Event::PartMoved { stream, batches: Some(id), seq, part, item: 0 }
-                }
-                Living::Withheld { .. } => return None,
-            };
-            let items = vec![Item { kind: Kind::Payload, aad, bytes }];
-            self.change_blocking(Change { events: vec![event], items, entry: None }, |_| true).ok()?;
-        }
-        Some(())
-    }
-
-    /// Payload still wanted, by segment.
-    fn live(&self) -> Option<BTreeMap<u64, Vec<Living>>> {
-        let mut live: BTreeMap<u64, Vec<Living>> = BTreeMap::new();
-        let mut add = |l: Living| live.entry(l.place().segment).or_default().push(l);
-        let queue = self.queue();
-        for (key, value) in super::rows::all(&queue, Table::Chunk).ok()? {
-            let row: ChunkRow = serde_json::from_slice(&value).ok()?;
-            add(Living::Chunk { stream: u32_at(&key, 0)?, chunk: u64_at(&key, 4)?, place: row.payload });
-            // Pieces of a batch queued again stay where they are until they are sealed anew.
-            row.rest.iter().for_each(|place| add(Living::Withheld { place: *place }));
-        }
-        for (_, value) in super::rows::all(&queue, Table::Withheld).ok()? {
-            let row: xinqiao_exchange::state::WithheldRow = serde_json::from_slice(&value).ok()?;
-            add(Living::Withheld { place: row.chunk.payload });
-        }
-        for (key, value) in super::rows::all(&queue, Table::Batch).ok()? {
-            let row: BatchRow = serde_json::from_slice(&value).ok()?;
-            for (part, place) in (0u16..).zip(row.parts) {
-                add(Living::Part { stream: u32_at(&key, 0)?, seq: u64_at(&key, 4)?, part, place });
-            }
-        }
-        Some(live)
-    }
 }
 
-/// A payload item that somebody still waits for.
-enum Living {
-    Chunk { stream: u32, chunk: u64, place: Place },
-    Part { stream: u32, seq: u64, part: u16, place: Place },
-    Withheld { place: Place },
-}
-
-impl Living {
-    fn place(&self) -> Place {
-        match self {
-            Living::Chunk { place, .. } | Living::Part { place, .. } | Living::Withheld { place } => *place,
-        }
-    }
-}
-
-fn u32_at(key: &[u8], at: usize) -> Option<u32> {
+pub(super) fn u32_at(key: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(key.get(at..at + 4)?.try_into().ok()?))
 }
 
-fn u64_at(key: &[u8], at: usize) -> Option<u64> {
+pub(super) fn u64_at(key: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_be_bytes(key.get(at..at + 8)?.try_into().ok()?))
 }

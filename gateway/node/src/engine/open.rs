@@ -1,10 +1,13 @@
 //! Opening a node: journal, then queue and log, then whatever the journal holds beyond them. A queue that is missing
 //! or damaged is built again, from the newest snapshot or from the beginning.
 
-use super::committer::{Committer, KIND_RECORD, KIND_SNAPSHOT, Line};
+use super::committer::{Committer, KIND_RECORD, Line};
+use super::kept::Kept;
 use super::places::place;
+use super::release::LettingGo;
 use super::rows::{self, QueueFault};
 use super::rules::Rules;
+use super::snapshot;
 use super::telemetry::Telemetry;
 use super::{Node, Trouble};
 use crate::config::Config;
@@ -26,7 +29,7 @@ use xinqiao_exchange::tombstones::Tombstones;
 use xinqiao_runtime::clock::Clock;
 use xinqiao_schemas::{Caps, Catalogue, CatalogueFile};
 use xinqiao_store::{
-    DataDir, Journal, LogError, LogFiles, OpenError, Options, Position, Queue, QueueState, ReadError, Reader,
+    DataDir, Journal, LogError, LogFiles, OpenError, Options, Position, Queue, QueueState, ReadError, Reader, WallClock,
 };
 
 /// Found in a data directory that was put back by `xinqiao restore`.
@@ -121,6 +124,11 @@ fn answer_keys(config: &Config) -> Result<BTreeMap<String, Jwks>, OpenNodeError>
 impl Node {
     /// Opens everything and starts the committer.
     pub fn open(config: Config, metrics: Telemetry) -> Result<Opened, OpenNodeError> {
+        Self::open_at(config, metrics, Clock::default())
+    }
+
+    /// The same with a clock of the caller's.
+    pub fn open_at(config: Config, metrics: Telemetry, clock: Clock) -> Result<Opened, OpenNodeError> {
         let base = catalogue_files(&config)?;
         let secrets = Keyring::open(&config.node.keys, &config.keys)?;
         let rules = Rules::first(&config, base, BTreeMap::new(), config.members.clone(), &secrets)
@@ -128,6 +136,7 @@ impl Node {
         let dir = DataDir::open(&config.node.data)?;
         let log = open_log(&dir, &config.node.name, &secrets)?;
         let (queue, queue_state) = Queue::open(&dir, &secrets.at_rest(), config.storage.queue_cache_bytes)?;
+        let queue_state = half_filled(&queue, queue_state);
         let referenced = match &queue_state {
             QueueState::Ready { applied } => Some(*applied),
             QueueState::Rebuild { .. } => None,
@@ -137,6 +146,7 @@ impl Node {
             referenced,
             log_size: log.synced_size(),
             adopt_rollback: config.storage.adopt_rollback,
+            clock: WallClock::new(clock.milliseconds()),
         };
         let (journal, reader, recovery) = Journal::open(&dir, &secrets.at_rest(), options)?;
         let marker = dir.path().join(RESTORED);
@@ -192,7 +202,6 @@ impl Node {
         let checkpoint = Checkpoint { origin, size: frontier.size(), root: frontier.root() }
             .sign_with(&*secrets.log())
             .map_err(|_| KeyringError::Signing("the log's checkpoint"))?;
-        let clock = Clock::default();
         // A clock that was set back while the node was down is noticed by what the log says last.
         if let Some(moment) = log.size().checked_sub(1).and_then(|last| last_moment(&log, last)) {
             clock.observe(moment);
@@ -221,13 +230,14 @@ impl Node {
             news: watch::Sender::new(0),
             answers: tokio::sync::Mutex::new(()),
             trouble: Mutex::new(Trouble { rebuilt, ..Trouble::default() }),
+            letting_go: Mutex::new(LettingGo::default()),
             data_dir: dir,
             answer_keys: RwLock::new(answer_keys),
             checkpoint: RwLock::new(checkpoint),
             config,
         });
         let line = Line::new(receiver);
-        let committer = Committer { node: node.clone(), journal, frontier, line, latest: None };
+        let committer = Committer { node: node.clone(), journal, frontier, line, latest: None, dump: None };
         let committer =
             std::thread::Builder::new()
                 .name("committer".into())
@@ -296,6 +306,15 @@ impl Node {
     }
 }
 
+/// A queue that a crash left while it was filled from a snapshot is not whole, whatever it says.
+fn half_filled(queue: &Queue, state: QueueState) -> QueueState {
+    let (table, key) = snapshot::FILLING;
+    match queue.get(table, key) {
+        Ok(None) => state,
+        _ => QueueState::Rebuild { reason: "an earlier rebuild was cut off".into() },
+    }
+}
+
 fn open_log(dir: &DataDir, name: &NodeName, secrets: &Keyring) -> Result<LogFiles, OpenNodeError> {
     let jwks = secrets.jwks();
     let verify = |note: &str| {
@@ -351,11 +370,11 @@ fn catch_up(
     } else {
         Some(applied)
     };
-    replay(reader, from, Some(applied), queue, &mut state, log, false)?;
+    replay(reader, from, Some(applied), queue, &mut state, log)?;
     Ok(state)
 }
 
-/// Builds the queue from nothing.
+/// Builds the queue from nothing: from the newest whole snapshot, or from the beginning where that is still there.
 fn build(
     dir: &DataDir,
     secrets: &Keyring,
@@ -364,14 +383,25 @@ fn build(
     log: &LogFiles,
 ) -> Result<(Queue, State), OpenNodeError> {
     let queue = Queue::rebuild(dir, &secrets.at_rest(), config.storage.queue_cache_bytes)?;
-    let mut state = State::default();
-    let whole = reader.segments().first().is_none_or(|s| s.segment == 1);
-    replay(reader, None, None, &queue, &mut state, log, !whole)?;
+    if reader.segments().first().is_none_or(|s| s.segment == 1) {
+        let mut state = State::default();
+        replay(reader, None, None, &queue, &mut state, log)?;
+        return Ok((queue, state));
+    }
+    let whole = snapshot::newest(reader)?.ok_or_else(|| {
+        OpenNodeError::Queue(
+            "the journal holds no whole snapshot to build the queue from; restore a backup".into(),
+        )
+    })?;
+    whole.fill(reader, &queue)?;
+    let mut state = rows::load(&queue)?;
+    // Entries that the log files lack may stand before the snapshot.
+    let from = reader.before_log_index(log.size()).min(Some(whole.at));
+    replay(reader, from, Some(whole.at), &queue, &mut state, log)?;
     Ok((queue, state))
 }
 
-/// Replays frames. Log entries are taken from all of them, rows only from those after `applied`; when the beginning
-/// of the journal is gone, rows begin at the first snapshot.
+/// Replays frames after `from`. Log entries are taken from all of them, rows only from those after `applied`.
 fn replay(
     reader: &Reader,
     from: Option<Position>,
@@ -379,40 +409,27 @@ fn replay(
     queue: &Queue,
     state: &mut State,
     log: &LogFiles,
-    await_snapshot: bool,
 ) -> Result<(), OpenNodeError> {
     let mut fault: Option<OpenNodeError> = None;
-    let mut awaiting = await_snapshot;
     reader.replay(from, |frame| {
         let mut step = || -> Result<(), OpenNodeError> {
             if !frame.log_entries.is_empty() {
                 log.append(frame.first_log_index, &frame.log_entries).map_err(|e| log_error(&e))?;
             }
-            if applied.is_some_and(|a| frame.position <= a) {
+            if applied.is_some_and(|a| frame.position <= a) || frame.kind != KIND_RECORD {
                 return Ok(());
             }
-            match frame.kind {
-                KIND_SNAPSHOT if awaiting => {
-                    for item in &frame.items {
-                        rows::undump(queue, &frame.read(item)?, frame.position)?;
-                    }
-                    *state = rows::load(queue)?;
-                    awaiting = false;
-                }
-                KIND_RECORD if !awaiting => {
-                    let (first, rest) = frame
-                        .items
-                        .split_first()
-                        .ok_or_else(|| OpenNodeError::Queue("a frame of the journal is empty".into()))?;
-                    let record: FrameRecord = serde_json::from_slice(&frame.read(first)?).map_err(|_| {
-                        OpenNodeError::Queue("a frame of the journal is of a newer version".into())
-                    })?;
-                    let items: Vec<Place> = rest.iter().map(|i| place(i.reference)).collect();
-                    let at = Applied { record: place(first.reference), items: &items };
-                    rows::apply_to(state, queue, &record, &at, frame.position)?;
-                }
-                _ => {}
-            }
+            let (first, rest) = frame
+                .items
+                .split_first()
+                .ok_or_else(|| OpenNodeError::Queue("a frame of the journal is empty".into()))?;
+            let record: FrameRecord = serde_json::from_slice(&frame.read(first)?).map_err(|_| {
+                OpenNodeError::Queue("a frame of the journal is of a newer version".into())
+            })?;
+            let items: Vec<Place> = rest.iter().map(|i| place(i.reference)).collect();
+            let at = Applied { record: place(first.reference), items: &items };
+            let kept = Kept { queue, reader };
+            rows::apply_to(state, kept, &record, &at, frame.position, None)?;
             Ok(())
         };
         match step() {
@@ -423,11 +440,5 @@ fn replay(
             }
         }
     })?;
-    match fault {
-        Some(e) => Err(e),
-        None if awaiting => Err(OpenNodeError::Queue(
-            "the journal holds no snapshot to build the queue from; restore a backup".into(),
-        )),
-        None => Ok(()),
-    }
+    fault.map_or(Ok(()), Err)
 }

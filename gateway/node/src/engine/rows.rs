@@ -1,11 +1,13 @@
-//! Between the state and the queue: applying frames to rows, reading rows back, dumping all of them.
+//! Between the state and the queue: applying frames to rows, reading rows back.
 
 use super::Node;
+use super::kept::{Kept, KeptFault};
+use super::snapshot::Dump;
 use std::fmt;
 use xinqiao_exchange::contradiction::Contradiction;
 use xinqiao_exchange::event::FrameRecord;
-use xinqiao_exchange::state::{Applied, Rows, State, Table};
-use xinqiao_store::{Position, Queue, QueueError};
+use xinqiao_exchange::state::{Applied, LeftRange, Rows, State, Table};
+use xinqiao_store::{Position, Queue, QueueError, ReadError};
 
 /// The queue failed, or contradicts the journal.
 #[derive(Debug)]
@@ -14,6 +16,8 @@ pub(super) enum QueueFault {
     Lost(QueueError),
     /// Its rows are not what the journal adds up to.
     Contradiction(Contradiction),
+    /// Rows that left it cannot be read.
+    Index(ReadError),
 }
 
 impl fmt::Display for QueueFault {
@@ -21,12 +25,21 @@ impl fmt::Display for QueueFault {
         match self {
             Self::Lost(e) => write!(f, "{e}"),
             Self::Contradiction(c) => write!(f, "{c}"),
+            Self::Index(e) => write!(f, "an index in data/evidence: {e}"),
         }
     }
 }
 impl From<QueueError> for QueueFault {
     fn from(e: QueueError) -> Self {
         Self::Lost(e)
+    }
+}
+impl From<KeptFault> for QueueFault {
+    fn from(e: KeptFault) -> Self {
+        match e {
+            KeptFault::Queue(e) => Self::Lost(e),
+            KeptFault::Index(e) => Self::Index(e),
+        }
     }
 }
 impl From<Contradiction> for QueueFault {
@@ -52,16 +65,18 @@ pub(super) fn idem_parts(value: &[u8; 24]) -> ([u8; 16], u64) {
     (print, u64::from_be_bytes(index))
 }
 
-/// Applies a frame that is durable.
+/// Applies a frame that is durable. What a snapshot that is under way has not reached yet is put by for it.
 pub(super) fn apply(
     node: &Node,
     record: &FrameRecord,
     at: &Applied<'_>,
     position: Position,
+    dump: Option<&mut Dump>,
 ) -> Result<(), QueueFault> {
     let queue = node.queue();
     let mut state = node.state.write();
-    apply_to(&mut state, &queue, record, at, position)?;
+    let kept = Kept { queue: &queue, reader: &node.reader };
+    apply_to(&mut state, kept, record, at, position, dump)?;
     node.epoch.store(state.meta.epoch, std::sync::atomic::Ordering::Release);
     Ok(())
 }
@@ -69,14 +84,15 @@ pub(super) fn apply(
 /// Applies a frame to a state and a queue that may not be the node's yet.
 pub(super) fn apply_to(
     state: &mut State,
-    queue: &Queue,
+    kept: Kept<'_>,
     record: &FrameRecord,
     at: &Applied<'_>,
     position: Position,
+    dump: Option<&mut Dump>,
 ) -> Result<(), QueueFault> {
     let mut rows = Rows::default();
     let mut lost = None;
-    let applied = state.apply(record, at, &mut rows, &mut |table, key| match queue.get(table as u8, key) {
+    let applied = state.apply(record, at, &mut rows, &mut |table, key| match kept.get(table, key) {
         Ok(value) => value,
         Err(e) => {
             lost = Some(e);
@@ -87,79 +103,41 @@ pub(super) fn apply_to(
         return Err(e.into());
     }
     applied?;
-    write(queue, &rows, position)
+    let out = changes(kept.queue, rows)?;
+    if let Some(dump) = dump {
+        dump.put_by(kept.queue, &out)?;
+    }
+    Ok(kept.queue.write(&out, position)?)
 }
 
-fn write(queue: &Queue, rows: &Rows, position: Position) -> Result<(), QueueFault> {
+/// The change as the queue takes it, with what leaves named row by row.
+fn changes(queue: &Queue, rows: Rows) -> Result<xinqiao_store::Rows, QueueFault> {
     let mut out = xinqiao_store::Rows::default();
-    for ((table, key), value) in &rows.changes {
-        match value {
-            Some(v) => out.puts.push((*table as u8, key.clone(), v.clone())),
-            None => out.deletes.push((*table as u8, key.clone())),
+    for LeftRange { table, first, mut last } in rows.left {
+        last.push(0);
+        let mut from = first;
+        loop {
+            let some = queue.scan(table as u8, &from, Some(&last), 1_000)?;
+            let Some((newest, _)) = some.last() else { break };
+            from = newest.clone();
+            from.push(0);
+            let gone = some.into_iter().map(|(key, _)| key);
+            let gone = gone.filter(|key| !rows.changes.contains_key(&(table, key.clone())));
+            out.deletes.extend(gone.map(|key| (table as u8, key)));
         }
     }
-    Ok(queue.write(&out, position)?)
+    for ((table, key), value) in rows.changes {
+        match value {
+            Some(v) => out.puts.push((table as u8, key, v)),
+            None => out.deletes.push((table as u8, key)),
+        }
+    }
+    Ok(out)
 }
 
 /// Notes that a frame without rows was applied.
 pub(super) fn mark_applied(node: &Node, position: Position) -> Result<(), QueueFault> {
-    let queue = node.queue();
-    write(&queue, &Rows::default(), position)
-}
-
-const DUMP_ITEM: usize = 4 << 20;
-
-/// All rows, as items of a snapshot frame: `table, u32 key length, key, u32 value length, value`, big-endian.
-pub(super) fn dump(node: &Node) -> Result<Vec<Vec<u8>>, QueueFault> {
-    let queue = node.queue();
-    let mut items = Vec::new();
-    let mut item = Vec::new();
-    for table in Table::ALL {
-        let mut from = Vec::new();
-        loop {
-            let rows = queue.scan(table as u8, &from, None, 1_000)?;
-            let Some((last, _)) = rows.last() else { break };
-            from = last.clone();
-            from.push(0);
-            for (key, value) in &rows {
-                item.push(table as u8);
-                for part in [key, value] {
-                    item.extend_from_slice(&(part.len() as u32).to_be_bytes());
-                    item.extend_from_slice(part);
-                }
-                if item.len() >= DUMP_ITEM {
-                    items.push(std::mem::take(&mut item));
-                }
-            }
-        }
-    }
-    items.push(item);
-    Ok(items)
-}
-
-/// Puts the rows of a snapshot item into a queue.
-pub(super) fn undump(queue: &Queue, item: &[u8], position: Position) -> Result<(), QueueFault> {
-    let mut rest = item;
-    let mut out = xinqiao_store::Rows::default();
-    let bad = Contradiction("a snapshot cannot be read");
-    let mut count = 0;
-    while let Some((&table, tail)) = rest.split_first() {
-        rest = tail;
-        let mut part = || -> Result<&[u8], Contradiction> {
-            let (len, tail) = rest.split_first_chunk::<4>().ok_or(bad)?;
-            let (bytes, tail) = tail.split_at_checked(u32::from_be_bytes(*len) as usize).ok_or(bad)?;
-            rest = tail;
-            Ok(bytes)
-        };
-        let (key, value) = (part()?, part()?);
-        out.puts.push((table, key.to_vec(), value.to_vec()));
-        count += 1;
-        if count == 2_000 {
-            queue.write(&std::mem::take(&mut out), position)?;
-            count = 0;
-        }
-    }
-    Ok(queue.write(&out, position)?)
+    Ok(node.queue().write(&xinqiao_store::Rows::default(), position)?)
 }
 
 /// The in-memory state, from the queue's rows.

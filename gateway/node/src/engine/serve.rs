@@ -179,14 +179,13 @@ impl Node {
 
     /// The batch that took a chunk, in whatever epoch, with its number.
     pub(super) fn batch_of_chunk(&self, head: &StreamRow, chunk: u64) -> Option<(u64, BatchRow)> {
-        let queue = self.queue();
         for batches in head.past.iter().chain([&head.batches]).rev() {
             let (from, to) = (stream_key(*batches, chunk), stream_key(*batches, u64::MAX));
-            let next = queue.scan(Table::BatchOfChunk as u8, &from, Some(&to), 1).ok()?;
+            let next = self.kept_rows(Table::BatchOfChunk, &from, Some(&to), 1).ok()?;
             let Some(seq) = next.first().and_then(|(_, v)| serde_json::from_slice::<u64>(v).ok()) else {
                 continue;
             };
-            let row = queue.get(Table::Batch as u8, &stream_key(*batches, seq)).ok()??;
+            let row = self.kept_row(Table::Batch, &stream_key(*batches, seq)).ok()??;
             let batch: BatchRow = serde_json::from_slice(&row).ok()?;
             if batch.first_chunk <= chunk {
                 return Some((seq, batch));
@@ -197,7 +196,7 @@ impl Node {
 
     /// A sealed batch.
     pub fn batch(&self, head: &StreamRow, seq: u64) -> Option<BatchRow> {
-        let row = self.queue().get(Table::Batch as u8, &stream_key(head.batches, seq)).ok()??;
+        let row = self.kept_row(Table::Batch, &stream_key(head.batches, seq)).ok()??;
         serde_json::from_slice(&row).ok()
     }
 

@@ -88,14 +88,21 @@ impl Node {
             }
         }
         let mut found = Vec::new();
-        let rows = super::rows::all(&self.queue(), Table::GroupChunk).map_err(|_| ProblemCode::Internal)?;
-        for (_, value) in rows {
-            let chunk: GroupChunkRow = serde_json::from_slice(&value).map_err(|_| ProblemCode::Internal)?;
-            if let Some(wanted) = keys.get(&chunk.stream) {
-                self.trace_chunk(&chunk, wanted, &mut found)?;
+        let mut from = Vec::new();
+        loop {
+            let rows = self.kept_rows(Table::GroupChunk, &from, None, 1_024);
+            let rows = rows.map_err(|_| ProblemCode::Internal)?;
+            let Some((last, _)) = rows.last() else { return Ok(found) };
+            from = last.clone();
+            from.push(0);
+            for (_, value) in rows {
+                let chunk: GroupChunkRow =
+                    serde_json::from_slice(&value).map_err(|_| ProblemCode::Internal)?;
+                if let Some(wanted) = keys.get(&chunk.stream) {
+                    self.trace_chunk(&chunk, wanted, &mut found)?;
+                }
             }
         }
-        Ok(found)
     }
 
     fn trace_chunk(

@@ -128,7 +128,7 @@ impl Node {
     fn stream_states(&self, index: u64, record: &FrameRecord) -> Result<Vec<StreamState>, Problem> {
         let from = group_chunk_key(record.first_index, 0);
         let to = group_chunk_key(record.first_index, u16::MAX);
-        let rows = self.queue().scan(Table::GroupChunk as u8, &from, Some(&to), usize::from(u16::MAX));
+        let rows = self.kept_rows(Table::GroupChunk, &from, Some(&to), usize::from(u16::MAX));
         let mut all = Vec::new();
         for (_, value) in rows.map_err(|_| ProblemCode::Internal)? {
             let chunk: GroupChunkRow = serde_json::from_slice(&value).map_err(|_| ProblemCode::Internal)?;
@@ -205,7 +205,7 @@ impl Node {
     fn feedback_now(&self, member: &str, after: u64) -> Result<FeedbackList, Problem> {
         let from = feedback_key(member, after.saturating_add(1));
         let to = feedback_key(member, u64::MAX);
-        let rows = self.queue().scan(Table::Feedback as u8, &from, Some(&to), FEEDBACK_CAP);
+        let rows = self.kept_rows(Table::Feedback, &from, Some(&to), FEEDBACK_CAP);
         let mut feedback = Vec::new();
         let mut next = after;
         for (key, value) in rows.map_err(|_| ProblemCode::Internal)? {

@@ -90,6 +90,8 @@ metrics! {
     // The node.
     JournalBytes = "xinqiao_journal_bytes", Gauge, [], "Bytes in journal segments.";
     JournalSegments = "xinqiao_journal_segments", Gauge, [], "Journal segments on disk.";
+    PayloadOverdue = "xinqiao_payload_overdue_seconds", Gauge, [], "Age of the oldest payload that is past its retention and still on the disk because segments could not be let go; 0 while there is none.";
+    QueueRows = "xinqiao_queue_rows", Gauge, [], "Rows in the queue database: what is recent or under way; older ones are in the indexes of `data/evidence`.";
     CheckpointAge = "xinqiao_queue_checkpoint_age_seconds", Gauge, [], "Age of the last checkpoint of the queue database.";
     QueueRebuilds = "xinqiao_queue_rebuilds_total", Counter, [], "Times the queue database was rebuilt from the journal.";
     DiskFreeBytes = "xinqiao_disk_free_bytes", Gauge, [], "Free bytes on the data directory's file system.";

@@ -57,6 +57,18 @@ fn of_node(node: &Node) -> Vec<Check> {
             "运行中发现故障，位置见日志，处理办法见运维手册中该代码的条目。",
         );
     }
+    if let Some(late) = node.overdue() {
+        let age = age(late.seconds);
+        let en = format!(
+            "Payload past its retention is still on the disk, in {} journal segment(s), the oldest {} old: old segments could not be let go. The log says why (`old segments could not be let go`); the node tries again every round.",
+            late.segments, age.0
+        );
+        let zh = format!(
+            "超过保存期限的内容仍在磁盘上，涉及 {} 个日志段，最早的已有{}：旧日志段未能释放。原因见节点日志，节点每轮维护都会重试。",
+            late.segments, age.1
+        );
+        failing("retention", State::Failing, &en, &zh);
+    }
     if let Some(reason) = &trouble.rebuilt {
         let en = format!("The queue was rebuilt from the journal at this start ({reason}). Nothing is lost.");
         failing("queue", State::Degraded, &en, "本次启动时队列已由日志重建，数据未丢失。");
@@ -78,6 +90,14 @@ fn of_node(node: &Node) -> Vec<Check> {
         );
     }
     checks
+}
+
+/// An age in words, English and Chinese: days, or hours below two days.
+fn age(seconds: u64) -> (String, String) {
+    match seconds / 3_600 {
+        hours if hours < 48 => (format!("{hours} hours"), format!(" {hours} 小时")),
+        hours => (format!("{} days", hours / 24), format!(" {} 天", hours / 24)),
+    }
 }
 
 /// Shows what the node holds on each scrape.
@@ -102,5 +122,7 @@ pub(super) fn gauges(
         let segments = node.segments();
         m.set(Metric::JournalBytes, &[], segments.iter().map(|s| s.bytes as f64).sum());
         m.set(Metric::JournalSegments, &[], segments.len() as f64);
+        m.set(Metric::PayloadOverdue, &[], node.overdue().map_or(0.0, |late| late.seconds as f64));
+        m.set(Metric::QueueRows, &[], node.queued_rows() as f64);
     });
 }

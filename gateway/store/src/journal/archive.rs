@@ -150,8 +150,8 @@ impl Reader {
         Ok(numbers)
     }
 
-    /// Deletes an archive at the end of the evidence retention: key first, then the items. A mark stays, so that the
-    /// segment does not count as missing.
+    /// Deletes an archive at the end of the evidence retention, with the index named by it: keys first, then what they
+    /// sealed. A mark stays, so that the segment does not count as missing.
     pub fn forget_archive(&self, segment: u64) -> Result<(), RetireError> {
         let _one = self.0.archives.retiring.lock();
         if self.0.holds(segment) {
@@ -168,7 +168,8 @@ impl Reader {
         let key = Part::Key.path(&dir, segment);
         durable::destroy(&key).map_err(io(key.clone()))?;
         self.0.archives.forget(segment);
-        durable::remove(&archive).map_err(io(archive.clone()))
+        durable::remove(&archive).map_err(io(archive.clone()))?;
+        self.remove_index(segment).map_err(io(Part::Index.path(&dir, segment)))
     }
 }
 

@@ -12,6 +12,7 @@ use parking_lot::RwLock;
 use super::archive::Archives;
 use super::frame::{Class, Front, HEADER, IdemEntry, Place, open_front, open_item};
 use super::idempotency::Idempotency;
+use super::index::Indexes;
 use super::scan::Window;
 use super::segment::{Part, Segment, SegmentFile};
 use crate::cipher::TAG;
@@ -31,6 +32,7 @@ pub(crate) struct Shared {
     pub(crate) active: std::sync::atomic::AtomicU64,
     pub(crate) idempotency: Idempotency,
     pub(crate) archives: Archives,
+    pub(crate) indexes: Indexes,
 }
 
 /// One frame as replay shows it. Items are not read until asked for.
@@ -239,7 +241,7 @@ impl Reader {
     }
 
     /// Shows the frames of one segment in order.
-    pub(crate) fn frames_of(
+    pub fn frames_of(
         &self,
         segment: u64,
         each: &mut impl FnMut(ReplayFrame<'_>) -> ControlFlow<()>,

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use parking_lot::RwLock;
 
@@ -30,11 +31,49 @@ pub struct Options {
     /// A person decided to go on from what the journal still holds. The caller must then open a new epoch and rebuild
     /// the queue.
     pub adopt_rollback: bool,
+    /// Where the time comes from that segments are stamped with when they are opened.
+    pub clock: WallClock,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { segment_bytes: 64 << 20, referenced: None, log_size: 0, adopt_rollback: false }
+        Self {
+            segment_bytes: 64 << 20,
+            referenced: None,
+            log_size: 0,
+            adopt_rollback: false,
+            clock: WallClock::default(),
+        }
+    }
+}
+
+/// Milliseconds since 1970, from the system or from whoever drives the journal.
+#[derive(Clone)]
+pub struct WallClock(Arc<dyn Fn() -> u64 + Send + Sync>);
+
+impl WallClock {
+    /// A clock of the caller's own.
+    pub fn new(now: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    pub(super) fn now(&self) -> u64 {
+        (self.0)()
+    }
+}
+
+impl Default for WallClock {
+    fn default() -> Self {
+        Self::new(|| {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        })
+    }
+}
+
+impl std::fmt::Debug for WallClock {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "WallClock({})", self.now())
     }
 }
 
@@ -97,7 +136,7 @@ impl Journal {
                 durable::remove(path).map_err(|error| OpenError::Io(path.clone(), error))?;
             }
         }
-        let mut journal = found.into_journal(dir, keys, options.segment_bytes);
+        let mut journal = found.into_journal(dir, keys, &options);
         // A full disk must not keep the journal from being read; the record is written before the next segment.
         let _ = journal.write_closing_records();
         if recovery.cut.is_none() && recovery.rolled_back.is_none() {
@@ -262,7 +301,10 @@ impl Found {
             };
             found.add(candidate, &journal, keys, options, recovery)?;
         }
-        found.newest_retired = evidence.iter().map(|(number, _)| *number).max();
+        // An index is named by the newest segment whose rows it holds, and that may be the newest of all.
+        let of_archive = |part: &Part| !matches!(part, Part::Index | Part::IndexKey);
+        found.newest_retired =
+            evidence.iter().filter(|(_, part)| of_archive(part)).map(|(number, _)| *number).max();
         found.add_orphaned_keys(dir, &evidence)?;
         Ok(found)
     }
@@ -393,7 +435,7 @@ impl Found {
         (options.log_size > self.log_index()).then_some(Known::LogSize(options.log_size))
     }
 
-    fn into_journal(self, dir: &DataDir, keys: &AtRestKeys, segment_bytes: u64) -> Journal {
+    fn into_journal(self, dir: &DataDir, keys: &AtRestKeys, options: &Options) -> Journal {
         let (end, log_index, previous) = (self.end(), self.log_index(), self.previous());
         let shared = Shared {
             dir: dir.clone(),
@@ -402,10 +444,12 @@ impl Found {
             active: 0.into(),
             idempotency: self.idempotency,
             archives: archive::Archives::default(),
+            indexes: super::index::Indexes::default(),
         };
         Journal {
             shared: Arc::new(shared),
-            segment_bytes,
+            segment_bytes: options.segment_bytes,
+            clock: options.clock.clone(),
             active: None,
             previous,
             end,

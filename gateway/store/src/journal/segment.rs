@@ -187,10 +187,22 @@ pub(crate) enum Part {
     Archive,
     /// Mark of an archive deleted at the end of its retention.
     Gone,
+    /// Rows that left the queue, sorted.
+    Index,
+    /// The wrapped data key of an index.
+    IndexKey,
 }
 
 impl Part {
-    const ALL: [Self; 5] = [Self::Segment, Self::Key, Self::Closing, Self::Archive, Self::Gone];
+    const ALL: [Self; 7] = [
+        Self::Segment,
+        Self::Key,
+        Self::Closing,
+        Self::Archive,
+        Self::Gone,
+        Self::Index,
+        Self::IndexKey,
+    ];
 
     fn suffix(self) -> &'static str {
         match self {
@@ -199,6 +211,8 @@ impl Part {
             Self::Closing => "idem",
             Self::Archive => "arc",
             Self::Gone => "gone",
+            Self::Index => "idx",
+            Self::IndexKey => "idk",
         }
     }
 

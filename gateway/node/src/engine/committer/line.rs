@@ -55,6 +55,7 @@ impl Line {
             Job::Barrier { .. }
             | Job::Checkpoint { .. }
             | Job::Rewrap { .. }
+            | Job::Roll
             | Job::Snapshot { .. }
             | Job::Stop { .. } => self.fence = Some(job),
         }

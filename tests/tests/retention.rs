@@ -213,3 +213,37 @@ async fn a_clock_set_back_degrades_readiness_and_stamps_stand_still() {
         .collect();
     assert!(times.len() > 2 && times.is_sorted(), "stamps never go back: {times:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn payload_that_cannot_go_fails_readiness_says_how_old_it_is_and_goes_once_it_can() {
+    let dir = tempfile::tempdir().unwrap();
+    let site = site(dir.path());
+    for first in [600, 700] {
+        // The next start opens another segment: from then on it is known how old the records in the first one are.
+        let node = site.start();
+        send(&site, &node, first, 1).await;
+        assert!(node.stop());
+    }
+    let evidence = site.data().join("evidence");
+    // The archive's key cannot be written where a directory stands.
+    let obstacle = evidence.join(format!("{:016x}.key", 1));
+    std::fs::create_dir(&obstacle).unwrap();
+    let Some(node) = start_at(&site, "+4d") else { return };
+    let overdue = async |wanted: &str| {
+        let (status, report) = xinqiao_tests::site::readiness(node.local).await;
+        let found = xinqiao_tests::site::says(&report, "retention", "failing");
+        let advice = report["checks"].to_string();
+        (status, found, advice.contains(wanted))
+    };
+    until("readiness fails and says how old", async || overdue("4 days old").await == (503, true, true)).await;
+    assert!(overdue("已有 4 天").await.2, "in Chinese too");
+    let (_, metrics) = get(node.local, "/metrics").await;
+    let age = metrics.lines().find_map(|l| l.strip_prefix("xinqiao_payload_overdue_seconds ")).unwrap();
+    assert!(age.parse::<f64>().unwrap() > 300_000.0, "{age}");
+    let said = std::fs::read_to_string(site.log()).unwrap();
+    assert!(said.contains("old segments could not be let go") && said.contains("store.io"), "the log says why");
+    std::fs::remove_dir(&obstacle).unwrap();
+    until("the node is ready again", async || overdue("").await.0 == 200).await;
+    let segment = |number| site.data().join("journal").join(format!("{number:016x}.seg"));
+    assert!(!segment(1).exists() && evidence.join(format!("{:016x}.arc", 1)).exists());
+}

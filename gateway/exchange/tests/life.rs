@@ -8,16 +8,18 @@
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use xinqiao_exchange::accept::{Submission, Surroundings, accept};
-use xinqiao_exchange::event::{Acknowledged, Encoding, Event, FrameRecord, Outcome, Part, Sealed};
+use xinqiao_exchange::event::{Acknowledged, Encoding, Event, FrameRecord, KeyRange, Outcome, Part, Sealed};
 use xinqiao_exchange::group::{Change, Group, Item, Kind, Ready};
 use xinqiao_exchange::names::{Lane, StreamId};
 use xinqiao_exchange::op::{Load, Op};
 use xinqiao_exchange::payload::decompress;
-use xinqiao_exchange::plan::{Plan, Recipient};
+use xinqiao_exchange::plan::{Plan, Recipient, hex};
 use xinqiao_exchange::seal::{Pending, PendingRecall, payload};
 use xinqiao_exchange::secrets::{RecordId, RecordKey, RecordSecret};
 use xinqiao_exchange::source::{Authority, Source, Unit};
-use xinqiao_exchange::state::{Applied, BatchRow, ChunkRow, Place, Rows, State, Table, stream_key};
+use xinqiao_exchange::state::{
+    Applied, BatchRow, ChunkRow, INDEXED, IndexRow, Place, Rows, Settled, State, Table, index_key, stream_key,
+};
 use xinqiao_exchange::tombstones::Tombstones;
 use xinqiao_schemas::synthetic::{Generator, Record, write_ndjson};
 use xinqiao_schemas::{Caps, Catalogue, Charset, Date, Format, SubjectKind, synthetic};
@@ -31,12 +33,18 @@ struct Kept {
     items: Vec<Item>,
 }
 
+type AllRows = BTreeMap<(Table, Vec<u8>), Vec<u8>>;
+
 struct Node {
     plan: Plan,
     source: Source,
     today: Date,
     state: State,
-    rows: BTreeMap<(Table, Vec<u8>), Vec<u8>>,
+    rows: AllRows,
+    /// What indexes hold, by number from zero.
+    indexes: Vec<AllRows>,
+    /// The rows as they would be if none ever left.
+    all: AllRows,
     frames: Vec<Kept>,
     tombstones: Tombstones,
     rev: std::cell::Cell<u64>,
@@ -88,7 +96,9 @@ impl Node {
             source,
             today: day(),
             state: State::default(),
-            rows: BTreeMap::new(),
+            rows: AllRows::new(),
+            indexes: Vec::new(),
+            all: AllRows::new(),
             frames: Vec::new(),
             tombstones: Tombstones::default(),
             rev: std::cell::Cell::new(0),
@@ -169,7 +179,13 @@ impl Node {
         frame.record.rev_high = self.rev.get();
         let kept = Kept { record: serde_json::to_vec(&frame.record).unwrap(), items: frame.items };
         let number = self.frames.len() as u64;
-        apply(&mut self.state, &mut self.rows, &kept, number);
+        let changes = apply(&mut self.state, &mut self.rows, &self.indexes, &kept, number);
+        for ((table, key), value) in changes.changes.into_iter().filter(|((t, _), _)| *t != Table::Index) {
+            match value {
+                Some(v) => self.all.insert((table, key), v),
+                None => self.all.remove(&(table, key)),
+            };
+        }
         for event in &frame.record.events {
             let id = |hex: &str| RecordId(RecordKey::parse(hex).unwrap().0);
             match event {
@@ -186,7 +202,81 @@ impl Node {
     }
 
     fn row<T: serde::de::DeserializeOwned>(&self, table: Table, key: &[u8]) -> Option<T> {
-        self.rows.get(&(table, key.to_vec())).map(|v| serde_json::from_slice(v).unwrap())
+        kept(&self.rows, &self.indexes, table, key).map(|v| serde_json::from_slice(&v).unwrap())
+    }
+
+    /// Erases the payload of every answered batch of a stream, as retention does.
+    fn erase(&mut self, stream: &StreamId) {
+        let Some(head) = self.state.streams.get(stream).cloned() else { return };
+        for seq in 1..head.next_seq {
+            let b: BatchRow = self.row(Table::Batch, &stream_key(head.batches, seq)).unwrap();
+            if b.erased {
+                continue;
+            }
+            let batches = Some(head.batches);
+            let event = Event::Erased { stream: stream.clone(), batches, seq, feedback: Vec::new() };
+            self.commit(|g| {
+                g.change(Change { events: vec![event], ..Change::default() });
+            });
+        }
+    }
+
+    /// Rows of frames before this one leave for an index, where they may. `also` comes into the frame in which batches
+    /// leave.
+    fn index(&mut self, frame: u64, also: Option<Event>) {
+        let mut settled = Settled::before(frame + 1, 1);
+        let mut file = AllRows::new();
+        let mut ranges: Vec<KeyRange> = Vec::new();
+        for table in INDEXED {
+            let mut groups: BTreeMap<Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>> = BTreeMap::new();
+            for ((t, key), value) in &self.rows {
+                if *t == table {
+                    let group = Settled::group_of(table, key).to_vec();
+                    groups.entry(group).or_default().push((key.clone(), value.clone()));
+                }
+            }
+            for (group, rows) in groups {
+                let before = self.rows.keys().filter(|(t, k)| *t == Table::Index && k[0] == table as u8);
+                let mut before = before.map(|(_, k)| k[1..].to_vec());
+                let end = before.rfind(|last| Settled::group_of(table, last) == group.as_slice());
+                end.iter().for_each(|last| settled.left(table, last));
+                let rows = rows.into_iter().filter(|(key, _)| end.as_ref().is_none_or(|end| key > end));
+                let leaving: Vec<_> =
+                    rows.take_while(|(key, value)| settled.may_leave(table, key, value).unwrap()).collect();
+                if let (Some((first, _)), Some((last, _))) = (leaving.first(), leaving.last()) {
+                    ranges.push(KeyRange { table: table as u8, first: hex(first), last: hex(last) });
+                }
+                file.extend(leaving.into_iter().map(|(key, value)| ((table, key), value)));
+            }
+        }
+        if ranges.is_empty() {
+            return;
+        }
+        let number = self.indexes.len() as u64;
+        self.indexes.push(file);
+        let events = vec![Event::Indexed { number, ranges: ranges.clone() }];
+        self.commit(|g| {
+            g.change(Change { events, ..Change::default() });
+        });
+        let mut also = also;
+        for range in ranges {
+            let with_batches = range.table == Table::Batch as u8;
+            let mut events = vec![Event::RowsLeft(range)];
+            events.extend(also.take_if(|_| with_batches));
+            self.commit(|g| {
+                g.change(Change { events, ..Change::default() });
+            });
+        }
+    }
+
+    /// Every row reads as if none had ever left, and those of an index are not in the queue any more.
+    fn check_rows(&self) {
+        for ((table, key), value) in &self.all {
+            let found = kept(&self.rows, &self.indexes, *table, key);
+            assert_eq!(found.as_ref(), Some(value), "a row of {table:?} reads otherwise");
+        }
+        let queued = self.rows.keys().filter(|(t, _)| *t != Table::Index);
+        assert!(queued.into_iter().all(|key| self.all.contains_key(key)), "a row comes back");
     }
 
     /// Seals everything that waits in a stream, as one batch.
@@ -303,19 +393,39 @@ impl Node {
     }
 }
 
-fn apply(state: &mut State, rows: &mut BTreeMap<(Table, Vec<u8>), Vec<u8>>, kept: &Kept, number: u64) {
-    let record: FrameRecord = serde_json::from_slice(&kept.record).unwrap();
-    let place = |item: usize| Place { segment: 1, frame: number, item: item as u16, offset: 0, len: 0 };
-    let items: Vec<Place> = (0..kept.items.len()).map(place).collect();
+/// A row, in the queue or in the index that a row of the queue names.
+fn kept(rows: &AllRows, indexes: &[AllRows], table: Table, key: &[u8]) -> Option<Vec<u8>> {
+    if let Some(value) = rows.get(&(table, key.to_vec())) {
+        return Some(value.clone());
+    }
+    let from = (Table::Index, index_key(table, key));
+    let ((found, at), value) = rows.range(from..).next()?;
+    let row: IndexRow = (*found == Table::Index && at[0] == table as u8).then(|| serde_json::from_slice(value).unwrap())?;
+    let holds = row.first_key().unwrap().as_slice() <= key;
+    holds.then(|| indexes[row.number as usize].get(&(table, key.to_vec())).cloned())?
+}
+
+fn apply(state: &mut State, rows: &mut AllRows, indexes: &[AllRows], frame: &Kept, number: u64) -> Rows {
+    let record: FrameRecord = serde_json::from_slice(&frame.record).unwrap();
+    let place =
+        |item: usize| Place { segment: number + 1, frame: number, item: item as u16, offset: 0, len: 0 };
+    let items: Vec<Place> = (0..frame.items.len()).map(place).collect();
     let mut changes = Rows::default();
     let at = Applied { record: place(9_999), items: &items };
-    state.apply(&record, &at, &mut changes, &mut |t, k| rows.get(&(t, k.to_vec())).cloned()).unwrap();
-    for (key, value) in changes.changes {
+    state.apply(&record, &at, &mut changes, &mut |t, k| kept(rows, indexes, t, k)).unwrap();
+    for range in &changes.left {
+        rows.retain(|key, _| {
+            let within = key.0 == range.table && range.first <= key.1 && key.1 <= range.last;
+            !within || changes.changes.contains_key(key)
+        });
+    }
+    for (key, value) in &changes.changes {
         match value {
-            Some(v) => rows.insert(key, v),
-            None => rows.remove(&key),
+            Some(v) => rows.insert(key.clone(), v.clone()),
+            None => rows.remove(key),
         };
     }
+    changes
 }
 
 #[derive(Clone, Debug)]
@@ -327,6 +437,9 @@ enum Step {
     Seal(u8),
     Acknowledge(u8),
     Epoch,
+    Erase(u8),
+    /// Rows leave, up to so many frames before the end.
+    Index(u8),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -339,6 +452,8 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (0u8..4).prop_map(Step::Seal),
         2 => (0u8..4).prop_map(Step::Acknowledge),
         1 => Just(Step::Epoch),
+        2 => (0u8..4).prop_map(Step::Erase),
+        2 => (0u8..6).prop_map(Step::Index),
     ]
 }
 
@@ -359,6 +474,7 @@ fn live(steps: &[Step]) {
     let mut accepted = 0u64;
     let mut recalled = BTreeSet::new();
     let mut ever_recalled = false;
+    let mut erased = false;
     for step in steps {
         match step {
             Step::Put(which) | Step::History(which) => {
@@ -389,10 +505,17 @@ fn live(steps: &[Step]) {
                     g.change(Change { events: vec![Event::Epoch { epoch }], ..Change::default() });
                 });
             }
+            Step::Erase(s) => {
+                node.erase(&streams[usize::from(*s)]);
+                erased = true;
+            }
+            Step::Index(back) => node.index((node.frames.len() as u64).saturating_sub(u64::from(*back)), None),
         }
+        node.check_rows();
     }
     streams.iter().for_each(|s| node.seal(s));
-    for recipient in ["province", "portal"] {
+    // What was erased cannot be read any more, so nothing can be said about what was delivered.
+    for recipient in ["province", "portal"].into_iter().filter(|_| !erased) {
         let lines: Vec<_> =
             streams.iter().filter(|s| s.recipient() == recipient).flat_map(|s| node.lines(s)).collect();
         let mut revs = BTreeSet::new();
@@ -406,9 +529,9 @@ fn live(steps: &[Step]) {
         }
         check_recalls(&lines, &node, recipient, &recalled);
     }
-    let (mut state, mut rows) = (State::default(), BTreeMap::new());
+    let (mut state, mut rows) = (State::default(), AllRows::new());
     for (n, kept) in node.frames.iter().enumerate() {
-        apply(&mut state, &mut rows, kept, n as u64);
+        apply(&mut state, &mut rows, &node.indexes, kept, n as u64);
     }
     assert_eq!(state, node.state, "replaying the frames gives the same heads");
     assert_eq!(rows, node.rows, "replaying the frames gives the same rows");
@@ -477,6 +600,49 @@ fn unanswered_batches_are_queued_again_in_a_new_epoch() {
         Step::Acknowledge(0),
         Step::Epoch,
     ]);
+}
+
+#[test]
+fn an_answer_to_a_batch_that_left_is_kept_even_in_the_frame_in_which_it_leaves() {
+    let mut node = Node::new(12);
+    let province = &streams()[0];
+    for n in 0..2 {
+        node.put(&[n], Load::Daily);
+        node.seal(province);
+    }
+    node.erase(province);
+    let answer = |seq| {
+        Event::Acknowledged(Acknowledged {
+            stream: province.clone(),
+            seq,
+            outcome: Outcome::Rejected,
+            digest: "d".into(),
+            answer: 0,
+            errors: 0,
+            feedback: Vec::new(),
+            time: 0,
+        })
+    };
+    let before = node.rows.len();
+    let frames = node.frames.len() as u64;
+    let served = Event::Served { stream: province.clone(), seq: 1 };
+    node.index(frames, Some(served));
+    node.check_rows();
+    let head = node.state.streams[province].clone();
+    let batch = |node: &Node, seq| -> BatchRow {
+        node.row(Table::Batch, &stream_key(head.batches, seq)).unwrap()
+    };
+    assert!(batch(&node, 1).served && !batch(&node, 2).served);
+    assert!(node.rows.len() < before, "rows left: {} of {before} stay", node.rows.len());
+    let items = || vec![Item { kind: Kind::Evidence, aad: Vec::new(), bytes: b"{}".to_vec() }];
+    for seq in [2, 2] {
+        let change = Change { events: vec![answer(seq)], items: items(), entry: None };
+        node.commit(|g| {
+            g.change(change);
+        });
+    }
+    assert_eq!(batch(&node, 2).rejections, 2, "each answer counts once");
+    node.check_rows();
 }
 
 #[test]

@@ -202,6 +202,10 @@ impl Node {
         let checkpoint = Checkpoint { origin, size: frontier.size(), root: frontier.root() }
             .sign_with(&*secrets.log())
             .map_err(|_| KeyringError::Signing("the log's checkpoint"))?;
+        // Entries that were filled in from the journal just now are synced at the first checkpoint, whether or not
+        // anything is committed before: segments go only when their entries are in synced log files.
+        let unsynced = log.synced_size() < log.size() && !adopted;
+        let latest = unsynced.then(|| (frontier.size(), checkpoint.clone()));
         // A clock that was set back while the node was down is noticed by what the log says last.
         if let Some(moment) = log.size().checked_sub(1).and_then(|last| last_moment(&log, last)) {
             clock.observe(moment);
@@ -237,7 +241,7 @@ impl Node {
             config,
         });
         let line = Line::new(receiver);
-        let committer = Committer { node: node.clone(), journal, frontier, line, latest: None, dump: None };
+        let committer = Committer { node: node.clone(), journal, frontier, line, latest, dump: None };
         let committer =
             std::thread::Builder::new()
                 .name("committer".into())
@@ -363,6 +367,9 @@ fn catch_up(
     applied: Position,
     log: &LogFiles,
 ) -> Result<State, OpenNodeError> {
+    if !is_unbroken(reader, Some(applied.segment)) {
+        return Err(OpenNodeError::Queue("the queue is older than what the journal still holds".into()));
+    }
     let mut state = rows::load(queue)?;
     // The log files may be behind the queue after a power cut: their entries are read from further back.
     let from = if log.size() < state.meta.log_size {
@@ -374,6 +381,17 @@ fn catch_up(
     Ok(state)
 }
 
+/// Are all segments after this one there, or all there ever were? Numbers alone do not tell: some are left out when an
+/// older journal is adopted.
+fn is_unbroken(reader: &Reader, after: Option<u64>) -> bool {
+    let mut before = after;
+    reader.segments().iter().filter(|s| Some(s.segment) > after).all(|s| {
+        let follows = s.previous == before;
+        before = Some(s.segment);
+        follows
+    })
+}
+
 /// Builds the queue from nothing: from the newest whole snapshot, or from the beginning where that is still there.
 fn build(
     dir: &DataDir,
@@ -383,7 +401,8 @@ fn build(
     log: &LogFiles,
 ) -> Result<(Queue, State), OpenNodeError> {
     let queue = Queue::rebuild(dir, &secrets.at_rest(), config.storage.queue_cache_bytes)?;
-    if reader.segments().first().is_none_or(|s| s.segment == 1) {
+    // Any segment may have been retired, not only the first ones.
+    if is_unbroken(reader, None) {
         let mut state = State::default();
         replay(reader, None, None, &queue, &mut state, log)?;
         return Ok((queue, state));

@@ -107,10 +107,16 @@ impl Node {
             if fault.is_stop() {
                 return;
             }
-            tracing::error!(
-                code = fault.code(),
-                "old segments could not be let go, payload outlives its retention: {fault}; tried again in the next round"
-            );
+            let code = fault.code();
+            match fault {
+                Fault::Index(_) => {
+                    tracing::error!(code, "old rows could not leave the queue: {fault}; tried again in the next round");
+                }
+                _ => tracing::error!(
+                    code,
+                    "old segments could not be let go, payload outlives its retention: {fault}; tried again in the next round"
+                ),
+            }
         }
         let overdue = self.find_overdue(now_ms, result.is_err());
         self.letting_go.lock().overdue = overdue;
@@ -214,7 +220,11 @@ impl Node {
         let (reply, done) = oneshot::channel();
         self.jobs.send(Job::Checkpoint { reply }).map_err(|_| CommitError::Stopping)?;
         done.blocking_recv().map_err(|_| CommitError::Stopping)?;
-        Ok(written)
+        // A queue on the disk that is older than a retired segment could not be caught up.
+        match self.queue().checkpointed() {
+            Some(at) if at.segment >= written.segment => Ok(written),
+            _ => Err(CommitError::Unavailable),
+        }
     }
 
     /// Dead segments that a failed round left, and segments so old that nothing in them may live.
@@ -342,3 +352,6 @@ impl LivingIn {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -371,3 +371,6 @@ fn fill(queue: &Queue, part: &[u8], position: Position) -> Result<u64, QueueFaul
     queue.write(&out, position)?;
     Ok(rows)
 }
+
+#[cfg(test)]
+mod tests;

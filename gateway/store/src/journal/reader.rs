@@ -79,6 +79,8 @@ pub struct SegmentStats {
     pub first_log_index: u64,
     /// Whether frames may still be appended to it.
     pub active: bool,
+    /// Number of the segment before it, whether or not that is still there; nothing for the first of all.
+    pub previous: Option<u64>,
 }
 
 impl Reader {
@@ -230,6 +232,7 @@ impl Reader {
                 frames: end.frames,
                 first_log_index: segment.header.log_index,
                 active: segment.header.number == active,
+                previous: segment.header.previous.map(|previous| previous.number),
             }
         };
         self.0.segments.read().values().map(stats).collect()

@@ -7,6 +7,7 @@ use super::*;
 use crate::{DataDir, Position};
 
 mod damage;
+mod index;
 mod life;
 mod rollback;
 

@@ -1,0 +1,407 @@
+//! A year of a node's life, one record a submission: segments go, rows stay few, snapshots stay small, and what was
+//! asked of old submissions is answered as on the first day, also after a rebuild. Time is turned by hand.
+
+use super::*;
+use crate::config::Config;
+use crate::demo::federation::{Department, NodePlan, Pki, Recipient};
+use crate::edge::Budget;
+use crate::engine::clock::Clock;
+use crate::engine::submit::Request;
+use crate::engine::telemetry::Telemetry;
+use crate::engine::trace::Wanted;
+use crate::metrics::Metrics;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use xinqiao_certs::Role;
+use xinqiao_evidence::acknowledgement::{Acknowledgement, LineError, Outcome};
+use xinqiao_evidence::timestamp::Timestamp;
+use xinqiao_evidence::Digests;
+use xinqiao_exchange::op::{Load, Op};
+use xinqiao_exchange::state::INDEXED;
+use xinqiao_schemas::synthetic::{Generator, Table as Kind_, write_ndjson};
+use xinqiao_schemas::{Charset, Date, Format, SubjectKind};
+
+const DATASET: &str = "administrative-penalty";
+const DEPARTMENT: &str = "market-supervision";
+const STREAMS: [(&str, &str); 2] =
+    [("province", "province.administrative-penalty"), ("portal", "portal.administrative-penalty")];
+const DAY: i64 = 86_400;
+
+type AllRows = BTreeMap<(u8, Vec<u8>), Vec<u8>>;
+
+struct Life {
+    runtime: tokio::runtime::Runtime,
+    node: Option<Arc<Node>>,
+    committer: Option<std::thread::JoinHandle<()>>,
+    generator: Generator,
+    budget: Budget,
+    sent: u64,
+    days: i64,
+    dir: tempfile::TempDir,
+}
+
+/// What was answered of a submission, to be compared later.
+struct Answer {
+    id: String,
+    index: u64,
+    bytes: bytes::Bytes,
+    reference: String,
+    view: String,
+    traced: String,
+}
+
+fn today() -> Date {
+    Date::business_day(Clock::default().now())
+}
+
+fn configure(dir: &Path, segment_bytes: u64) {
+    let pki = Pki::create(&dir.join("pki")).unwrap();
+    for (role, name) in [(Role::Node, "city"), (Role::Relay, "province"), (Role::Recipient, "portal")] {
+        pki.issue(role, name).unwrap();
+    }
+    let records = Generator::new(9, today()).records(Kind_::Penalty2020, 400);
+    let authorities: BTreeMap<String, String> = records
+        .iter()
+        .filter_map(|r| Some((r.get("CF_CFJGDM")?.to_owned(), r.get("CF_CFJG")?.to_owned())))
+        .collect();
+    let authorities: Vec<_> = authorities.into_iter().collect();
+    let recipient = |name, role, policy| Recipient { name, role, policy, encoding: "gzip" };
+    let plan = NodePlan {
+        name: "demo.example/350200-credit",
+        certificate: "city",
+        port: 0,
+        local: 0,
+        departments: vec![Department { name: DEPARTMENT, title: "样例局", authorities: &authorities }],
+        recipients: vec![
+            recipient("province", Role::Relay, "province-government"),
+            recipient("portal", Role::Recipient, "portal-public"),
+        ],
+        upstreams: Vec::new(),
+        extra: format!("[storage]\nsegment_bytes = {segment_bytes}\n"),
+    };
+    plan.write(&dir.join("node"), &pki).unwrap();
+}
+
+impl Life {
+    fn new(segment_bytes: u64) -> Self {
+        // In memory if there is such a place: a year has many syncs.
+        let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        configure(dir.path(), segment_bytes);
+        let mut life = Self {
+            runtime: tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap(),
+            node: None,
+            committer: None,
+            generator: Generator::new(9, today()).with_references(),
+            budget: Budget::new(64 << 20, 64 << 20),
+            sent: 0,
+            days: 0,
+            dir,
+        };
+        life.start();
+        life
+    }
+
+    fn start(&mut self) {
+        let config = Config::load(&self.dir.path().join("node/node.toml")).unwrap();
+        let clock = Clock::default();
+        clock.turn(self.days * DAY);
+        let opened = Node::open_at(config, Telemetry(Metrics::new()), clock).unwrap();
+        (self.node, self.committer) = (Some(opened.node), Some(opened.committer));
+    }
+
+    fn stop(&mut self) {
+        let node = self.node.take().unwrap();
+        self.runtime.block_on(node.stop());
+        drop(node);
+        self.committer.take().unwrap().join().unwrap();
+    }
+
+    fn node(&self) -> &Arc<Node> {
+        self.node.as_ref().unwrap()
+    }
+
+    /// One submission of one record; how it was answered comes back.
+    fn send(&mut self) -> Answer {
+        let record = self.generator.record_about(Kind_::Penalty2020, Some(SubjectKind::LegalPerson));
+        let mut body = Vec::new();
+        write_ndjson(std::slice::from_ref(&record), &mut body);
+        self.sent += 1;
+        let request = Request {
+            member: DEPARTMENT.into(),
+            dataset: DATASET.into(),
+            schema: Some("administrative-penalty-2020".into()),
+            op: Op::Put,
+            load: Load::Daily,
+            format: Format::Ndjson,
+            charset: Charset::Utf8,
+            strict: false,
+            idempotency_key: self.sent.to_string(),
+            body: body.into(),
+            account: self.budget.account(DEPARTMENT),
+        };
+        let bytes = self.runtime.block_on(self.node().submit(request)).expect("it is accepted");
+        let answer: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(answer["accepted"], 1, "{answer}");
+        let id = answer["submission"].as_str().unwrap().to_owned();
+        let index = id.split_once('-').unwrap().0.parse().unwrap();
+        let reference = record.get("ref").unwrap().to_owned();
+        Answer { id, index, bytes, reference, view: String::new(), traced: String::new() }
+    }
+
+    /// Both recipients take everything; `refuse` is a line that is refused, once.
+    fn pull(&self, refuse: bool) {
+        let node = self.node();
+        for (recipient, name) in STREAMS {
+            let stream = StreamId::parse(name).unwrap();
+            self.runtime.block_on(async {
+                let after = node.head(&stream).map_or(0, |h| h.acknowledged_batches);
+                let _list = node.batches(recipient, &stream, after, 100, Duration::ZERO).await.unwrap();
+                let head = node.head(&stream).unwrap();
+                for seq in after + 1..head.next_seq {
+                    let parts = node.payload(recipient, &stream, seq).await.unwrap();
+                    node.note_served(&stream, seq, &parts).await.unwrap();
+                    let batch = node.batch(&head, seq).unwrap();
+                    let error = LineError { code: "R1".into(), message: "not taken".into(), record: 0 };
+                    let errors = if refuse { vec![error] } else { Vec::new() };
+                    let answer = Acknowledgement {
+                        epoch: node.epoch(),
+                        outcome: if refuse { Outcome::Partial } else { Outcome::Accepted },
+                        errors,
+                        manifest_digest: Digests::sha256(batch.digest.parse().unwrap()),
+                        node: node.name.as_str().to_owned(),
+                        seq,
+                        stream: name.into(),
+                        time: Timestamp::of_unix(node.clock.now()),
+                    };
+                    let as_sent = answer.to_json();
+                    node.acknowledge(recipient, &stream, &answer, as_sent).await.unwrap();
+                }
+            });
+        }
+    }
+
+    /// A day passes, with its upkeep.
+    fn pass(&mut self, days: i64) {
+        self.days += days;
+        self.node().clock.turn(days * DAY);
+        self.node().sweep();
+    }
+
+    fn look(&self, answer: &mut Answer) {
+        let (view, traced) = self.asked(answer);
+        (answer.view, answer.traced) = (view, traced);
+    }
+
+    /// What a department and an officer hear of a submission.
+    fn asked(&self, answer: &Answer) -> (String, String) {
+        let node = self.node();
+        let view = node.submission_view(DEPARTMENT, &answer.id).unwrap();
+        let wanted = Wanted::Reference { member: DEPARTMENT, reference: &answer.reference };
+        let traced = node.trace(DATASET, &wanted).unwrap();
+        assert_eq!(traced.len(), STREAMS.len(), "one line for each recipient");
+        (serde_json::to_string(&view).unwrap(), serde_json::to_string(&traced).unwrap())
+    }
+
+    fn check(&self, answer: &Answer) {
+        assert_eq!(self.asked(answer), (answer.view.clone(), answer.traced.clone()), "{}", answer.id);
+        let again = self.node().rebuild_answer(answer.index);
+        assert_eq!(again.as_ref(), Some(&answer.bytes), "the receipt is given again byte for byte");
+    }
+
+    fn rows(&self) -> AllRows {
+        let queue = self.node().queue();
+        let mut rows = AllRows::new();
+        for table in Table::ALL {
+            for (key, value) in crate::engine::rows::all(&queue, table).unwrap() {
+                rows.insert((table as u8, key), value);
+            }
+        }
+        rows
+    }
+
+    /// Rows of the tables that grow with every submission.
+    fn growing(&self) -> usize {
+        let queue = self.node().queue();
+        INDEXED.iter().map(|t| crate::engine::rows::all(&queue, *t).unwrap().len()).sum()
+    }
+
+    fn segments(&self) -> usize {
+        self.node().segments().len()
+    }
+
+    fn bytes_below(&self, part: &str) -> u64 {
+        let files = std::fs::read_dir(self.dir.path().join("node/data").join(part)).unwrap();
+        files.map(|f| f.unwrap().metadata().unwrap().len()).sum()
+    }
+}
+
+#[test]
+fn a_year_of_single_records_leaves_few_rows_and_few_segments_and_every_answer() {
+    let mut life = Life::new(64 << 10);
+    let mut answers = Vec::new();
+    let mut seen = Vec::new();
+    for day in 0..365 {
+        for _ in 0..2 {
+            let mut answer = life.send();
+            life.pull(day == 3);
+            if day % 30 < 2 {
+                life.look(&mut answer);
+                answers.push(answer);
+            }
+        }
+        life.pass(1);
+        assert_eq!(life.node().overdue(), None, "day {day}");
+        seen.push((life.growing(), life.segments()));
+    }
+    // Payload is kept for thirty days after the answer. After twice as long nothing grows any more.
+    let most = |days: &[(usize, usize)]| (days.iter().map(|d| d.0).max(), days.iter().map(|d| d.1).max());
+    let (early, late) = (most(&seen[60..120]), most(&seen[300..]));
+    assert!(late.0 <= early.0 && late.1 <= early.1, "rows and segments: {early:?} then, {late:?} now");
+    assert!(late.1 < Some(80), "{late:?}");
+    let (groups, indexes) = (life.node().log_size(), life.node().reader.indexes().unwrap());
+    assert!(indexes.len() > 100 && groups > 3_000, "{} indexes, {groups} entries", indexes.len());
+    assert!(life.segments() > 0 && life.node().segments()[0].segment > 300);
+
+    let before = life.rows();
+    answers.iter().for_each(|answer| life.check(answer));
+    let old = StreamId::parse(STREAMS[0].1).unwrap();
+    let list = |life: &Life| {
+        let wait = Duration::ZERO;
+        let list = life.runtime.block_on(life.node().batches("province", &old, 0, 100, wait)).unwrap();
+        serde_json::to_string(&list).unwrap()
+    };
+    let news = |life: &Life| {
+        let news = life.runtime.block_on(life.node().feedback(DEPARTMENT, 0, Duration::ZERO)).unwrap();
+        serde_json::to_string(&news).unwrap()
+    };
+    let (listed, told) = (list(&life), news(&life));
+    assert_eq!(listed.matches("\"manifest\"").count(), 100, "the first hundred batches with their proofs");
+    assert_eq!(told.matches("\"code\":\"R1\"").count(), 4, "the year's only news: {told}");
+
+    // The queue lost while running, and at a start: built again it is what it was.
+    life.node().rebuild().unwrap();
+    assert_eq!(life.rows(), before, "rebuilt rows equal kept rows");
+    answers.iter().for_each(|answer| life.check(answer));
+    let state = life.node().state.read().clone();
+    life.stop();
+    std::fs::remove_dir_all(life.dir.path().join("node/data/queue")).unwrap();
+    life.start();
+    assert_eq!(life.node().trouble().rebuilt.as_deref(), Some("the queue's key is missing or damaged").or(life.node().trouble().rebuilt.as_deref()));
+    assert_eq!(*life.node().state.read(), state);
+    assert_eq!(life.rows(), before);
+    answers.iter().for_each(|answer| life.check(answer));
+    assert_eq!((list(&life), news(&life)), (listed, told));
+    life.stop();
+}
+
+#[test]
+fn an_index_cut_off_by_a_crash_is_removed_and_rows_that_did_not_leave_leave_later() {
+    let mut life = Life::new(64 << 10);
+    let mut answer = life.send();
+    life.pull(false);
+    life.look(&mut answer);
+    // A crash between the file and the event: nobody knows of it.
+    let mut stray = life.node().reader.write_index(77).unwrap();
+    stray.push(1, b"x", b"y").unwrap();
+    stray.finish().unwrap();
+    // A crash between that event and those that take the rows out.
+    let queue = life.node().queue();
+    let rows = crate::engine::rows::all(&queue, Table::GroupChunk).unwrap();
+    let mut writer = life.node().reader.write_index(1).unwrap();
+    for (key, value) in &rows {
+        writer.push(Table::GroupChunk as u8, key, value).unwrap();
+    }
+    writer.finish().unwrap();
+    let ends = (&rows[0].0, &rows[rows.len() - 1].0);
+    let hex = xinqiao_exchange::plan::hex;
+    let range = xinqiao_exchange::event::KeyRange {
+        table: Table::GroupChunk as u8,
+        first: hex(ends.0),
+        last: hex(ends.1),
+    };
+    let events = vec![Event::Indexed { number: 1, ranges: vec![range] }];
+    life.node().change_blocking(Change { events, ..Change::default() }, |_| true).ok().unwrap();
+    assert_eq!(life.node().reader.indexes().unwrap(), [1, 77]);
+    life.check(&answer);
+    life.pass(2);
+    assert_eq!(life.node().reader.indexes().unwrap(), [1]);
+    assert_eq!(crate::engine::rows::all(&life.node().queue(), Table::GroupChunk).unwrap(), []);
+    life.check(&answer);
+    life.stop();
+}
+
+#[test]
+fn payload_that_cannot_go_makes_the_node_say_so_until_it_goes() {
+    let mut life = Life::new(64 << 10);
+    life.send();
+    life.pull(false);
+    life.pass(29);
+    assert_eq!(life.node().overdue(), None);
+    // The archive's key cannot be written where a directory stands.
+    let evidence = life.dir.path().join("node/data/evidence");
+    let obstacle = evidence.join(format!("{:016x}.key", 1));
+    std::fs::create_dir(&obstacle).unwrap();
+    life.pass(3);
+    let overdue = life.node().overdue().expect("it is said");
+    assert!(overdue.seconds >= 31 * DAY as u64 && overdue.segments >= 1, "{overdue:?}");
+    std::fs::remove_dir(&obstacle).unwrap();
+    life.pass(0);
+    assert_eq!(life.node().overdue(), None);
+    assert!(life.node().segments()[0].segment > 1, "the segment is gone");
+    life.stop();
+}
+
+/// The same at size: `XINQIAO_SUBMISSIONS=1000000 cargo test --release -p xinqiao --lib a_year_at_size -- --ignored
+/// --nocapture`. Figures are in docs/performance.md.
+#[test]
+#[ignore = "takes minutes to hours, by the number of submissions"]
+fn a_year_at_size() {
+    let count: u64 = std::env::var("XINQIAO_SUBMISSIONS").map_or(20_000, |n| n.parse().unwrap());
+    let mut life = Life::new(64 << 20);
+    let per_day = count.div_ceil(365);
+    let mut first = None;
+    let began = Instant::now();
+    let mut longest = Duration::ZERO;
+    for day in 0..365 {
+        for n in 0..per_day {
+            let sent = Instant::now();
+            let answer = life.send();
+            longest = longest.max(sent.elapsed());
+            if n % 8 == 7 || n + 1 == per_day {
+                life.pull(false);
+            }
+            if first.is_none() {
+                life.pull(false);
+                let mut answer = answer;
+                life.look(&mut answer);
+                first = Some(answer);
+            }
+        }
+        let swept = Instant::now();
+        life.pass(1);
+        assert_eq!(life.node().overdue(), None);
+        if day % 30 == 29 {
+            eprintln!(
+                "day {day}: {} submissions, {} rows ({} that grow), {} segments of {} MB, evidence {} MB, upkeep {:?}, slowest submission {longest:?}, {:?} so far",
+                life.sent,
+                life.node().queued_rows(),
+                life.growing(),
+                life.segments(),
+                life.bytes_below("journal") >> 20,
+                life.bytes_below("evidence") >> 20,
+                swept.elapsed(),
+                began.elapsed(),
+            );
+        }
+    }
+    let asked = Instant::now();
+    life.check(first.as_ref().unwrap());
+    eprintln!("the first submission is answered in {:?}", asked.elapsed());
+    let before = life.rows();
+    let rebuilt = Instant::now();
+    life.node().rebuild().unwrap();
+    eprintln!("{} rows rebuilt in {:?}", before.len(), rebuilt.elapsed());
+    assert!(life.rows() == before);
+    life.stop();
+}

@@ -400,7 +400,8 @@ fn kept(rows: &AllRows, indexes: &[AllRows], table: Table, key: &[u8]) -> Option
     }
     let from = (Table::Index, index_key(table, key));
     let ((found, at), value) = rows.range(from..).next()?;
-    let row: IndexRow = (*found == Table::Index && at[0] == table as u8).then(|| serde_json::from_slice(value).unwrap())?;
+    let row: IndexRow =
+        (*found == Table::Index && at[0] == table as u8).then(|| serde_json::from_slice(value).unwrap())?;
     let holds = row.first_key().unwrap().as_slice() <= key;
     holds.then(|| indexes[row.number as usize].get(&(table, key.to_vec())).cloned())?
 }
@@ -509,7 +510,9 @@ fn live(steps: &[Step]) {
                 node.erase(&streams[usize::from(*s)]);
                 erased = true;
             }
-            Step::Index(back) => node.index((node.frames.len() as u64).saturating_sub(u64::from(*back)), None),
+            Step::Index(back) => {
+                node.index((node.frames.len() as u64).saturating_sub(u64::from(*back)), None)
+            }
         }
         node.check_rows();
     }
@@ -629,9 +632,8 @@ fn an_answer_to_a_batch_that_left_is_kept_even_in_the_frame_in_which_it_leaves()
     node.index(frames, Some(served));
     node.check_rows();
     let head = node.state.streams[province].clone();
-    let batch = |node: &Node, seq| -> BatchRow {
-        node.row(Table::Batch, &stream_key(head.batches, seq)).unwrap()
-    };
+    let batch =
+        |node: &Node, seq| -> BatchRow { node.row(Table::Batch, &stream_key(head.batches, seq)).unwrap() };
     assert!(batch(&node, 1).served && !batch(&node, 2).served);
     assert!(node.rows.len() < before, "rows left: {} of {before} stay", node.rows.len());
     let items = || vec![Item { kind: Kind::Evidence, aad: Vec::new(), bytes: b"{}".to_vec() }];

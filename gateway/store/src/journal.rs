@@ -35,8 +35,8 @@ pub(crate) mod tests;
 
 pub use archive::ArchivedItem;
 pub use frame::{Class, Frame, IdemEntry, Item};
-pub use reader::{Reader, ReplayFrame, ReplayItem, SegmentStats};
 pub use index::IndexWriter;
+pub use reader::{Reader, ReplayFrame, ReplayItem, SegmentStats};
 pub use recover::{Cut, Options, Recovery, WallClock};
 
 /// The single writer of the journal.

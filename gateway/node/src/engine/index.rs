@@ -128,7 +128,8 @@ impl Node {
         }
         let Some(writer) = writer else { return Ok(left) };
         let (rows, bytes) = (writer.rows(), writer.finish()?);
-        let ranges: Vec<KeyRange> = ranges.iter().map(|(table, first, last)| span(*table, first, last)).collect();
+        let ranges: Vec<KeyRange> =
+            ranges.iter().map(|(table, first, last)| span(*table, first, last)).collect();
         self.commit(Event::Indexed { number, ranges: ranges.clone() })?;
         for range in &ranges {
             left += self.leave(&queue, range)?;
@@ -174,7 +175,9 @@ impl Node {
     /// Removes indexes no event speaks of: a crash came between. The numbers of the others come back.
     fn remove_strays(&self, queue: &Queue) -> Result<BTreeSet<u64>, IndexFault> {
         let mut registered = BTreeSet::new();
-        for (_, value) in super::rows::all(queue, Table::Index).map_err(|e| IndexFault::Rows(e.to_string()))? {
+        for (_, value) in
+            super::rows::all(queue, Table::Index).map_err(|e| IndexFault::Rows(e.to_string()))?
+        {
             let row: IndexRow =
                 serde_json::from_slice(&value).map_err(|_| Contradiction("a row cannot be read"))?;
             registered.insert(row.number);
@@ -190,11 +193,15 @@ impl Node {
     /// Takes rows out that are in an index as they are: a crash came between. Those that changed since stay.
     fn finish_leaving(&self, queue: &Queue) -> Result<u64, IndexFault> {
         let mut left = 0;
-        for (key, value) in super::rows::all(queue, Table::Index).map_err(|e| IndexFault::Rows(e.to_string()))? {
+        for (key, value) in
+            super::rows::all(queue, Table::Index).map_err(|e| IndexFault::Rows(e.to_string()))?
+        {
             let row: IndexRow =
                 serde_json::from_slice(&value).map_err(|_| Contradiction("a row cannot be read"))?;
             let table = INDEXED.into_iter().find(|t| key.first() == Some(&(*t as u8)));
-            let (Some(table), Some(first), Some(last)) = (table, row.first_key(), key.get(1..)) else { continue };
+            let (Some(table), Some(first), Some(last)) = (table, row.first_key(), key.get(1..)) else {
+                continue;
+            };
             if queue.scan(table as u8, &first, Some(&after(last)), 1)?.is_empty() {
                 continue;
             }

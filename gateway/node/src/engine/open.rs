@@ -29,7 +29,8 @@ use xinqiao_exchange::tombstones::Tombstones;
 use xinqiao_runtime::clock::Clock;
 use xinqiao_schemas::{Caps, Catalogue, CatalogueFile};
 use xinqiao_store::{
-    DataDir, Journal, LogError, LogFiles, OpenError, Options, Position, Queue, QueueState, ReadError, Reader, WallClock,
+    DataDir, Journal, LogError, LogFiles, OpenError, Options, Position, Queue, QueueState, ReadError, Reader,
+    WallClock,
 };
 
 /// Found in a data directory that was put back by `xinqiao restore`.
@@ -442,9 +443,8 @@ fn replay(
                 .items
                 .split_first()
                 .ok_or_else(|| OpenNodeError::Queue("a frame of the journal is empty".into()))?;
-            let record: FrameRecord = serde_json::from_slice(&frame.read(first)?).map_err(|_| {
-                OpenNodeError::Queue("a frame of the journal is of a newer version".into())
-            })?;
+            let record: FrameRecord = serde_json::from_slice(&frame.read(first)?)
+                .map_err(|_| OpenNodeError::Queue("a frame of the journal is of a newer version".into()))?;
             let items: Vec<Place> = rest.iter().map(|i| place(i.reference)).collect();
             let at = Applied { record: place(first.reference), items: &items };
             let kept = Kept { queue, reader };

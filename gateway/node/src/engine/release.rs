@@ -7,7 +7,7 @@ use super::index::IndexFault;
 use super::maintenance::{u32_at, u64_at};
 use super::snapshot::Written;
 use super::{CommitError, Node};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use tokio::sync::oneshot;
 use xinqiao_exchange::event::Event;
@@ -35,6 +35,8 @@ pub(super) struct LettingGo {
     snapshot: Option<u64>,
     /// Dead segments that wait for others, and since when.
     waiting: BTreeMap<u64, i64>,
+    /// Dead segments that could not go. They are tried again every round.
+    failed: BTreeSet<u64>,
     overdue: Option<Overdue>,
 }
 
@@ -110,7 +112,10 @@ impl Node {
             let code = fault.code();
             match fault {
                 Fault::Index(_) => {
-                    tracing::error!(code, "old rows could not leave the queue: {fault}; tried again in the next round");
+                    tracing::error!(
+                        code,
+                        "old rows could not leave the queue: {fault}; tried again in the next round"
+                    );
                 }
                 _ => tracing::error!(
                     code,
@@ -118,7 +123,8 @@ impl Node {
                 ),
             }
         }
-        let overdue = self.find_overdue(now_ms, result.is_err());
+        let overdue =
+            self.find_overdue(now_ms, matches!(result, Err(ref fault) if !matches!(fault, Fault::Index(_))));
         self.letting_go.lock().overdue = overdue;
     }
 
@@ -202,7 +208,8 @@ impl Node {
         let bytes: u64 = dead.iter().map(|s| s.bytes).sum();
         let enough = letting_go.snapshot.is_none_or(|snapshot| bytes / WORTH >= snapshot);
         let waited = letting_go.waiting.values().any(|since| now - since >= WAIT);
-        !dead.is_empty() && (enough || waited)
+        let failed = dead.iter().any(|s| letting_go.failed.contains(&s.segment));
+        !dead.is_empty() && (enough || waited || failed)
     }
 
     /// All rows into the journal, and everything durable elsewhere: then older segments are not needed to rebuild.
@@ -236,14 +243,19 @@ impl Node {
         });
         let longest = days.max().map(|days| (days + GRACE_DAYS).saturating_mul(DAY_MS));
         let segments = self.reader.segments();
-        let letting_go = self.letting_go.lock();
+        let mut letting_go = self.letting_go.lock();
+        if failed {
+            let waiting: Vec<u64> = letting_go.waiting.keys().copied().collect();
+            letting_go.failed.extend(waiting);
+        }
+        letting_go.failed.retain(|failed| segments.iter().any(|s| s.segment == *failed));
         let mut oldest = None;
         let mut count = 0;
         for (at, s) in segments.iter().enumerate() {
             // The next segment was opened after the last frame of this one.
             let youngest = segments.get(at + 1).map_or(now_ms, |next| next.opened_at);
             let late = longest.is_some_and(|longest| youngest.saturating_add(longest) < now_ms);
-            if late || (failed && letting_go.waiting.contains_key(&s.segment)) {
+            if late || letting_go.failed.contains(&s.segment) {
                 count += 1;
                 oldest = Some(oldest.map_or(s.opened_at, |oldest: u64| oldest.min(s.opened_at)));
             }

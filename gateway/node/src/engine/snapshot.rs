@@ -222,8 +222,7 @@ fn put(part: &mut Vec<u8>, (table, key): &(u8, Vec<u8>), value: &[u8]) {
 
 fn append(journal: &mut Journal, log_index: u64, kind: u8, items: &[&[u8]]) -> Result<Position, AppendError> {
     let items: Vec<_> = items.iter().map(|bytes| Item { class: Class::Payload, aad: AAD, bytes }).collect();
-    let frame =
-        Frame { kind, items: &items, idempotency: &[], log_entries: &[], first_log_index: log_index };
+    let frame = Frame { kind, items: &items, idempotency: &[], log_entries: &[], first_log_index: log_index };
     Ok(journal.append(&frame)?.position)
 }
 

@@ -346,8 +346,7 @@ impl Node {
 
     /// The frame record a log entry was committed in.
     pub(crate) fn record_of(&self, index: u64) -> Option<(FrameRecord, GroupRow)> {
-        let (_, row) =
-            self.kept_before(Table::Group, &(index + 1).to_be_bytes()).ok()??;
+        let (_, row) = self.kept_before(Table::Group, &(index + 1).to_be_bytes()).ok()??;
         let row: GroupRow = serde_json::from_slice(&row).ok()?;
         let bytes = self.read_record(row.record)?;
         let record: FrameRecord = serde_json::from_slice(&bytes).ok()?;

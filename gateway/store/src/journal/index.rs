@@ -110,8 +110,7 @@ impl IndexWriter {
             return Ok(());
         }
         self.blocks += 1;
-        let tag =
-            self.key.seal(nonce(self.blocks, 0), &block_aad(&self.id, self.blocks), &mut self.block);
+        let tag = self.key.seal(nonce(self.blocks, 0), &block_aad(&self.id, self.blocks), &mut self.block);
         self.file.write_all(&self.block)?;
         self.file.write_all(&tag)?;
         let len = (self.block.len() + TAG) as u32;
@@ -295,7 +294,8 @@ impl Index {
         bytes.extend_from_slice(&header[BOUND..BOUND + TAG]);
         let key = wrapped.data_key();
         let opened = key.open(nonce(0, 0), &header[..BOUND], &mut bytes);
-        let blocks = opened.and_then(|bytes| parse_directory(bytes)).ok_or_else(|| damaged(number, offset))?;
+        let blocks =
+            opened.and_then(|bytes| parse_directory(bytes)).ok_or_else(|| damaged(number, offset))?;
         Ok(Self { number, id: wrapped.id, file, key, blocks, last: Mutex::new(None) })
     }
 
@@ -324,13 +324,12 @@ impl Index {
         }
         let BlockAt { offset, len, .. } = self.blocks[at];
         let mut bytes = vec![0; len as usize];
-        self.file.read_exact_at(&mut bytes, offset).map_err(|error| {
-            ReadError::Io(Part::Index.path(&shared.dir.evidence(), self.number), error)
-        })?;
+        self.file
+            .read_exact_at(&mut bytes, offset)
+            .map_err(|error| ReadError::Io(Part::Index.path(&shared.dir.evidence(), self.number), error))?;
         let ordinal = at as u64 + 1;
         let opened = self.key.open(nonce(ordinal, 0), &block_aad(&self.id, ordinal), &mut bytes);
-        let rows =
-            opened.and_then(|bytes| parse_block(bytes)).ok_or_else(|| damaged(self.number, offset))?;
+        let rows = opened.and_then(|bytes| parse_block(bytes)).ok_or_else(|| damaged(self.number, offset))?;
         let block = Arc::new(rows);
         *self.last.lock() = Some((at, block.clone()));
         Ok(block)

@@ -194,15 +194,8 @@ pub(crate) enum Part {
 }
 
 impl Part {
-    const ALL: [Self; 7] = [
-        Self::Segment,
-        Self::Key,
-        Self::Closing,
-        Self::Archive,
-        Self::Gone,
-        Self::Index,
-        Self::IndexKey,
-    ];
+    const ALL: [Self; 7] =
+        [Self::Segment, Self::Key, Self::Closing, Self::Archive, Self::Gone, Self::Index, Self::IndexKey];
 
     fn suffix(self) -> &'static str {
         match self {

@@ -30,7 +30,7 @@ const VERSION: u8 = 1;
 /// A part is closed once it holds so many bytes: some ten milliseconds of the committer.
 const PART_BYTES: u64 = 1 << 20;
 /// Rows read in one go.
-const AT_ONCE: usize = 500;
+const AT_ONCE: usize = 100;
 
 /// The table and key of the row that says that rows are being put in from a snapshot: without it a queue would pass as
 /// whole that a crash left half filled.

@@ -11,7 +11,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// For each crate of the workspace, the others it may know.
-const KNOWS: [(&str, &[&str]); 12] = [
+const KNOWS: [(&str, &[&str]); 13] = [
     ("xinqiao-crypto", &[]),
     ("xinqiao-evidence", &["xinqiao-crypto"]),
     ("xinqiao-schemas", &["xinqiao-crypto"]),
@@ -19,6 +19,7 @@ const KNOWS: [(&str, &[&str]); 12] = [
     ("xinqiao-exchange", &["xinqiao-crypto", "xinqiao-evidence", "xinqiao-schemas"]),
     ("xinqiao-store", &["xinqiao-crypto", "xinqiao-evidence"]),
     ("xinqiao-client", &["xinqiao-certs", "xinqiao-crypto", "xinqiao-evidence"]),
+    ("xinqiao-workbook", &["xinqiao-schemas"]),
     ("xinqiao-runtime", &[]),
     ("xinqiao-edge", &["xinqiao-certs", "xinqiao-crypto", "xinqiao-runtime"]),
     (
@@ -45,6 +46,7 @@ const KNOWS: [(&str, &[&str]); 12] = [
             "xinqiao-runtime",
             "xinqiao-schemas",
             "xinqiao-store",
+            "xinqiao-workbook",
         ],
     ),
     (

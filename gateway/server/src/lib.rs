@@ -10,4 +10,3 @@ pub mod governance;
 pub mod links;
 pub mod serve;
 pub mod standing;
-pub mod template;

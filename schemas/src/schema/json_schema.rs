@@ -77,32 +77,26 @@ impl Schema {
         })
     }
 
-    /// XML Schema 1.0 of a body: `records`, `record`, and the fields by code in any order. Lengths only; the other rules are
-    /// in the JSON Schema and the catalogue.
+    /// XML Schema 1.0 of a body, `<records><record>…</record></records>`: the fields by code in any order. It fixes names and
+    /// numbers; the other rules are in [`Schema::json_schema`] and the catalogue, and are judged at submission.
     pub fn xml_schema(&self) -> String {
         let mut out = String::from(XSD_HEAD);
         for field in &self.fields {
             let least = u8::from(field.required);
-            out.push_str(&format!(
-                "            <xs:element name=\"{}\" minOccurs=\"{least}\">\n",
-                escaped(&field.code)
-            ));
-            out.push_str(&format!(
-                "              <xs:annotation><xs:documentation xml:lang=\"zh\">{}</xs:documentation></xs:annotation>\n",
-                escaped(&field.title)
-            ));
-            let longest = match &field.kind {
-                FieldType::Text(limits) | FieldType::Certificate { limits, .. } => limits.max,
-                FieldType::Code { limits: Some(limits), .. } => limits.max,
-                _ => 256,
+            let kind = match &field.kind {
+                FieldType::Number { precision, scale } => format!(
+                    "<xs:simpleType><xs:restriction base=\"xs:decimal\"><xs:totalDigits value=\"{precision}\"/><xs:fractionDigits value=\"{scale}\"/></xs:restriction></xs:simpleType>"
+                ),
+                _ => "<xs:simpleType><xs:restriction base=\"xs:string\"/></xs:simpleType>".to_owned(),
             };
+            let (code, title) = (escaped(&field.code), escaped(&field.title));
             out.push_str(&format!(
-                "              <xs:simpleType><xs:restriction base=\"xs:string\"><xs:maxLength value=\"{longest}\"/></xs:restriction></xs:simpleType>\n            </xs:element>\n"
+                "              <xs:element name=\"{code}\" minOccurs=\"{least}\"><xs:annotation><xs:documentation xml:lang=\"zh\">{title}</xs:documentation></xs:annotation>{kind}</xs:element>\n"
             ));
         }
         for name in ["ref", "replaces", "authorisation", "audience"] {
             out.push_str(&format!(
-                "            <xs:element name=\"{name}\" type=\"xs:string\" minOccurs=\"0\"/>\n"
+                "              <xs:element name=\"{name}\" minOccurs=\"0\" type=\"xs:string\"/>\n"
             ));
         }
         out.push_str(XSD_TAIL);
@@ -135,10 +129,12 @@ const XSD_HEAD: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
     <xs:complexType>
       <xs:sequence>
         <xs:element name="record" maxOccurs="unbounded">
-          <xs:complexType><xs:all>
+          <xs:complexType>
+            <xs:all>
 "#;
 
-const XSD_TAIL: &str = "          </xs:all></xs:complexType>
+const XSD_TAIL: &str = "            </xs:all>
+          </xs:complexType>
         </xs:element>
       </xs:sequence>
     </xs:complexType>

@@ -198,11 +198,14 @@ pub(super) fn file(
     let schema = &schema.schema;
     let (media_type, bytes) = match file {
         "schema.json" => ("application/schema+json", schema.json_schema().to_string().into_bytes()),
-        "schema.xsd" => ("application/xml", crate::template::xml_schema(schema).into_bytes()),
+        "schema.xsd" => ("application/xml", schema.xml_schema().into_bytes()),
         "template.csv" => ("text/csv; charset=utf-8", schema.template_csv().into_bytes()),
         _ => (
             "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-            crate::template::workbook(schema).ok_or(ProblemCode::Internal)?,
+            xinqiao_workbook::template(schema).map_err(|e| {
+                tracing::error!(code = e.code(), "{e}");
+                ProblemCode::Internal
+            })?,
         ),
     };
     Ok(Reply::bytes(template, StatusCode::OK, media_type, bytes))

@@ -4,6 +4,7 @@ mod retry;
 mod send;
 
 pub use retry::RetryPolicy;
+pub(crate) use send::check;
 pub use send::{Answer, Sent, Submission};
 
 use bytes::Bytes;
@@ -71,7 +72,7 @@ pub struct BatchEntry {
     pub entry: Option<String>,
 }
 
-/// Records a recipient rejected.
+/// Records that recipients rejected.
 #[derive(Debug, Clone, Deserialize)]
 pub struct FeedbackPage {
     /// In order of `n`.
@@ -127,6 +128,16 @@ impl Client {
     /// Why changed files of the profile were not taken, in both languages; the earlier ones are still used.
     pub fn trouble(&self) -> Option<String> {
         self.transport.trouble()
+    }
+
+    /// The gateway, `https://host:port`, as the profile names it.
+    pub fn gateway(&self) -> &str {
+        self.transport.gateway()
+    }
+
+    /// Who this client is to the gateway: the SPIFFE URI of its certificate, if it has one.
+    pub fn member(&self) -> Option<String> {
+        self.transport.member().map(|member| member.to_string())
     }
 
     /// With another patience.

@@ -41,6 +41,17 @@ pub enum ClientError {
         /// The epoch the node is in now.
         seen: u64,
     },
+    /// A sender's folder cannot be used as it is, or not for this.
+    Sender {
+        /// Stable, `sender.…`.
+        code: &'static str,
+        /// Which folder or file.
+        place: String,
+        /// What is wrong and what to do, English.
+        en: String,
+        /// The same, Chinese.
+        zh: String,
+    },
     /// A local file cannot be read or written.
     Local {
         /// Which one.
@@ -64,7 +75,7 @@ pub struct Unverified {
 }
 
 /// An RFC 9457 problem document.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(default)]
 pub struct Problem {
     /// HTTP status; taken from the response line.
@@ -129,6 +140,7 @@ impl ClientError {
             Self::Protocol(_) => "client.protocol",
             Self::Unverified(what) => &what.code,
             Self::NewEpoch { .. } => "client.new-epoch",
+            Self::Sender { code, .. } => code,
             Self::Local { .. } => "client.local-file",
         }
     }
@@ -137,7 +149,7 @@ impl ClientError {
     pub fn english(&self) -> String {
         match self {
             Self::Files(error) => error.english(),
-            Self::Setting { place, en, .. } => format!("{place}: {en}"),
+            Self::Setting { place, en, .. } | Self::Sender { place, en, .. } => format!("{place}: {en}"),
             Self::Connection(why) => {
                 format!(
                     "the gateway cannot be reached ({why}); check its address, the network and that it runs"
@@ -175,7 +187,7 @@ impl ClientError {
     pub fn chinese(&self) -> String {
         match self {
             Self::Files(error) => error.chinese(),
-            Self::Setting { place, zh, .. } => format!("{place}：{zh}"),
+            Self::Setting { place, zh, .. } | Self::Sender { place, zh, .. } => format!("{place}：{zh}"),
             Self::Connection(why) => format!("无法连接网关（{why}），请检查地址、网络以及网关是否运行"),
             Self::Tls(why) if refused(why) => format!(
                 "网关拒绝了本方证书（{why}）；常见原因：证书已吊销或过期、签发机构不受网关信任、相关吊销列表逾期未更新。请先用 xinqiao certs status 查看，再联系网关安全管理员"

@@ -19,7 +19,7 @@ mod acknowledge;
 mod fetch;
 mod folder;
 mod log;
-mod pinned;
+pub(crate) mod pinned;
 mod state;
 
 pub use acknowledge::{Acknowledged, LineVerdict, Review};
@@ -270,7 +270,7 @@ impl fmt::Debug for Puller {
 }
 
 /// What a node's change of keys looks like to those who pinned the old ones.
-fn may_be_a_new_key(error: &ClientError) -> bool {
+pub(crate) fn may_be_a_new_key(error: &ClientError) -> bool {
     matches!(error, ClientError::Unverified(what)
         if ["jws.unknown-key", "manifest.key-time", "tlog.unknown-key"].contains(&what.code.as_str()))
 }

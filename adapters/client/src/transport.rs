@@ -94,6 +94,16 @@ impl Transport {
         door.trouble.as_ref().map(|e| format!("{}  {}", e.english(), e.chinese()))
     }
 
+    /// `https://host:port` of the gateway.
+    pub(crate) fn gateway(&self) -> &str {
+        &self.base
+    }
+
+    /// The SPIFFE URI of the certificate in use, if it has one.
+    pub(crate) fn member(&self) -> Option<Arc<str>> {
+        self.door.lock().unwrap_or_else(PoisonError::into_inner).tls.member()
+    }
+
     fn pool(&self) -> Pool<Dialler, Full<Bytes>> {
         let mut door = self.door.lock().unwrap_or_else(PoisonError::into_inner);
         door.look_again();

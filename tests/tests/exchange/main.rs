@@ -7,6 +7,7 @@ mod push;
 mod reading;
 mod recalls;
 mod relay;
+mod sending;
 mod watchers;
 
 use serde_json::Value;

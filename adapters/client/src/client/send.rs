@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use http::Method;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::{Method, Request};
 use http_body_util::Full;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -111,10 +111,7 @@ impl Client {
             None => random_key()?,
         };
         let path = path(submission)?;
-        let content_type = match submission.charset {
-            Some(charset) => format!("{}; charset={charset}", submission.media_type),
-            None => submission.media_type.to_owned(),
-        };
+        let content_type = content_type(submission);
         let body = match submission.gzip {
             true => compressed(&submission.body)?,
             false => submission.body.clone(),
@@ -141,6 +138,22 @@ impl Client {
             raw: answer.body,
             idempotency_key: key,
         })
+    }
+}
+
+/// Whether a submission can be put into a request at all: names, media type and key, whatever the gateway says of them.
+pub(crate) fn check(submission: &Submission<'_>) -> Result<(), ClientError> {
+    let mut request = Request::post(path(submission)?).header(CONTENT_TYPE, content_type(submission));
+    if let Some(key) = &submission.idempotency_key {
+        request = request.header("idempotency-key", key);
+    }
+    build(request.body(Full::default())).map(drop)
+}
+
+fn content_type(submission: &Submission<'_>) -> String {
+    match submission.charset {
+        Some(charset) => format!("{}; charset={charset}", submission.media_type),
+        None => submission.media_type.to_owned(),
     }
 }
 

@@ -1,11 +1,11 @@
 //! A stream's directory: names of files, whole writes, one user at a time.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use xinqiao_evidence::manifest::MediaType;
 use xinqiao_evidence::names;
 
+use crate::durable::{self, Readers, sync_directory};
 use crate::error::ClientError;
 
 pub(super) struct Folder {
@@ -51,21 +51,13 @@ impl Folder {
         }
         let path = into.join(stream);
         fs::create_dir_all(&path).map_err(|error| ClientError::local(&path, error))?;
-        let lock_path = path.join(".lock");
-        let lock = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&lock_path)
-            .map_err(|error| ClientError::local(&lock_path, error))?;
-        match lock.try_lock() {
-            Ok(()) => Ok(Self { path, _lock: lock }),
-            Err(TryLockError::WouldBlock) => Err(ClientError::setting(
+        match durable::lock(&path)? {
+            Some(lock) => Ok(Self { path, _lock: lock }),
+            None => Err(ClientError::setting(
                 path.display().to_string(),
                 "another program follows this stream into the same directory; stop it first",
                 "另一程序正在向同一目录拉取该数据流，请先停止它",
             )),
-            Err(TryLockError::Error(error)) => Err(ClientError::local(&lock_path, error)),
         }
     }
 
@@ -75,17 +67,12 @@ impl Folder {
 
     /// A file's bytes; `None` if there is no such file.
     pub(super) fn read(&self, name: &str) -> Result<Option<Vec<u8>>, ClientError> {
-        let path = self.path(name);
-        match fs::read(&path) {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(ClientError::local(&path, error)),
-        }
+        durable::read(&self.path(name))
     }
 
     /// Replaces a file whole, or not at all; it is on disk when this returns.
     pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), ClientError> {
-        write_whole(&self.path(name), bytes)
+        durable::write_whole(&self.path(name), bytes, Readers::Mask)
     }
 
     /// Gives a finished, synced file its final name.
@@ -96,11 +83,7 @@ impl Folder {
     }
 
     pub(super) fn remove(&self, name: &str) -> Result<(), ClientError> {
-        let path = self.path(name);
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(ClientError::local(&path, error)),
-            _ => Ok(()),
-        }
+        durable::remove(&self.path(name))
     }
 
     /// Moves everything numbered into `epoch-<n>/`, so that the next epoch's numbers are free.
@@ -121,23 +104,4 @@ impl Folder {
         sync_directory(&aside)?;
         sync_directory(&self.path)
     }
-}
-
-pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), ClientError> {
-    let name = path.file_name().expect("callers name a file").to_string_lossy();
-    let beside = path.with_file_name(format!(".{name}.new"));
-    let write = || -> io::Result<()> {
-        let mut file = File::create(&beside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&beside, path)
-    };
-    write().map_err(|error| ClientError::local(path, error))?;
-    sync_directory(path.parent().unwrap_or(Path::new(".")))
-}
-
-fn sync_directory(path: &Path) -> Result<(), ClientError> {
-    File::open(path)
-        .and_then(|directory| directory.sync_all())
-        .map_err(|error| ClientError::local(path, error))
 }

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use xinqiao_evidence::keys::Jwks;
 use xinqiao_evidence::tlog::VerifierKey;
 
-use super::folder::write_whole;
 use crate::client::Client;
+use crate::durable::{Readers, write_whole};
 use crate::error::{ClientError, unverified};
 use crate::followed::FollowedKeys;
 
@@ -19,14 +19,14 @@ pub enum KeySource {
     TrustOnFirstUse,
 }
 
-pub(super) struct PinnedKeys {
+pub(crate) struct PinnedKeys {
     keys: FollowedKeys,
     /// The log's key in C2SP form, for key sets that name it only so.
     log: Option<VerifierKey>,
 }
 
 impl PinnedKeys {
-    pub(super) async fn load(source: &KeySource, into: &Path, client: &Client) -> Result<Self, ClientError> {
+    pub(crate) async fn load(source: &KeySource, into: &Path, client: &Client) -> Result<Self, ClientError> {
         let path = match source {
             KeySource::File(path) => path.clone(),
             KeySource::TrustOnFirstUse => into.join("keys.json"),
@@ -35,7 +35,7 @@ impl PinnedKeys {
             let said = client.keys().await?;
             Self::read("keys", &said)?;
             std::fs::create_dir_all(into).map_err(|error| ClientError::local(into, error))?;
-            write_whole(&path, &said)?;
+            write_whole(&path, &said, Readers::Mask)?;
         }
         let bytes = std::fs::read(&path).map_err(|error| ClientError::local(&path, error))?;
         Self::read(&path.display().to_string(), &bytes)
@@ -56,17 +56,17 @@ impl PinnedKeys {
         Ok(Self { keys: FollowedKeys::new(jwks), log })
     }
 
-    pub(super) fn jwks(&self) -> &Jwks {
+    pub(crate) fn jwks(&self) -> &Jwks {
         self.keys.jwks()
     }
 
     /// Follows the node's endorsements to the keys it has now; false if there is nothing new.
-    pub(super) async fn refresh(&mut self, client: &Client) -> Result<bool, ClientError> {
+    pub(crate) async fn refresh(&mut self, client: &Client) -> Result<bool, ClientError> {
         self.keys.refresh(client).await
     }
 
     /// The keys that may sign for the log of this origin.
-    pub(super) fn of_log(&self, origin: &str) -> Vec<VerifierKey> {
+    pub(crate) fn of_log(&self, origin: &str) -> Vec<VerifierKey> {
         let mut keys = self.keys.jwks().log_verifiers(origin);
         keys.extend(self.log.iter().filter(|key| key.name() == origin).cloned());
         keys

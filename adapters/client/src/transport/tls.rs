@@ -14,17 +14,27 @@ use crate::profile::Profile;
 pub struct Tls {
     pub(super) config: Arc<rustls::ClientConfig>,
     trust: Arc<Trust>,
+    /// The SPIFFE URI of the identity, if its certificate has one.
+    member: Option<Arc<str>>,
 }
 
 impl Tls {
     /// Presents `identity`; accepts gateways that `trust` verifies.
     pub fn new(identity: &Identity, trust: &Arc<Trust>) -> Self {
-        Self { config: tls::client_config(identity, trust), trust: trust.clone() }
+        let leaf = identity.details().into_iter().next();
+        let uris = leaf.map(|leaf| leaf.uris).unwrap_or_default();
+        let member = uris.into_iter().find(|uri| uri.starts_with("spiffe://")).map(Arc::from);
+        Self { config: tls::client_config(identity, trust), trust: trust.clone(), member }
     }
 
     /// Whether a chain that was accepted under other settings is still good.
     pub(super) fn accepts(&self, chain: &[CertificateDer<'_>]) -> bool {
         self.trust.check_server(chain, UnixTime::now()).is_ok()
+    }
+
+    /// Who presents this identity, as its certificate says.
+    pub(super) fn member(&self) -> Option<Arc<str>> {
+        self.member.clone()
     }
 
     /// Whether both accept the same gateways.

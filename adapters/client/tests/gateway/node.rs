@@ -13,6 +13,7 @@ use xinqiao_evidence::timestamp::Timestamp;
 use xinqiao_evidence::tlog::{Checkpoint, LogProof, Tile, TileKind, log_origin};
 use xinqiao_evidence::{Digest, Digests, base64};
 
+use crate::ledger::Taken;
 use crate::server::{Reply, Seen};
 
 pub(crate) const STREAM: &str = "province.administrative-penalty";
@@ -32,6 +33,11 @@ pub(crate) struct Node {
     pub(crate) entries: Vec<Vec<u8>>,
     pub(crate) batches: Vec<Sealed>,
     pub(crate) acknowledgements: Vec<Vec<u8>>,
+    pub(crate) taken: Vec<Taken>,
+    /// No line is refused.
+    pub(crate) takes_all: bool,
+    /// The number of the newest feedback.
+    pub(crate) feedback: u64,
     pub(crate) bend: Option<Bend>,
     /// Log size that `/v1/log/checkpoint` shows and proofs lead to; `None` is the newest.
     pub(crate) shown: Option<usize>,
@@ -58,6 +64,9 @@ impl Node {
             entries: Vec::new(),
             batches: Vec::new(),
             acknowledgements: Vec::new(),
+            taken: Vec::new(),
+            takes_all: false,
+            feedback: 0,
             bend: None,
             shown: None,
             logged_at: TIME,
@@ -133,6 +142,7 @@ impl Node {
         self.epoch += 1;
         self.entries.clear();
         self.batches.clear();
+        self.taken.clear();
         self.log_other(1);
     }
 
@@ -160,7 +170,7 @@ impl Node {
         }
     }
 
-    fn log(&mut self, event: Event<'_>) {
+    pub(crate) fn log(&mut self, event: Event<'_>) {
         let time = self.logged_at.into();
         let entry = Entry { node: NODE.into(), epoch: self.epoch, time, event };
         self.entries.push(entry.to_bytes().unwrap());
@@ -187,7 +197,7 @@ impl Node {
             .unwrap()
     }
 
-    fn proof(&self, index: usize) -> String {
+    pub(crate) fn proof(&self, index: usize) -> String {
         let size = self.size().max(index + 1);
         let lookup = |level, index| Some(self.stored(level, index));
         let hashes = inclusion_proof(index as u64, size as u64, lookup).unwrap();
@@ -234,6 +244,8 @@ impl Node {
                 let place: usize = seq.unwrap().parse().unwrap();
                 ranged(&self.batches[place - 1].payload, seen.header("range"))
             }
+            None if seen.path.starts_with("/v1/datasets/") => self.submit(seen),
+            None if seen.path == "/v1/feedback" => self.feedback_page(seen),
             None if seen.path == "/v1/keys" => Reply::json(200, self.keys()),
             None if seen.path == "/v1/log/checkpoint" => Reply::json(200, self.checkpoint(self.size())),
             None => Reply::json(404, ""),

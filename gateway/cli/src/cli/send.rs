@@ -3,11 +3,11 @@
 use super::validate::{format_of, read};
 use super::{Connection, Failure, block_on, console};
 use clap::{Args, Subcommand};
-use std::fs::Permissions;
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use xinqiao_client::{Client, Submission};
+use xinqiao_client::{
+    Acceptance, Client, ClientError, Finding, KeySource, Offered, SendSettings, Sender, Settled, Submission,
+    SubmissionOutcome,
+};
 use xinqiao_schemas::Format;
 
 #[derive(Args)]
@@ -35,12 +35,17 @@ pub(crate) struct Send {
     /// All or nothing
     #[arg(long)]
     strict: bool,
-    /// The key of this submission, for a repeat after a broken connection; one file only
+    /// The key of this submission, for a repeat after a broken connection; with --receipts also to send the same content
+    /// again on purpose; one file only
     #[arg(long)]
     idempotency_key: Option<String>,
-    /// Keep each receipt here, as <submission>.receipt.json; nothing is overwritten (回执目录，不覆盖已有文件)
+    /// Keep each receipt here, as <submission>.receipt.json, and what was sent: what was cut off is finished by the next
+    /// run, and the same content goes once; nothing is overwritten (回执目录：中断后续报，相同内容只报一次，不覆盖已有文件)
     #[arg(long)]
     receipts: Option<PathBuf>,
+    /// The node's pinned public keys (JWKS): a receipt counts only once it verifies (已固定的节点公钥，用于验证回执)
+    #[arg(long, requires = "receipts")]
+    keys: Option<PathBuf>,
     /// The files
     #[arg(required = true)]
     files: Vec<PathBuf>,
@@ -61,74 +66,132 @@ impl Send {
             return Err(Failure::Usage("--idempotency-key goes with one file".into()));
         }
         let client = Client::connect(&self.connection.profile()?)?;
-        if let Some(dir) = &self.receipts {
-            std::fs::create_dir_all(dir)?;
+        let refused = block_on(async {
+            match &self.receipts {
+                Some(folder) => self.from_folder(client, folder).await,
+                None => self.at_once(&client).await,
+            }
+        })?;
+        if refused > 0 {
+            return Err(Failure::Refused(format!(
+                "{refused} record(s) were refused  {refused} 条记录被拒绝"
+            )));
         }
-        block_on(async {
-            let mut refused = 0;
-            for file in &self.files {
-                let body = read(file)?;
-                let submission = Submission {
-                    op: &self.op,
-                    schema: self.schema.as_deref(),
-                    load: self.load.as_deref(),
-                    media_type: media_type(format_of(self.format.as_deref(), file)?),
-                    charset: self.charset.as_deref(),
-                    idempotency_key: self.idempotency_key.clone(),
-                    strict: self.strict,
-                    ..Submission::new(&self.dataset, body)
-                };
-                let sent = match client.send(&submission).await {
-                    Err(xinqiao_client::ClientError::Problem(problem)) => {
-                        problem.errors.iter().for_each(console::json);
-                        return Err(xinqiao_client::ClientError::Problem(problem).into());
-                    }
-                    other => other?,
-                };
-                refused += sent.answer.refused;
-                if let Some(dir) = &self.receipts {
-                    keep(dir, &sent.answer.submission, sent.answer.receipt.get().as_bytes())?;
-                }
-                console::json(&serde_json::json!({
-                    "file": file.display().to_string(),
-                    "submission": sent.answer.submission,
-                    "accepted": sent.answer.accepted,
-                    "refused": sent.answer.refused,
-                    "warned": sent.answer.warned,
-                    "errors": sent.answer.errors,
-                }));
-            }
-            if refused > 0 {
-                return Err(Failure::Refused(format!(
-                    "{refused} record(s) were refused  {refused} 条记录被拒绝"
-                )));
-            }
-            Ok(())
+        Ok(())
+    }
+
+    fn submission(&self, file: &Path) -> Result<Submission<'_>, Failure> {
+        Ok(Submission {
+            op: &self.op,
+            schema: self.schema.as_deref(),
+            load: self.load.as_deref(),
+            media_type: media_type(format_of(self.format.as_deref(), file)?),
+            charset: self.charset.as_deref(),
+            idempotency_key: self.idempotency_key.clone(),
+            strict: self.strict,
+            ..Submission::new(&self.dataset, read(file)?)
         })
+    }
+
+    /// Nothing is kept; records refused.
+    async fn at_once(&self, client: &Client) -> Result<u64, Failure> {
+        let mut refused = 0;
+        for file in &self.files {
+            let sent = client.send(&self.submission(file)?).await.map_err(complain)?;
+            let answer = sent.answer;
+            refused += answer.refused;
+            console::json(&serde_json::json!({
+                "file": file.display().to_string(),
+                "submission": answer.submission,
+                "accepted": answer.accepted,
+                "refused": answer.refused,
+                "warned": answer.warned,
+                "errors": answer.errors,
+            }));
+        }
+        Ok(refused)
+    }
+
+    /// First what an earlier run left, then these files; records refused.
+    async fn from_folder(&self, client: Client, folder: &Path) -> Result<u64, Failure> {
+        let keys = self.keys.clone().map(KeySource::File);
+        let mut sender = Sender::open(client, SendSettings { keys, ..SendSettings::new(folder) }).await?;
+        let mut refused = 0;
+        while let Some(settled) = settle(&mut sender).await? {
+            refused += report(&sender, &settled)?;
+        }
+        for file in &self.files {
+            let name = file.display().to_string();
+            if let Offered::Known(known) = sender.offer(&name, &self.submission(file)?)? {
+                console::complain(format!(
+                    "{name}: the same content was taken before as {}; nothing is sent. To send it again on purpose, give --idempotency-key  相同内容已报送，本次不再发送；确需重报请指定 --idempotency-key",
+                    known.submission
+                ));
+                refused += tell(&sender, &name, &known, true)?;
+                continue;
+            }
+            while let Some(settled) = settle(&mut sender).await? {
+                refused += report(&sender, &settled)?;
+            }
+        }
+        Ok(refused)
     }
 }
 
-/// Keeps a receipt, whole and under a name of its own. The answer to a repeat is there already; another receipt of this
-/// name stays, and the new one gets a number.
-fn keep(dir: &Path, submission: &str, receipt: &[u8]) -> std::io::Result<PathBuf> {
-    let plain = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_') { c } else { '_' };
-    let stem: String = submission.chars().map(plain).collect();
-    // As the user's mask has it, like any file: auditors read it too.
-    let open = Permissions::from_mode(0o666);
-    let mut file = tempfile::Builder::new().permissions(open).tempfile_in(dir)?;
-    file.write_all(receipt)?;
-    file.as_file().sync_all()?;
-    let mut name = dir.join(format!("{stem}.receipt.json"));
-    for n in 2.. {
-        match file.persist_noclobber(&name) {
-            Ok(_) => break,
-            Err(e) if e.error.kind() != ErrorKind::AlreadyExists => return Err(e.error),
-            Err(_) if std::fs::read(&name)? == receipt => break,
-            Err(e) => file = e.file,
+/// Sends what waits longest. What the gateway refuses for the member's sake is let go of, as it would be without a folder:
+/// the files are still there.
+async fn settle(sender: &mut Sender) -> Result<Option<Settled>, Failure> {
+    match sender.settle().await {
+        Err(error) if error.is_refusal() && !error.is_transient() => {
+            let first = sender.waiting().next().map(|(_, key)| key.to_owned());
+            if let Some(key) = first {
+                sender.discard(&key)?;
+            }
+            Err(complain(error))
         }
-        name = dir.join(format!("{stem}-{n}.receipt.json"));
+        other => Ok(other?),
     }
-    Ok(name)
+}
+
+/// Says what became of a file; records refused.
+fn report(sender: &Sender, settled: &Settled) -> Result<u64, Failure> {
+    if let Some(epoch) = settled.new_epoch {
+        console::complain(format!(
+            "the node was restored and is in epoch {epoch}: what has no receipt from before the restored moment must be sent again, with --idempotency-key  节点已恢复，现为第 {epoch} 纪元：恢复时点之后的数据须以新的 --idempotency-key 重报"
+        ));
+    }
+    match &settled.outcome {
+        SubmissionOutcome::Accepted(accepted) => tell(sender, &settled.name, accepted, false),
+        SubmissionOutcome::Refused(_) => {
+            let problem = sender.problem(&settled.key)?.unwrap_or_default();
+            Err(complain(ClientError::Problem(Box::new(problem))))
+        }
+    }
+}
+
+fn tell(sender: &Sender, name: &str, accepted: &Acceptance, known: bool) -> Result<u64, Failure> {
+    // A receipt that was filed elsewhere takes its findings with it.
+    let errors: Vec<Finding> = match sender.findings(accepted) {
+        Err(_) if known => Vec::new(),
+        other => other?,
+    };
+    console::json(&serde_json::json!({
+        "file": name,
+        "submission": accepted.submission,
+        "accepted": accepted.accepted,
+        "refused": accepted.refused,
+        "warned": accepted.warned,
+        "errors": errors,
+    }));
+    Ok(accepted.refused)
+}
+
+/// Says what a refusal found about single records.
+fn complain(error: ClientError) -> Failure {
+    if let ClientError::Problem(problem) = &error {
+        problem.errors.iter().for_each(console::json);
+    }
+    error.into()
 }
 
 #[derive(Subcommand)]
@@ -206,28 +269,5 @@ impl Recall {
                 })
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_receipt_is_never_overwritten_and_a_repeat_adds_none() {
-        let dir = tempfile::tempdir().unwrap();
-        let keep = |id: &str, text: &str| {
-            let path = keep(dir.path(), id, text.as_bytes()).unwrap();
-            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
-            path.strip_prefix(dir.path()).unwrap().to_str().unwrap().to_owned()
-        };
-        assert_eq!(keep("7-k3", "first"), "7-k3.receipt.json");
-        assert_eq!(keep("7-k3", "first"), "7-k3.receipt.json");
-        assert_eq!(keep("7-k3", "of another node"), "7-k3-2.receipt.json");
-        assert_eq!(keep("7-k3", "of a third"), "7-k3-3.receipt.json");
-        assert_eq!(keep("7-k3", "of another node"), "7-k3-2.receipt.json");
-        assert_eq!(keep("../8/..", "elsewhere"), "___8___.receipt.json");
-        assert_eq!(std::fs::read_to_string(dir.path().join("7-k3.receipt.json")).unwrap(), "first");
-        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 4, "no temporary file is left");
     }
 }

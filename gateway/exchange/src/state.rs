@@ -450,7 +450,7 @@ fn table_of(number: u8) -> Result<Table, Contradiction> {
 }
 
 fn unhex_any(s: &str) -> Result<Vec<u8>, Contradiction> {
-    rows::from_hex(s).ok_or(Contradiction("a key is not hexadecimal"))
+    xinqiao_crypto::hex::decode(s).ok_or(Contradiction("a key is not hexadecimal"))
 }
 
 fn unhex(s: &str) -> Result<[u8; 16], Contradiction> {

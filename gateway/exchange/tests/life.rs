@@ -7,13 +7,14 @@
 
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
+use xinqiao_crypto::hex;
 use xinqiao_exchange::accept::{Submission, Surroundings, accept};
 use xinqiao_exchange::event::{Acknowledged, Encoding, Event, FrameRecord, KeyRange, Outcome, Part, Sealed};
 use xinqiao_exchange::group::{Change, Group, Item, Kind, Ready};
 use xinqiao_exchange::names::{Lane, StreamId};
 use xinqiao_exchange::op::{Load, Op};
 use xinqiao_exchange::payload::decompress;
-use xinqiao_exchange::plan::{Plan, Recipient, hex};
+use xinqiao_exchange::plan::{Plan, Recipient};
 use xinqiao_exchange::seal::{Pending, PendingRecall, payload};
 use xinqiao_exchange::secrets::{RecordId, RecordKey, RecordSecret};
 use xinqiao_exchange::source::{Authority, Source, Unit};
@@ -214,7 +215,13 @@ impl Node {
                 continue;
             }
             let batches = Some(head.batches);
-            let event = Event::Erased { stream: stream.clone(), batches, seq, feedback: Vec::new() };
+            let event = Event::Erased {
+                stream: stream.clone(),
+                batches,
+                seq,
+                taken_back: false,
+                feedback: Vec::new(),
+            };
             self.commit(|g| {
                 g.change(Change { events: vec![event], ..Change::default() });
             });
@@ -244,7 +251,11 @@ impl Node {
                 let leaving: Vec<_> =
                     rows.take_while(|(key, value)| settled.may_leave(table, key, value).unwrap()).collect();
                 if let (Some((first, _)), Some((last, _))) = (leaving.first(), leaving.last()) {
-                    ranges.push(KeyRange { table: table as u8, first: hex(first), last: hex(last) });
+                    ranges.push(KeyRange {
+                        table: table as u8,
+                        first: hex::encode(first),
+                        last: hex::encode(last),
+                    });
                 }
                 file.extend(leaving.into_iter().map(|(key, value)| ((table, key), value)));
             }

@@ -1,8 +1,7 @@
 //! The folder's secret, and what is derived with it: keys of submissions, names of files.
 
-use ring::hmac::{Context, HMAC_SHA256, Key, Tag};
-use ring::rand::{SecureRandom, SystemRandom};
 use std::fmt;
+use xinqiao_crypto::{MacKey, hex, random};
 
 use crate::client::Submission;
 use crate::error::ClientError;
@@ -10,21 +9,20 @@ use crate::error::ClientError;
 /// 256 random bits. With them a guess of what a body held could be tested, as with a receipt's salt.
 pub(super) struct Secret {
     hex: String,
-    key: Key,
+    key: MacKey,
 }
 
 impl Secret {
     pub(super) fn generate() -> Result<Self, ClientError> {
-        let mut bytes = [0u8; 32];
-        SystemRandom::new().fill(&mut bytes).map_err(|_| {
+        let bytes: [u8; 32] = random::array().map_err(|_| {
             ClientError::setting("system", "gave no random numbers; try again", "未能提供随机数，请重试")
         })?;
-        Ok(Self::new(hex(&bytes)))
+        Ok(Self::new(hex::encode(&bytes)))
     }
 
     /// From the text that stands in the state file, whatever it is: only its being the same matters.
     pub(super) fn new(hex: String) -> Self {
-        let key = Key::new(HMAC_SHA256, hex.as_bytes());
+        let key = MacKey::new(hex.as_bytes());
         Self { hex, key }
     }
 
@@ -49,24 +47,24 @@ impl Secret {
             &submission.body,
         ]);
         match occasion {
-            "" => hex(content.as_ref()),
-            occasion => hex(self.mac(&[b"occasion", occasion.as_bytes(), content.as_ref()]).as_ref()),
+            "" => hex::encode(&content),
+            occasion => hex::encode(&self.mac(&[b"occasion", occasion.as_bytes(), &content])),
         }
     }
 
     /// What a submission's files are called. A key that was given may hold anything, and need not be told.
     pub(super) fn file(&self, key: &str) -> String {
-        hex(&self.mac(&[b"file", key.as_bytes()]).as_ref()[..16])
+        hex::encode(&self.mac(&[b"file", key.as_bytes()])[..16])
     }
 
-    fn mac(&self, parts: &[&[u8]]) -> Tag {
-        let mut context = Context::with_key(&self.key);
+    fn mac(&self, parts: &[&[u8]]) -> [u8; 32] {
+        let mut context = self.key.begin();
         for part in parts {
             // With the length before each, no two lists of parts are one sequence of bytes.
             context.update(&(part.len() as u64).to_be_bytes());
             context.update(part);
         }
-        context.sign()
+        context.finish()
     }
 }
 
@@ -74,10 +72,6 @@ impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Secret(redacted)")
     }
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]

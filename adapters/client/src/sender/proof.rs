@@ -7,9 +7,9 @@ use xinqiao_evidence::tlog::log_origin;
 
 use super::state::Queued;
 use crate::client::{Client, Sent};
-use crate::error::{ClientError, Unverified};
+use crate::error::{ClientError, Unverified, unverified};
+use crate::puller::may_be_a_new_key;
 use crate::puller::pinned::PinnedKeys;
-use crate::puller::{may_be_a_new_key, unverified};
 
 /// Verifies a receipt with pinned keys, following the node to newer ones it vouches for. True: it is genuine, and of exactly
 /// this body, these parameters and these counts. False: there are no keys to verify with.

@@ -352,7 +352,7 @@ pub struct IndexRow {
 impl IndexRow {
     /// The first key of the range.
     pub fn first_key(&self) -> Option<Vec<u8>> {
-        from_hex(&self.first)
+        xinqiao_crypto::hex::decode(&self.first)
     }
 }
 
@@ -391,13 +391,6 @@ pub fn index_key(table: Table, last: &[u8]) -> Vec<u8> {
     k.push(table as u8);
     k.extend_from_slice(last);
     k
-}
-
-/// Bytes from hexadecimal.
-pub(super) fn from_hex(s: &str) -> Option<Vec<u8>> {
-    let digit = |c: u8| char::from(c).to_digit(16).map(|d| d as u8);
-    let pairs = s.as_bytes().chunks(2);
-    pairs.map(|p| Some(digit(p[0])? << 4 | digit(*p.get(1)?)?)).collect()
 }
 
 /// The key of a row of a stream.

@@ -11,10 +11,11 @@ use super::{CommitError, Node};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
+use xinqiao_crypto::hex;
+use xinqiao_exchange::contradiction::Contradiction;
 use xinqiao_exchange::event::{Event, KeyRange};
 use xinqiao_exchange::group::Change;
-use xinqiao_exchange::plan::hex;
-use xinqiao_exchange::state::{Contradiction, INDEXED, IndexRow, Settled, State, Table};
+use xinqiao_exchange::state::{INDEXED, IndexRow, Settled, State, Table};
 use xinqiao_store::{Queue, Row};
 
 /// Rows that leave in one event: some ten milliseconds of the committer.
@@ -279,7 +280,7 @@ impl Node {
 }
 
 fn span(table: Table, first: &[u8], last: &[u8]) -> KeyRange {
-    KeyRange { table: table as u8, first: hex(first), last: hex(last) }
+    KeyRange { table: table as u8, first: hex::encode(first), last: hex::encode(last) }
 }
 
 fn bytes_of(text: &str) -> Option<Vec<u8>> {

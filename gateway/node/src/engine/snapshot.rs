@@ -13,7 +13,8 @@ use super::rows::QueueFault;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use xinqiao_exchange::state::{Contradiction, Table};
+use xinqiao_exchange::contradiction::Contradiction;
+use xinqiao_exchange::state::Table;
 use xinqiao_store::{AppendError, Class, Frame, Item, ItemRef, Journal, Position, Queue, ReadError, Reader};
 
 /// The tag of frames that hold all rows by themselves.

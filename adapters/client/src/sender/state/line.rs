@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
+use xinqiao_crypto::{Sha256, hex};
 
-use super::super::key::hex;
 use crate::client::Submission;
 
 /// Digits before a line: enough to tell an accident, not a forger, who could write the whole file anew.
@@ -180,8 +180,8 @@ pub(super) fn read<'a>(before: &str, line: &'a [u8]) -> Option<(&'a [u8], String
 }
 
 fn check(before: &str, text: &[u8]) -> String {
-    let mut digest = ring::digest::Context::new(&ring::digest::SHA256);
+    let mut digest = Sha256::new();
     digest.update(before.as_bytes());
     digest.update(text);
-    hex(&digest.finish().as_ref()[..CHECK / 2])
+    hex::encode(&digest.finish()[..CHECK / 2])
 }

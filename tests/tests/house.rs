@@ -310,14 +310,24 @@ fn members(metadata: &Value) -> Vec<Value> {
     packages.filter(|p| ids.contains(&p["id"])).cloned().collect()
 }
 
+/// For this machine's platform only: the packages of others are in the lock file, but nobody has downloaded them where
+/// this is the first build.
 fn metadata() -> Value {
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--locked", "--offline"])
+        .args(["metadata", "--format-version", "1", "--locked", "--offline", "--filter-platform", &host()])
         .current_dir(root())
         .output()
         .expect("cargo runs");
     assert!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_slice(&output.stdout).expect("metadata is JSON")
+}
+
+/// The platform cargo builds for unless told otherwise.
+fn host() -> String {
+    let output = Command::new(env!("CARGO")).arg("-vV").output().expect("cargo runs");
+    let said = String::from_utf8(output.stdout).expect("cargo says what it is in ASCII");
+    let host = said.lines().find_map(|line| line.strip_prefix("host: "));
+    host.unwrap_or_else(|| panic!("cargo -vV names no host: {said}")).to_owned()
 }
 
 /// Package id → name.

@@ -91,8 +91,9 @@ impl NodeProcess {
 
     /// Asks it to stop and waits. True if it ended well.
     pub fn stop(mut self) -> bool {
-        let told = Command::new("kill").arg("-TERM").arg(self.child.id().to_string()).status();
-        if told.is_err() {
+        // Every shell has `kill` built in; the program of that name is not on every machine.
+        let told = Command::new("sh").args(["-c", "kill -TERM \"$1\"", "sh", &self.id().to_string()]).status();
+        if !told.is_ok_and(|status| status.success()) {
             let _ = self.child.kill();
         }
         self.child.wait().is_ok_and(|s| s.success())

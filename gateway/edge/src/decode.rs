@@ -11,7 +11,7 @@ use http::header::CONTENT_ENCODING;
 
 use super::body::{Body, BodyCaps};
 use xinqiao_runtime::problem::{Problem, ProblemCode};
-use xinqiao_runtime::{Account, Permit};
+use xinqiao_runtime::{Account, Permit, on_blocking_thread};
 
 /// Work on more bytes than this leaves the reactor.
 pub const OFF_REACTOR_BYTES: usize = 64 * 1024;
@@ -64,10 +64,7 @@ pub async fn off_reactor<T: Send + 'static>(bytes: usize, work: impl FnOnce() ->
     if bytes <= OFF_REACTOR_BYTES {
         return work();
     }
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => done,
-        Err(failed) => std::panic::resume_unwind(failed.into_panic()),
-    }
+    on_blocking_thread(work).await
 }
 
 /// Decodes a whole body. The compressed bytes stay paid for until it is done.

@@ -23,7 +23,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
 use xinqiao_runtime::metrics::Metrics;
-use xinqiao_runtime::{Check, State};
+use xinqiao_runtime::{Check, Drain, State};
 
 /// One connection of a probe may last this long.
 const CONNECTION_LIFE: Duration = Duration::from_secs(30);
@@ -58,14 +58,15 @@ impl Local {
         self.listener.local_addr()
     }
 
-    /// Serves until `stop` completes. Probes in progress are cut: they ask again.
-    pub async fn serve(self, stop: impl Future<Output = ()> + Send) {
+    /// Serves until `stop` completes, then answers the probes in progress within `drain`.
+    pub async fn serve(self, stop: impl Future<Output = ()> + Send, drain: Duration) {
         let room = Arc::new(Semaphore::new(CONNECTIONS));
+        let stopping = Drain::new();
         let mut connections = JoinSet::new();
         let mut stop = pin!(stop);
         loop {
             let accepted = tokio::select! {
-                () = stop.as_mut() => return,
+                () = stop.as_mut() => break,
                 Some(_ended) = connections.join_next(), if !connections.is_empty() => continue,
                 accepted = self.listener.accept() => accepted,
             };
@@ -75,15 +76,20 @@ impl Local {
                 continue;
             };
             let (readiness, metrics) = (self.readiness.clone(), self.metrics.clone());
+            let stopping = stopping.clone();
             connections.spawn(async move {
                 let _slot = slot;
-                probe(stream, readiness, metrics).await;
+                probe(stream, readiness, metrics, stopping).await;
             });
         }
+        drop(self.listener);
+        stopping.begin();
+        let all_ended = async { while connections.join_next().await.is_some() {} };
+        let _in_time = tokio::time::timeout(drain, all_ended).await;
     }
 }
 
-async fn probe(stream: TcpStream, readiness: Readiness, metrics: Arc<Metrics>) {
+async fn probe(stream: TcpStream, readiness: Readiness, metrics: Arc<Metrics>, stopping: Drain) {
     let service = service_fn(move |request: Request<Incoming>| {
         let (readiness, metrics) = (readiness.clone(), metrics.clone());
         async move {
@@ -101,8 +107,16 @@ async fn probe(stream: TcpStream, readiness: Readiness, metrics: Arc<Metrics>) {
         .header_read_timeout(Duration::from_secs(5))
         .max_buf_size(16 * 1024)
         .serve_connection(TokioIo::new(stream), service);
+    let until_stopped = async {
+        let mut serving = pin!(serving);
+        tokio::select! {
+            _ended = serving.as_mut() => return,
+            () = stopping.wait() => serving.as_mut().graceful_shutdown(),
+        }
+        let _ended = serving.await;
+    };
     // How a probe's connection ends concerns nobody.
-    let _ended = tokio::time::timeout(CONNECTION_LIFE, serving).await;
+    let _ended = tokio::time::timeout(CONNECTION_LIFE, until_stopped).await;
 }
 
 fn answer(request: &Request<Incoming>, readiness: &Readiness, metrics: &Metrics) -> Response<Full<Bytes>> {

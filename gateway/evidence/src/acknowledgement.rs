@@ -1,8 +1,10 @@
 //! A recipient's final answer to a batch, line by line: as JSON over its own TLS connection, or signed as a JWS.
 
-use serde::{Deserialize, Serialize};
+use std::io::{self, BufWriter, Write};
 
-use crate::digest::{Digest, Digests};
+use serde::{Deserialize, Deserializer, Serialize};
+
+use crate::digest::{Digest, Digests, Hasher};
 use crate::explain::explained;
 use crate::json::{self, JsonError, MAX_SAFE_INTEGER};
 use crate::jws::{self, JwsError, JwsType};
@@ -18,6 +20,7 @@ pub const MAX_ACKNOWLEDGEMENT: usize = 16 * 1024 * 1024;
 pub const MAX_ERRORS: usize = 100_000;
 const MAX_CODE: usize = 64;
 const MAX_MESSAGE: usize = 500;
+const PER_ERROR: usize = 128;
 
 explained! {
     /// An acknowledgement cannot be taken.
@@ -52,6 +55,18 @@ explained! {
     }
 }
 
+/// Bytes that reading a text of this length takes on top of the text, at most.
+///
+/// Strings are copied once, and may stand in a buffer of up to twice their length before; an error costs its struct in a
+/// vector that doubles, and two allocations. A signed text is held once more for the signature and once decoded.
+pub fn reading_takes(length: usize, signed: bool) -> usize {
+    let plain = if signed { length / 4 * 3 } else { length };
+    // No error is shorter: {"code":"a","message":"","record":1},
+    let errors = (plain / 37).min(MAX_ERRORS + 1);
+    let reading = plain.saturating_mul(2).saturating_add(errors * PER_ERROR);
+    if signed { reading.saturating_add(plain) } else { reading }
+}
+
 /// The answer. Fields are declared in alphabetical order, so that serde writes RFC 8785.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -59,7 +74,7 @@ pub struct Acknowledgement {
     /// Epoch of the batch.
     pub epoch: u64,
     /// Lines that were not taken, by rising line number.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "errors")]
     pub errors: Vec<LineError>,
     /// Digest of the decoded JWS payload of the manifest.
     pub manifest_digest: Digests,
@@ -80,8 +95,10 @@ pub struct Acknowledgement {
 #[serde(deny_unknown_fields)]
 pub struct LineError {
     /// The recipient's code, 1 to 64 printable ASCII characters.
+    #[serde(deserialize_with = "code")]
     pub code: String,
     /// The recipient's text, at most 500 characters. It must not repeat values of the record.
+    #[serde(deserialize_with = "message")]
     pub message: String,
     /// Line number in the batch, from 0.
     pub record: u64,
@@ -135,7 +152,11 @@ impl Acknowledgement {
 
     /// SHA-256 of the canonical bytes.
     pub fn digest(&self) -> Digest {
-        Digest::of(&self.to_json())
+        // Hashed as it is written: the bytes may be many, and nobody needs them.
+        let mut canonical = BufWriter::with_capacity(16 * 1024, Hashing(Hasher::new()));
+        serde_json::to_writer(&mut canonical, self).expect("an acknowledgement is plain data");
+        let hashing = canonical.into_inner();
+        hashing.map_err(|_| ()).expect("hashing takes all").0.finish()
     }
 
     /// Whether the other is the same answer, be it given at another time. A repeated answer is confirmed once more, a
@@ -185,6 +206,34 @@ impl Acknowledgement {
             _ => Ok(()),
         }
     }
+}
+
+/// Takes bytes into a digest.
+struct Hashing(Hasher);
+
+impl Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+// One item, or one character, too many is kept, so that the rule is seen to be broken; what follows only cost memory.
+
+fn errors<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<LineError>, D::Error> {
+    json::at_most(MAX_ERRORS + 1, deserializer).map(|(errors, _)| errors)
+}
+
+fn code<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    json::cut(MAX_CODE + 1, deserializer)
+}
+
+fn message<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    json::cut(MAX_MESSAGE + 1, deserializer)
 }
 
 fn is_code(code: &str) -> bool {
@@ -244,6 +293,43 @@ mod tests {
         assert_eq!(Acknowledgement::from_jws(signed.as_bytes(), &keys), Ok(acknowledgement()));
         let none = Acknowledgement::from_jws(signed.as_bytes(), &Jwks::default());
         assert_eq!(none, Err(AcknowledgementError::Jws(JwsError::UnknownKey)));
+    }
+
+    #[test]
+    fn what_is_cut_off_while_reading_still_breaks_its_rule() {
+        let refused = |change: &dyn Fn(&mut Acknowledgement)| {
+            let mut changed = acknowledgement();
+            change(&mut changed);
+            Acknowledgement::from_json(&changed.to_json()).unwrap_err()
+        };
+        let member = |name| AcknowledgementError::Member { name };
+        let error = acknowledgement().errors[0].clone();
+        let many = |count| move |a: &mut Acknowledgement| {
+            a.errors = (0..count).map(|record| LineError { code: "E".into(), message: String::new(), record }).collect();
+        };
+        assert_eq!(refused(&many(100_001)), member("errors"));
+        assert_eq!(refused(&many(150_000)), member("errors"));
+        let message = |text: String| LineError { message: text, ..error.clone() };
+        let code = |text: String| LineError { code: text, ..error.clone() };
+        assert_eq!(refused(&|a| a.errors[0] = message("长".repeat(501))), member("errors.message"));
+        assert_eq!(refused(&|a| a.errors[0] = message("长\n".repeat(9_000))), member("errors.message"));
+        assert_eq!(refused(&|a| a.errors[0] = code("E".repeat(65))), member("errors.code"));
+        assert_eq!(refused(&|a| a.errors[0] = code("E".repeat(9_000))), member("errors.code"));
+        let mut longest = acknowledgement();
+        many(100_000)(&mut longest);
+        longest.errors[0] = LineError { code: "E".repeat(64), message: "长".repeat(500), record: 0 };
+        assert_eq!(Acknowledgement::from_json(&longest.to_json()), Ok(longest));
+        // An error past the last that counts is still read: it may not be anything.
+        let mut text = String::from_utf8(acknowledgement().to_json()).unwrap();
+        let (at, extra) = (text.find("],").unwrap(), ",{\"code\":1}");
+        text.insert_str(at, extra);
+        assert!(matches!(Acknowledgement::from_json(text.as_bytes()), Err(AcknowledgementError::Json(_))));
+    }
+
+    #[test]
+    fn the_digest_is_that_of_the_canonical_bytes() {
+        let given = acknowledgement();
+        assert_eq!(given.digest(), Digest::of(&given.to_json()));
     }
 
     #[test]

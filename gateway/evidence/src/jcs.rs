@@ -17,7 +17,8 @@ pub fn to_jcs(value: &Value) -> Result<Vec<u8>, JsonError> {
 
 /// Whether `bytes` are exactly the canonical form of the JSON they hold.
 pub fn is_jcs(bytes: &[u8]) -> bool {
-    json::parse(bytes, usize::MAX).and_then(|value| to_jcs(&value)).is_ok_and(|canonical| canonical == bytes)
+    let value = json::check(bytes, usize::MAX).ok().and_then(|()| serde_json::from_slice::<Value>(bytes).ok());
+    value.is_some_and(|value| to_jcs(&value).is_ok_and(|canonical| canonical == bytes))
 }
 
 fn write_value(value: &Value, out: &mut String) -> Result<(), JsonError> {
@@ -147,7 +148,7 @@ mod tests {
     use super::*;
 
     fn canonical(text: &str) -> String {
-        let value = json::parse(text.as_bytes(), usize::MAX).unwrap();
+        let value: Value = serde_json::from_str(text).unwrap();
         String::from_utf8(to_jcs(&value).unwrap()).unwrap()
     }
 

@@ -4,7 +4,9 @@
 //! pinned key set and from nothing inside the message: `x5c`, `jku`, `jwk` are not read, `crit` is refused. Signatures of
 //! unknown algorithms (SM2) may stand beside ours and are passed over; one good one is needed.
 
-use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
+
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 use crate::base64;
 use crate::explain::explained;
@@ -118,9 +120,11 @@ impl<'a> VerifiedJws<'a> {
     }
 }
 
-/// Parses and verifies in one step.
+/// Parses and verifies in one step. Besides `bytes` it holds the payload twice at most, once as base64url.
 pub fn verify<'a>(bytes: &[u8], kind: JwsType, keys: &'a Jwks) -> Result<VerifiedJws<'a>, JwsError> {
-    Jws::parse(bytes)?.verify(kind, keys)
+    let (payload, signatures) = read(bytes)?;
+    let key = signer(&payload, &signatures, kind, keys)?;
+    Ok(VerifiedJws { payload: decoded(&payload)?, key })
 }
 
 /// A parsed JWS, not yet verified.
@@ -133,50 +137,67 @@ pub struct Jws {
 impl Jws {
     /// Reads the general serialisation, or the flattened one that some tools write for a single signature.
     pub fn parse(bytes: &[u8]) -> Result<Self, JwsError> {
-        let wire: Wire = json::from_slice(bytes, MAX_JWS).map_err(|_| JwsError::Malformed)?;
-        let signatures = match (wire.signatures, wire.protected, wire.signature) {
-            (Some(signatures), None, None) => signatures,
-            (None, Some(protected), Some(signature)) => vec![Signature { protected, signature }],
-            _ => return Err(JwsError::Malformed),
-        };
-        if signatures.is_empty() || signatures.len() > MAX_SIGNATURES {
-            return Err(JwsError::Malformed);
-        }
-        Ok(Self { payload: wire.payload, signatures })
+        let (payload, signatures) = read(bytes)?;
+        Ok(Self { payload: payload.into_owned(), signatures })
     }
 
     /// The payload as claimed, by whomever. For display and for checks that are marked as unauthenticated.
     pub fn unauthenticated_payload(&self) -> Result<Vec<u8>, JwsError> {
-        base64::decode_url(&self.payload).ok_or(JwsError::Malformed)
+        decoded(&self.payload)
     }
 
     /// The payload, if a key pinned in `keys` for `kind` signed it. One bad signature by a pinned key spoils all.
     pub fn verify<'a>(&self, kind: JwsType, keys: &'a Jwks) -> Result<VerifiedJws<'a>, JwsError> {
-        let mut good = None;
-        for signature in &self.signatures {
-            let header = signature.header()?;
-            if header.alg != "ES256" {
-                continue;
-            }
-            if header.crit.is_some() || header.b64.is_some() {
-                return Err(JwsError::Critical);
-            }
-            if header.typ.as_deref() != Some(kind.as_str()) {
-                return Err(JwsError::WrongType { expected: kind.as_str() });
-            }
-            let key = header.kid.as_deref().and_then(|kid| keys.find(kid));
-            let Some(key) = key.filter(|key| key.may(kind.key_use())) else { continue };
-            let raw = base64::decode_url(&signature.signature).ok_or(JwsError::Malformed)?;
-            let input = signing_input(&signature.protected, &self.payload);
-            let p256 = matches!(key.public_key(), crate::keys::PublicKey::P256(_));
-            if !p256 || !key.public_key().verify(input.as_bytes(), &raw) {
-                return Err(JwsError::BadSignature);
-            }
-            good.get_or_insert(key);
-        }
-        let key = good.ok_or(JwsError::UnknownKey)?;
-        Ok(VerifiedJws { payload: self.unauthenticated_payload()?, key })
+        let key = signer(&self.payload, &self.signatures, kind, keys)?;
+        Ok(VerifiedJws { payload: decoded(&self.payload)?, key })
     }
+}
+
+/// The payload, still base64url and where possible still in `bytes`, and the signatures.
+fn read(bytes: &[u8]) -> Result<(Cow<'_, str>, Vec<Signature>), JwsError> {
+    let wire: Wire<'_> = json::from_slice(bytes, MAX_JWS).map_err(|_| JwsError::Malformed)?;
+    let signatures = match (wire.signatures, wire.protected, wire.signature) {
+        (Some(Signatures(signatures)), None, None) => signatures,
+        (None, Some(protected), Some(signature)) => vec![Signature { protected, signature }],
+        _ => return Err(JwsError::Malformed),
+    };
+    if signatures.is_empty() { Err(JwsError::Malformed) } else { Ok((wire.payload, signatures)) }
+}
+
+/// The pinned key that signed `payload`.
+fn signer<'a>(
+    payload: &str,
+    signatures: &[Signature],
+    kind: JwsType,
+    keys: &'a Jwks,
+) -> Result<&'a Jwk, JwsError> {
+    let mut good = None;
+    for signature in signatures {
+        let header = signature.header()?;
+        if header.alg != "ES256" {
+            continue;
+        }
+        if header.crit.is_some() || header.b64.is_some() {
+            return Err(JwsError::Critical);
+        }
+        if header.typ.as_deref() != Some(kind.as_str()) {
+            return Err(JwsError::WrongType { expected: kind.as_str() });
+        }
+        let key = header.kid.as_deref().and_then(|kid| keys.find(kid));
+        let Some(key) = key.filter(|key| key.may(kind.key_use())) else { continue };
+        let raw = base64::decode_url(&signature.signature).ok_or(JwsError::Malformed)?;
+        let input = signing_input(&signature.protected, payload);
+        let p256 = matches!(key.public_key(), crate::keys::PublicKey::P256(_));
+        if !p256 || !key.public_key().verify(input.as_bytes(), &raw) {
+            return Err(JwsError::BadSignature);
+        }
+        good.get_or_insert(key);
+    }
+    good.ok_or(JwsError::UnknownKey)
+}
+
+fn decoded(payload: &str) -> Result<Vec<u8>, JwsError> {
+    base64::decode_url(payload).ok_or(JwsError::Malformed)
 }
 
 #[derive(Serialize)]
@@ -186,9 +207,10 @@ struct General {
 }
 
 #[derive(Deserialize)]
-struct Wire {
-    payload: String,
-    signatures: Option<Vec<Signature>>,
+struct Wire<'t> {
+    #[serde(borrow)]
+    payload: Cow<'t, str>,
+    signatures: Option<Signatures>,
     protected: Option<String>,
     signature: Option<String>,
 }
@@ -199,20 +221,25 @@ struct Signature {
     signature: String,
 }
 
+/// At most [`MAX_SIGNATURES`], refused while they are read.
+struct Signatures(Vec<Signature>);
+
+impl<'de> Deserialize<'de> for Signatures {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (signatures, more) = json::at_most(MAX_SIGNATURES, deserializer)?;
+        if more { Err(D::Error::custom("too many signatures")) } else { Ok(Self(signatures)) }
+    }
+}
+
 #[derive(Deserialize)]
 struct Header {
     alg: String,
     typ: Option<String>,
     kid: Option<String>,
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "json::present")]
     crit: Option<()>,
-    #[serde(default, deserialize_with = "present")]
+    #[serde(default, deserialize_with = "json::present")]
     b64: Option<()>,
-}
-
-/// Any value, even `null`, counts as present.
-fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<()>, D::Error> {
-    serde::de::IgnoredAny::deserialize(deserializer).map(|_| Some(()))
 }
 
 impl Signature {

@@ -82,7 +82,8 @@ pub struct Node {
     inflight: Mutex<HashMap<[u8; 16], watch::Receiver<()>>>,
     sealing: Mutex<HashMap<StreamId, Arc<Mutex<()>>>>,
     news: watch::Sender<u64>,
-    answers: tokio::sync::Mutex<()>,
+    /// Per stream, held while an answer is looked at and committed.
+    answering: Mutex<HashMap<StreamId, Arc<tokio::sync::Mutex<()>>>>,
     trouble: Mutex<Trouble>,
     /// What maintenance remembers of segments it could not let go yet.
     letting_go: Mutex<LettingGo>,

@@ -11,7 +11,10 @@ use parking_lot::Mutex;
 
 use crate::metrics::{Metric, Metrics};
 use crate::problem::{Problem, ProblemCode};
-use crate::turns::{Turn, Turns};
+use crate::turns::{Turn, Turns, on_blocking_thread};
+
+/// Work on more bytes than this waits for its owner's turn.
+pub const INLINE: usize = 32 << 10;
 
 /// Bytes the node may hold at once.
 #[derive(Clone)]
@@ -109,6 +112,36 @@ impl Account {
     pub async fn turn(&self) -> Turn {
         let share = &self.0.share;
         share.node.turns.enter(&share.name).await
+    }
+
+    /// Takes `bytes` for work on what `beside` pays for.
+    ///
+    /// # Errors
+    /// `busy.memory` as [`Account::take`]; `body.too-large` when both together are more than this account may ever hold,
+    /// since "come again" would never come true.
+    pub fn take_beside(&self, beside: &Permit, bytes: usize) -> Result<Permit, Problem> {
+        if beside.bytes().saturating_add(bytes) > self.most() {
+            return Err(ProblemCode::BodyTooLarge.into());
+        }
+        self.take(bytes)
+    }
+
+    /// Runs `work` on so many bytes: here if they are few, else in a thread that may block, in this account's turn.
+    ///
+    /// The work goes on when the caller is dropped, so it must own what it was paid with.
+    ///
+    /// # Panics
+    /// Passes on a panic of `work`.
+    pub async fn in_turn<T: Send + 'static>(&self, bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> T {
+        if bytes <= INLINE {
+            return work();
+        }
+        let turn = self.turn().await;
+        on_blocking_thread(move || {
+            let _turn = turn;
+            work()
+        })
+        .await
     }
 
     /// Bytes this account holds now.
@@ -228,6 +261,17 @@ mod tests {
         assert!(b.would_fit(20).is_ok() && b.would_fit(21).is_err());
         drop(other);
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn what_can_never_fit_is_too_large_and_what_does_not_fit_now_is_busy() {
+        let account = Budget::new(100, 60).account("a");
+        let body = account.take(20).unwrap();
+        assert_eq!(account.take_beside(&body, 41).unwrap_err().code(), ProblemCode::BodyTooLarge);
+        let reading = account.take_beside(&body, 40).unwrap();
+        assert_eq!(account.take_beside(&body, 40).unwrap_err().code(), ProblemCode::BusyMemory);
+        drop(reading);
+        assert!(account.take_beside(&body, 40).is_ok());
     }
 
     #[test]

@@ -12,7 +12,7 @@ pub mod problem;
 mod readiness;
 mod turns;
 
-pub use budget::{Account, Budget, Permit};
+pub use budget::{Account, Budget, INLINE, Permit};
 pub use drain::Drain;
 pub use readiness::{Check, State};
-pub use turns::Turn;
+pub use turns::{Turn, on_blocking_thread};

@@ -78,6 +78,17 @@ impl std::fmt::Debug for Turn {
     }
 }
 
+/// Runs `work` in a thread that may block.
+///
+/// # Panics
+/// Passes on a panic of `work`.
+pub async fn on_blocking_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done,
+        Err(failed) => std::panic::resume_unwind(failed.into_panic()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

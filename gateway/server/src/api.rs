@@ -1,5 +1,6 @@
 //! The exchange API: paths and headers in, engine calls, answers out. Which role may do what stands in [`route`].
 
+mod acknowledge;
 mod log;
 pub(crate) mod query;
 mod records;
@@ -161,7 +162,7 @@ async fn answer(
         Path::Streams => streams::list(&node, &exchange, template),
         Path::Batches(stream) => streams::batches(&node, &exchange, template, stream).await,
         Path::Payload(stream, seq) => streams::payload(&node, &exchange, template, stream, seq).await,
-        Path::Acknowledgements(stream) => streams::acknowledge(&node, exchange, template, stream).await,
+        Path::Acknowledgements(stream) => acknowledge::acknowledge(&node, exchange, template, stream).await,
         Path::Keys => log::keys(&node, template),
         Path::Checkpoint => log::checkpoint(&node, template),
         Path::Tile(tile) => log::tile(&node, template, tile).await,

@@ -1,5 +1,9 @@
 //! Composition of a running node: configuration first, then everything that can fail, then the listeners, and at the
 //! end a drain under a deadline.
+//!
+//! There is one signal to stop. On it the listeners of members and officers take no connection any more and finish what
+//! they have, side by side, so the whole takes `drain_ms` at most; `/readyz` says `stopping`. The local listener goes last: who asks
+//! a node that is stopping is to hear so. Then background work ends, and at last the journal is closed.
 
 mod doors;
 mod health;
@@ -11,12 +15,14 @@ use doors::Doors;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::watch;
-use xinqiao_edge::{Limits, Rates};
+use tokio::sync::{oneshot, watch};
+use tokio::task::{JoinError, JoinSet};
+use xinqiao_edge::{Drained, Limits, Rates};
 use xinqiao_node::config::{self, Config, ConfigError};
 use xinqiao_node::decisions::Overlay;
 use xinqiao_node::engine::telemetry::Telemetry;
 use xinqiao_node::engine::{Node, OpenNodeError, Opened};
+use xinqiao_runtime::Drain;
 use xinqiao_runtime::logging;
 use xinqiao_runtime::metrics::Metrics;
 
@@ -89,60 +95,68 @@ async fn serve(node: Arc<Node>, keeper: Arc<Keeper>, metrics: Arc<Metrics>) -> R
     if let Err(problem) = governor.settle().await {
         tracing::error!(%problem, "officers' decisions could not be brought up to date; tried again");
     }
-    let readiness = health::readiness(&node, &keeper, &governor);
+    let stop = Drain::new();
+    let readiness = health::readiness(&node, &keeper, &governor, stop.clone());
     health::gauges(&node, &keeper, &governor, &metrics);
     let limits = Arc::new(rates(&node.config.limits));
     let doors = Doors::open(&node, &keeper, &limits, readiness.clone(), &metrics).await?;
     let addresses = doors.addresses()?;
 
-    let (stop, stopping) = tokio::sync::watch::channel(false);
-    let mut tasks = tokio::task::JoinSet::new();
-    tasks.spawn(node.clone().maintain(stopping.clone()));
-    tasks.spawn(keeper.clone().tend(node.clone(), stopping.clone()));
-    tasks.spawn(governor.clone().follow(stopping.clone()));
+    let (end, ending) = watch::channel(false);
+    let mut tasks = JoinSet::new();
+    tasks.spawn(node.clone().maintain(ending.clone()));
+    tasks.spawn(keeper.clone().tend(node.clone(), ending.clone()));
+    tasks.spawn(governor.clone().follow(ending.clone()));
     for upstream in node.config.upstreams.clone() {
-        crate::links::relay::spawn(&mut tasks, &node, &keeper, upstream, &stopping);
+        crate::links::relay::spawn(&mut tasks, &node, &keeper, upstream, &ending);
     }
     for recipient in node.config.recipients.clone() {
-        crate::links::push::spawn(&mut tasks, &node, &keeper, recipient, &stopping);
+        crate::links::push::spawn(&mut tasks, &node, &keeper, recipient, &ending);
     }
-    tasks.spawn(forget_old_rates(limits, stopping.clone()));
+    tasks.spawn(forget_old_rates(limits, ending));
 
     let Doors { exchange, legacy, admin, local } = doors;
-    tasks.spawn(local.serve(told(&stopping)));
-    if let Some(admin) = admin {
-        let office = Office::new(node.clone(), governor, keeper, readiness);
-        admin.on_refused(office.on_refused());
-        let handler = move |exchange| crate::admin::route(office.clone(), exchange);
-        let told = told(&stopping);
-        tasks.spawn(async move {
-            admin.serve(handler, told).await;
-        });
-    }
+    let drain = Duration::from_millis(node.config.limits.drain_ms);
+    let (close_local, local_closing) = oneshot::channel::<()>();
+    let local = tokio::spawn(local.serve(async move { _ = local_closing.await }, drain));
+    let mut listeners = JoinSet::new();
     let handler = {
         let node = node.clone();
         move |exchange| crate::api::route(node.clone(), exchange)
     };
-    if let Some(legacy) = legacy {
-        let (handler, told) = (handler.clone(), told(&stopping));
-        tasks.spawn(async move {
-            legacy.serve(handler, told).await;
-        });
+    for (name, edge) in [("exchange", Some(exchange)), ("exchange-tls12", legacy)] {
+        let Some(edge) = edge else { continue };
+        let (handler, stop) = (handler.clone(), stop.clone());
+        listeners.spawn(async move { (name, edge.serve(handler, stop.wait()).await) });
     }
-    let stopped = signalled();
+    if let Some(admin) = admin {
+        let office = Office::new(node.clone(), governor, keeper, readiness);
+        admin.on_refused(office.on_refused());
+        let handler = move |exchange| crate::admin::route(office.clone(), exchange);
+        let stop = stop.clone();
+        listeners.spawn(async move { ("admin", admin.serve(handler, stop.wait()).await) });
+    }
+    let signalled = signalled();
     addresses.announce(&node);
-    let drained = exchange.serve(handler, stopped).await;
-    tracing::info!(aborted = drained.aborted, "drained");
-    let _ = stop.send(true);
+    tokio::select! {
+        () = signalled => stop.begin(),
+        // None ends before it is told to; if one does, it failed, and its panic goes on below.
+        Some(ended) = listeners.join_next() => drained(ended),
+    }
+    while let Some(ended) = listeners.join_next().await {
+        drained(ended);
+    }
+    let _ = end.send(true);
     while tasks.join_next().await.is_some() {}
+    let _ = close_local.send(());
+    let _ = local.await;
     Ok(())
 }
 
-/// Until everything is told to stop.
-fn told(stopping: &watch::Receiver<bool>) -> impl Future<Output = ()> + Send + use<> {
-    let mut stopping = stopping.clone();
-    async move {
-        let _ = stopping.changed().await;
+fn drained(listener: Result<(&'static str, Drained), JoinError>) {
+    match listener {
+        Ok((listener, Drained { aborted })) => tracing::info!(listener, aborted, "drained"),
+        Err(failed) => std::panic::resume_unwind(failed.into_panic()),
     }
 }
 
@@ -156,7 +170,7 @@ fn rates(limits: &config::Limits) -> Limits {
     })
 }
 
-async fn forget_old_rates(rates: Arc<Limits>, mut stop: tokio::sync::watch::Receiver<bool>) {
+async fn forget_old_rates(rates: Arc<Limits>, mut stop: watch::Receiver<bool>) {
     let mut timer = tokio::time::interval(Duration::from_secs(60));
     loop {
         tokio::select! {

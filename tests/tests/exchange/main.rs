@@ -1,6 +1,7 @@
 //! What becomes of a record: batches, answers, feedback, recalls, lanes, pushes, relays, and the node's own life, over
 //! real mutual TLS against real processes.
 
+mod acknowledging;
 mod answers;
 mod life;
 mod push;
@@ -8,6 +9,7 @@ mod reading;
 mod recalls;
 mod relay;
 mod sending;
+mod stopping;
 mod watchers;
 
 use serde_json::Value;

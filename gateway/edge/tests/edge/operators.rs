@@ -13,7 +13,7 @@ use xinqiao_runtime::logging::{Format, subscriber};
 use xinqiao_runtime::metrics::{Metric, Metrics};
 use xinqiao_runtime::{Check, State};
 
-use crate::site::{Plan, Site, until, within};
+use crate::site::{PATIENCE, Plan, Site, until, within};
 use crate::wire::Wire;
 
 async fn probe(address: SocketAddr, request: &str) -> String {
@@ -37,7 +37,7 @@ async fn the_local_listener_tells_health_readiness_and_metrics() {
     };
     let local = Local::bind(([127, 0, 0, 1], 0).into(), readiness, metrics).await.unwrap();
     let address = local.local_addr().unwrap();
-    tokio::spawn(local.serve(std::future::pending()));
+    tokio::spawn(local.serve(std::future::pending(), PATIENCE));
 
     assert!(probe(address, "GET /healthz").await.starts_with("HTTP/1.1 200"));
     assert!(probe(address, "GET /metrics").await.contains("\nxinqiao_clock_healthy 1\n"));

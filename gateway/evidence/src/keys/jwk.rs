@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::value::RawValue;
 use xinqiao_crypto::NoRandomness;
 use xinqiao_crypto::signature::{ed25519_verifies, p256_verifies};
 
@@ -180,21 +180,19 @@ impl Jwk {
             && self.retired.as_ref().is_none_or(|end| time < end)
     }
 
-    fn read(value: Value, place: usize) -> Result<Option<Self>, KeyError> {
+    fn read(text: &str, place: usize) -> Result<Option<Self>, KeyError> {
         let bad = KeyError::BadKey { place };
-        let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let supported =
-            matches!((text("kty").as_str(), text("crv").as_str()), ("EC", "P-256") | ("OKP", "Ed25519"));
-        if !value.is_object() {
-            return Err(bad);
-        }
-        if value.get("d").is_some() || value.get("k").is_some() {
+        let members = json::object(text.as_bytes()).ok_or(bad.clone())?;
+        let member = |name: &str| serde_json::from_str(members.get(name)?.get()).ok();
+        let (kty, crv): (Option<String>, Option<String>) = (member("kty"), member("crv"));
+        let supported = matches!((kty.as_deref(), crv.as_deref()), (Some("EC"), Some("P-256")) | (Some("OKP"), Some("Ed25519")));
+        if members.contains_key("d") || members.contains_key("k") {
             return Err(KeyError::PrivateKey { place });
         }
         if !supported {
             return Ok(None);
         }
-        let members: Members = serde_json::from_value(value).map_err(|_| bad.clone())?;
+        let members: Members = serde_json::from_str(text).map_err(|_| bad.clone())?;
         members.into_jwk().map(Some).ok_or(bad)
     }
 }
@@ -305,13 +303,12 @@ impl Jwks {
 
     /// Reads `{"keys": […]}`.
     pub fn from_json(bytes: &[u8]) -> Result<Self, KeyError> {
-        let mut value = json::parse(bytes, MAX_JWKS).map_err(|_| KeyError::Malformed)?;
-        let Some(Value::Array(values)) = value.get_mut("keys").map(Value::take) else {
-            return Err(KeyError::Malformed);
-        };
+        json::check(bytes, MAX_JWKS).map_err(|_| KeyError::Malformed)?;
+        let members = json::object(bytes).ok_or(KeyError::Malformed)?;
+        let keys = members.get("keys").and_then(|keys| serde_json::from_str::<Vec<&RawValue>>(keys.get()).ok());
         let mut set = Self::default();
-        for (place, value) in values.into_iter().enumerate() {
-            let Some(key) = Jwk::read(value, place)? else { continue };
+        for (place, key) in keys.ok_or(KeyError::Malformed)?.into_iter().enumerate() {
+            let Some(key) = Jwk::read(key.get(), place)? else { continue };
             if set.find(key.kid()).is_some() {
                 return Err(KeyError::DuplicateKid { place });
             }

@@ -2,14 +2,17 @@
 //! stays pending.
 
 use super::{CommitError, Node, entries};
+use bytes::Bytes;
 use serde::Serialize;
-use xinqiao_evidence::acknowledgement::{Acknowledgement, Outcome as Answered};
+use std::sync::Arc;
+use xinqiao_evidence::acknowledgement::{Acknowledgement, Outcome as Answered, reading_takes};
 use xinqiao_exchange::event::{Acknowledged, Event, Feedback, Outcome};
 use xinqiao_exchange::group::{Change, Item, Kind};
 use xinqiao_exchange::names::StreamId;
 use xinqiao_exchange::state::{AnswerRow, BatchRow};
 use xinqiao_exchange::table;
 use xinqiao_runtime::problem::{Problem, ProblemCode};
+use xinqiao_runtime::{Account, INLINE, Permit, on_blocking_thread};
 
 /// What a recipient hears back.
 #[derive(Serialize)]
@@ -23,125 +26,201 @@ pub struct AcknowledgedView {
     repeated: bool,
 }
 
+/// An answer as it came.
+pub struct Received {
+    /// What it says.
+    pub said: Acknowledgement,
+    /// The bytes it came in; they are kept as evidence.
+    pub as_sent: Bytes,
+    /// Whose memory it takes, and how much of it; an answer to a push is the node's own affair.
+    pub paid: Option<(Account, Permit)>,
+}
+
+/// What became of an answer before anything is written.
+enum Step {
+    /// It was given before.
+    Repeated(AcknowledgedView),
+    /// It is to be committed.
+    New(New),
+}
+
+struct New {
+    change: Change,
+    outcome: Outcome,
+    told: u64,
+}
+
+/// What one error holds until it is committed: its own struct and the feedback made of it, without their texts.
+const PER_ERROR: usize = 256;
+
 impl Node {
-    /// Takes an answer. `as_sent` is kept as evidence.
+    /// Takes an answer.
+    ///
+    /// One answer per stream is looked at and committed at a time: the second finds what the first left, so of two
+    /// different ones exactly one is taken. Streams do not wait for each other, and share the journal's syncs.
     pub async fn acknowledge(
-        &self,
+        self: &Arc<Self>,
         member: &str,
         stream: &StreamId,
-        answer: &Acknowledgement,
-        as_sent: Vec<u8>,
+        received: Received,
     ) -> Result<AcknowledgedView, Problem> {
         self.my_stream(member, stream)?;
-        if answer.stream != stream.as_str() {
+        let said = &received.said;
+        if said.stream != stream.as_str() {
             return Err(ProblemCode::AcknowledgementMalformed.into());
         }
-        if answer.node != self.name.as_str() || answer.epoch != self.epoch() {
+        if said.node != self.name.as_str() || said.epoch != self.epoch() {
             return Err(ProblemCode::AcknowledgementEpoch.into());
         }
-        for _ in 0..4 {
-            let head = self.head(stream).ok_or(ProblemCode::BatchUnknown)?;
-            let batch = self.batch(&head, answer.seq).ok_or(ProblemCode::BatchUnknown)?;
-            if answer.manifest_digest.sha256.to_hex() != batch.digest {
-                return Err(ProblemCode::AcknowledgementDigest.into());
-            }
-            let outcome = outcome(answer.outcome);
-            let digest = answer.digest().to_hex();
-            if let Some(first) = batch.answer.as_ref().filter(|a| a.outcome.is_final() || a.digest == digest)
-            {
-                if first.digest == digest || self.same_answer(stream, first, answer) {
-                    let (seq, log_index) = (answer.seq, None);
-                    return Ok(AcknowledgedView {
-                        stream: stream.to_string(),
-                        seq,
-                        outcome,
-                        log_index,
-                        repeated: true,
-                    });
-                }
-                return Err(ProblemCode::AcknowledgementDiffers.into());
-            }
-            let gone = batch.void || batch.erased;
-            if !batch.served && !gone && batch.records > 0 && outcome != Outcome::Rejected {
-                return Err(ProblemCode::AcknowledgementNeverServed.into());
-            }
-            if answer.errors.iter().any(|e| e.record >= batch.records) {
-                return Err(ProblemCode::AcknowledgementRange.into());
-            }
-            let feedback = self.feedback_for(stream, &batch, answer)?;
-            let told = feedback.len() as u64;
-            let change = Change {
-                events: vec![Event::Acknowledged(Acknowledged {
-                    stream: stream.clone(),
-                    seq: answer.seq,
-                    outcome,
-                    digest: digest.clone(),
-                    answer: 0,
-                    errors: answer.errors.len() as u32,
-                    feedback,
-                    time: self.clock.now(),
-                })],
-                items: vec![Item {
-                    kind: Kind::Evidence,
-                    aad: stream.as_str().as_bytes().to_vec(),
-                    bytes: as_sent.clone(),
-                }],
-                entry: Some(entries::acknowledgement(self, stream, answer)),
-            };
-            // Two answers at once: the second looks again at what the first left.
-            let turn = self.answers.lock().await;
-            let now = self.batch(&head, answer.seq).ok_or(ProblemCode::BatchUnknown)?;
-            if now.answer.map(|a| a.digest) != batch.answer.map(|a| a.digest) {
-                drop(turn);
-                continue;
-            }
-            let committed = match self.change(change, |_| true).await {
-                Ok(c) => c,
-                Err(CommitError::Overtaken) => continue,
-                Err(e) => return Err(e.into()),
-            };
-            drop(turn);
-            self.metrics.acknowledged(stream.as_str(), outcome);
-            self.metrics.feedback(stream.dataset(), told);
+        let Received { said, as_sent, paid } = received;
+        let (account, mut paid) = paid.unzip();
+        if let Some(paid) = &mut paid {
+            settle(paid, &said, as_sent.len())?;
+        }
+        let seq = said.seq;
+        let one_at_a_time = self.answering(stream).lock_owned().await;
+        let length = self.work_on(stream, &said, as_sent.len());
+        let work = {
+            let (node, stream, account) = (self.clone(), stream.clone(), account.clone());
+            // The permit goes along: this work goes on when the request is dropped.
+            move || (node.look_at(&stream, said, as_sent, account.as_ref()), paid)
+        };
+        let (step, paid) = match &account {
+            Some(account) => account.in_turn(length, work).await,
+            None if length <= INLINE => work(),
+            None => on_blocking_thread(work).await,
+        };
+        let New { change, outcome, told } = match step? {
+            Step::Repeated(view) => return Ok(view),
+            Step::New(new) => new,
+        };
+        let committed = self.send_change(change, |_| true)?;
+        let (node, of) = (self.clone(), stream.clone());
+        // From here on it is committed whether or not the recipient waits for it, so the next answer must wait even if
+        // this request is dropped: a task of its own holds the place.
+        let done = tokio::spawn(async move {
+            let committed = committed.await.unwrap_or(Err(CommitError::Stopping))?;
+            drop((one_at_a_time, paid));
+            node.metrics.acknowledged(of.as_str(), outcome);
+            node.metrics.feedback(of.dataset(), told);
             if outcome == Outcome::Rejected {
                 tracing::error!(
-                    stream = stream.as_str(),
-                    seq = answer.seq,
+                    stream = of.as_str(),
+                    seq,
                     "the recipient rejected a batch as a whole; it stays pending"
                 );
             }
-            return Ok(AcknowledgedView {
-                stream: stream.to_string(),
-                seq: answer.seq,
-                outcome,
-                log_index: Some(committed.index),
-                repeated: false,
-            });
+            Ok::<_, Problem>(committed.index)
+        });
+        let index = done.await.map_err(|_| ProblemCode::Internal)??;
+        Ok(AcknowledgedView {
+            stream: stream.to_string(),
+            seq,
+            outcome,
+            log_index: Some(index),
+            repeated: false,
+        })
+    }
+
+    /// Held while an answer of this stream is looked at and committed.
+    fn answering(&self, stream: &StreamId) -> Arc<tokio::sync::Mutex<()>> {
+        // Streams are those of the plan: the map does not grow with what is sent.
+        self.answering.lock().entry(stream.clone()).or_default().clone()
+    }
+
+    /// Bytes to be worked on: those of the answer, unless the journal has to be read as well.
+    fn work_on(&self, stream: &StreamId, said: &Acknowledgement, length: usize) -> usize {
+        let batch = || self.batch(&self.head(stream)?, said.seq);
+        let reads = !said.errors.is_empty() || batch().is_some_and(|b| b.answer.is_some());
+        if reads { usize::MAX } else { length }
+    }
+
+    /// Judges an answer by what is known of its batch. Blocks.
+    fn look_at(
+        &self,
+        stream: &StreamId,
+        said: Acknowledgement,
+        as_sent: Bytes,
+        account: Option<&Account>,
+    ) -> Result<Step, Problem> {
+        let seq = said.seq;
+        let head = self.head(stream).ok_or(ProblemCode::BatchUnknown)?;
+        let batch = self.batch(&head, seq).ok_or(ProblemCode::BatchUnknown)?;
+        if said.manifest_digest.sha256.to_hex() != batch.digest {
+            return Err(ProblemCode::AcknowledgementDigest.into());
         }
-        Err(ProblemCode::BusyQueue.into())
+        let outcome = outcome(said.outcome);
+        let digest = said.digest();
+        let hex = digest.to_hex();
+        if let Some(first) = batch.answer.as_ref().filter(|a| a.outcome.is_final() || a.digest == hex) {
+            if first.digest == hex || self.same_answer(stream, first, &said, account)? {
+                let stream = stream.to_string();
+                let view = AcknowledgedView { stream, seq, outcome, log_index: None, repeated: true };
+                return Ok(Step::Repeated(view));
+            }
+            return Err(ProblemCode::AcknowledgementDiffers.into());
+        }
+        let gone = batch.void || batch.erased;
+        if !batch.served && !gone && batch.records > 0 && outcome != Outcome::Rejected {
+            return Err(ProblemCode::AcknowledgementNeverServed.into());
+        }
+        if said.errors.iter().any(|e| e.record >= batch.records) {
+            return Err(ProblemCode::AcknowledgementRange.into());
+        }
+        let entry = entries::acknowledgement(self, stream, &said, digest);
+        let errors = said.errors.len() as u32;
+        let feedback = self.feedback_for(stream, &batch, said)?;
+        let told = feedback.len() as u64;
+        let change = Change {
+            events: vec![Event::Acknowledged(Acknowledged {
+                stream: stream.clone(),
+                seq,
+                outcome,
+                digest: hex,
+                answer: 0,
+                errors,
+                feedback,
+                time: self.clock.now(),
+            })],
+            items: vec![Item {
+                kind: Kind::Evidence,
+                aad: stream.as_str().as_bytes().to_vec(),
+                bytes: as_sent.into(),
+            }],
+            entry: Some(entry),
+        };
+        Ok(Step::New(New { change, outcome, told }))
     }
 
     /// Is it the answer given before, but for its time? A recipient that crashed before it heard us asks again.
-    fn same_answer(&self, stream: &StreamId, first: &AnswerRow, answer: &Acknowledgement) -> bool {
-        let Ok(bytes) = self.read_item(stream, first.place) else { return false };
+    fn same_answer(
+        &self,
+        stream: &StreamId,
+        first: &AnswerRow,
+        said: &Acknowledgement,
+        account: Option<&Account>,
+    ) -> Result<bool, Problem> {
+        let length = first.place.len as usize;
+        let _paid = account.map(|a| a.take(length.saturating_add(reading_takes(length, true)))).transpose()?;
+        let Ok(bytes) = self.read_item(stream, first.place) else { return Ok(false) };
         let given = Acknowledgement::from_json(&bytes)
             .or_else(|_| Acknowledgement::from_jws(&bytes, &self.acknowledgement_keys(stream.recipient())));
-        given.is_ok_and(|given| given.is_same_answer(answer))
+        Ok(given.is_ok_and(|given| given.is_same_answer(said)))
     }
 
     fn feedback_for(
         &self,
         stream: &StreamId,
         batch: &BatchRow,
-        answer: &Acknowledgement,
+        said: Acknowledgement,
     ) -> Result<Vec<Feedback>, Problem> {
-        if answer.errors.is_empty() {
+        if said.errors.is_empty() {
             return Ok(Vec::new());
         }
         let bytes = self.read_item(stream, batch.table).map_err(|_| ProblemCode::DiskFailed)?;
         let groups = table::groups(&bytes).map_err(|_| ProblemCode::Internal)?;
-        let mut all = Vec::with_capacity(answer.errors.len());
-        let mut errors = answer.errors.iter().peekable();
+        let mut all = Vec::with_capacity(said.errors.len());
+        let mut errors = said.errors.into_iter().peekable();
         let mut first = 0u64;
         for group in &groups {
             let end = first + u64::from(group.lines);
@@ -158,9 +237,9 @@ impl Node {
                     record: line.ordinal,
                     reference: line.reference.map(str::to_owned),
                     stream: stream.clone(),
-                    seq: Some(answer.seq),
-                    code: e.code.clone(),
-                    message: e.message.clone(),
+                    seq: Some(said.seq),
+                    code: e.code,
+                    message: e.message,
                     time: self.clock.now(),
                 });
             }
@@ -168,6 +247,14 @@ impl Node {
         }
         Ok(all)
     }
+}
+
+/// From here on an answer is its bytes, the texts of its errors, and what is made of them.
+fn settle(paid: &mut Permit, said: &Acknowledgement, as_sent: usize) -> Result<(), Problem> {
+    let texts: usize = said.errors.iter().map(|e| e.code.len() + e.message.len()).sum();
+    let held = as_sent + texts + said.errors.len() * PER_ERROR;
+    paid.shrink_to(held);
+    paid.grow(held.saturating_sub(paid.bytes()))
 }
 
 fn outcome(o: Answered) -> Outcome {

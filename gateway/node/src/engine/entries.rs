@@ -57,7 +57,12 @@ pub(super) fn submission(node: &Node, s: &SubmissionEntry<'_>) -> Vec<u8> {
 }
 
 /// A recipient answered.
-pub(super) fn acknowledgement(node: &Node, stream: &StreamId, answer: &Acknowledgement) -> Vec<u8> {
+pub(super) fn acknowledgement(
+    node: &Node,
+    stream: &StreamId,
+    answer: &Acknowledgement,
+    digest: Digest,
+) -> Vec<u8> {
     let event = Event::Acknowledgement {
         member: stream.recipient().into(),
         stream: stream.as_str().into(),
@@ -65,7 +70,7 @@ pub(super) fn acknowledgement(node: &Node, stream: &StreamId, answer: &Acknowled
         manifest_digest: answer.manifest_digest.clone(),
         outcome: answer.outcome,
         errors: answer.errors.len() as u64,
-        ack_digest: Digests::sha256(answer.digest()),
+        ack_digest: Digests::sha256(digest),
     };
     write(node, node.clock.now(), event)
 }

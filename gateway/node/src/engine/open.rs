@@ -233,7 +233,7 @@ impl Node {
             inflight: Mutex::new(HashMap::new()),
             sealing: Mutex::new(HashMap::new()),
             news: watch::Sender::new(0),
-            answers: tokio::sync::Mutex::new(()),
+            answering: Mutex::default(),
             trouble: Mutex::new(Trouble { rebuilt, ..Trouble::default() }),
             letting_go: Mutex::new(LettingGo::default()),
             data_dir: dir,

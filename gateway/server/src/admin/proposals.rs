@@ -7,11 +7,13 @@ use crate::governance::{Draft, Officer, Word, check_reason, note_officer};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use std::time::Instant;
-use xinqiao_edge::{BodyCaps, Exchange, Reply};
+use xinqiao_edge::{Body, BodyCaps, Exchange, Reply};
 use xinqiao_runtime::problem::{Problem, ProblemCode};
 
 /// 64 policies of the catalogue's size fit with room to spare.
-const BODY: u64 = 4 << 20;
+const BODY: usize = 4 << 20;
+/// What a value of a JSON tree takes at most: itself, its place in a container that doubles, its name.
+const PER_VALUE: usize = 128;
 /// Proposals in one answer.
 const LISTED: u64 = 500;
 
@@ -51,7 +53,7 @@ pub(super) async fn propose(
 ) -> Result<Reply, Problem> {
     let by = officer.security()?;
     let dry = dry_run(&exchange)?;
-    let draft: Draft = read(exchange).await?;
+    let draft: Draft = read(exchange, BODY).await?;
     if dry {
         return json(template, &office.governor.rehearse(by, draft).await?);
     }
@@ -68,10 +70,10 @@ pub(super) async fn decide(
     let by = officer.security()?;
     let id = number(id)?;
     let view = if what == "approve" {
-        let word: Word = read(exchange).await?;
+        let word: Word = read(exchange, BODY).await?;
         office.governor.approve(by, id, word).await?
     } else {
-        let Reason { reason } = read(exchange).await?;
+        let Reason { reason } = read(exchange, BODY).await?;
         match what {
             "reject" => office.governor.reject(by, id, reason).await?,
             _ => office.governor.withdraw(by, id, reason).await?,
@@ -88,7 +90,7 @@ pub(super) async fn suspend(
     template: &'static str,
 ) -> Result<Reply, Problem> {
     let by = officer.security()?;
-    let Reason { reason } = read(exchange).await?;
+    let Reason { reason } = read(exchange, BODY).await?;
     let proposal = office.governor.suspend(by, member, reason).await?;
     json(template, &serde_json::json!({ "member": member, "suspended": true, "proposal": proposal }))
 }
@@ -100,7 +102,7 @@ pub(super) async fn lift(
     name: &str,
     template: &'static str,
 ) -> Result<Reply, Problem> {
-    let Reason { reason } = read(exchange).await?;
+    let Reason { reason } = read(exchange, BODY).await?;
     check_reason(&reason)?;
     let (who, role) = office.lockouts.find(name, Instant::now()).ok_or(ProblemCode::LockoutUnknown)?;
     match &who {
@@ -127,10 +129,24 @@ pub(super) fn dry_run(exchange: &Exchange) -> Result<bool, Problem> {
     }
 }
 
-async fn read<T: DeserializeOwned>(exchange: Exchange) -> Result<T, Problem> {
-    let body = exchange.body.read(BodyCaps::of(BODY as usize)).await?;
+/// Reads a body of up to `cap` bytes, off the threads that answer requests if it is long, and paid for: members of an entry
+/// may be anything, so a tree is made of them.
+pub(super) async fn read<T>(exchange: Exchange, cap: usize) -> Result<T, Problem>
+where
+    T: DeserializeOwned + Send + 'static,
+{
+    let Exchange { body, account, .. } = exchange;
+    let Body { bytes, permit } = body.read(BodyCaps { decoded: cap, ..BodyCaps::of(cap) }).await?;
+    // Every value but the first follows one of these.
+    let values = bytes.iter().filter(|b| matches!(b, b',' | b'[' | b'{')).count() + 1;
+    let takes = bytes.len() + values * PER_VALUE;
+    let reading = account.take_beside(&permit, takes)?;
+    let work = move || {
+        let _paid = (permit, reading);
+        serde_json::from_slice(&bytes)
+    };
     // Which member is wrong and where, without anything that was sent.
-    serde_json::from_slice(&body.bytes).map_err(|e| {
+    account.in_turn(takes, work).await.map_err(|e| {
         let (line, column) = (e.line(), e.column());
         Problem::new(ProblemCode::BodyMalformed).detail(
             format!("Line {line}, column {column}: not as the interface describes it (syntax, unknown member, or a value of the wrong form)."),

@@ -4,7 +4,7 @@ use super::{List, Office, json};
 use crate::governance::{self, Officer, check_reason};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
-use xinqiao_edge::{BodyCaps, Exchange, Reply};
+use xinqiao_edge::{Exchange, Reply};
 use xinqiao_exchange::names::StreamId;
 use xinqiao_node::engine::trace::Wanted;
 use xinqiao_runtime::problem::{Problem, ProblemCode};
@@ -128,8 +128,7 @@ fn stream_of(text: &str) -> Result<StreamId, Problem> {
 }
 
 async fn decision(exchange: Exchange) -> Result<Decision, Problem> {
-    let body = exchange.body.read(BodyCaps::of(64 << 10)).await?;
-    let decision: Decision = serde_json::from_slice(&body.bytes).map_err(|_| ProblemCode::BodyMalformed)?;
+    let decision: Decision = super::proposals::read(exchange, 64 << 10).await?;
     check_reason(&decision.reason)?;
     Ok(decision)
 }

@@ -1,4 +1,4 @@
-//! What recipients do: list batches, fetch payloads, answer.
+//! What recipients read: lists of batches, payloads.
 
 use super::json;
 use super::query::{Query, invalid};
@@ -9,8 +9,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
-use xinqiao_edge::{BodyCaps, Exchange, Reply, ReplyBody};
-use xinqiao_evidence::acknowledgement::Acknowledgement;
+use xinqiao_edge::{Exchange, Reply, ReplyBody};
 use xinqiao_evidence::http_digest;
 use xinqiao_exchange::names::StreamId;
 use xinqiao_node::engine::Node;
@@ -23,7 +22,7 @@ struct StreamList {
     streams: Vec<xinqiao_node::engine::serve::StreamView>,
 }
 
-fn stream_of(text: &str) -> Result<StreamId, Problem> {
+pub(super) fn stream_of(text: &str) -> Result<StreamId, Problem> {
     StreamId::parse(text).map_err(|_| ProblemCode::StreamUnknown.into())
 }
 
@@ -146,35 +145,4 @@ fn stream_parts(
         let _ = sender.blocking_finish();
     });
     body
-}
-
-pub(super) async fn acknowledge(
-    node: &Arc<Node>,
-    exchange: Exchange,
-    template: &'static str,
-    stream: &str,
-) -> Result<Reply, Problem> {
-    let stream = stream_of(stream)?;
-    let Exchange { member, parts, body, .. } = exchange;
-    node.my_stream(member.name(), &stream)?;
-    let body = body.read(BodyCaps::of(16 << 20)).await?;
-    let kind = parts.headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
-    let kind = kind.split(';').next().unwrap_or("").trim().to_ascii_lowercase();
-    let answer = match kind.as_str() {
-        "application/json" => Acknowledgement::from_json(&body.bytes),
-        "application/jose+json" => {
-            Acknowledgement::from_jws(&body.bytes, &node.acknowledgement_keys(member.name()))
-        }
-        _ => return Err(ProblemCode::MediaTypeUnsupported.into()),
-    };
-    let answer = answer.map_err(|e| {
-        let code = if matches!(e, xinqiao_evidence::acknowledgement::AcknowledgementError::Jws(_)) {
-            ProblemCode::AcknowledgementSignature
-        } else {
-            ProblemCode::AcknowledgementMalformed
-        };
-        Problem::from(code)
-    })?;
-    let as_sent = body.bytes.to_vec();
-    json(template, &node.acknowledge(member.name(), &stream, &answer, as_sent).await?)
 }

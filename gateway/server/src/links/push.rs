@@ -14,11 +14,13 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use xinqiao_client::{Client, Profile};
+use xinqiao_edge::off_reactor;
 use xinqiao_evidence::acknowledgement::{Acknowledgement, Outcome};
 use xinqiao_exchange::event::Event;
 use xinqiao_exchange::group::Change;
 use xinqiao_exchange::names::StreamId;
 use xinqiao_node::config::{Push, Recipient};
+use xinqiao_node::engine::acknowledge::Received;
 use xinqiao_node::engine::{CommitError, Node};
 
 const BACKOFF_MOST: Duration = Duration::from_secs(600);
@@ -157,15 +159,18 @@ impl Pusher {
         match status {
             202 => Ok(Pushed::Later),
             200 => {
-                let answer = Acknowledgement::from_json(&body)
-                    .or_else(|_| {
-                        Acknowledgement::from_jws(&body, &self.node.acknowledgement_keys(&self.member))
-                    })
-                    .map_err(|_| "acknowledgement.malformed".to_owned())?;
-                let taken = self.node.acknowledge(&self.member, &self.stream, &answer, body.to_vec()).await;
+                let (as_sent, keys) = (body.clone(), self.node.acknowledgement_keys(&self.member));
+                let read = move || {
+                    Acknowledgement::from_json(&body).or_else(|_| Acknowledgement::from_jws(&body, &keys))
+                };
+                let said = off_reactor(as_sent.len(), read).await;
+                let said = said.map_err(|_| "acknowledgement.malformed".to_owned())?;
+                let outcome = said.outcome;
+                let received = Received { said, as_sent, paid: None };
+                let taken = self.node.acknowledge(&self.member, &self.stream, received).await;
                 taken.map_err(problem)?;
                 // A rejected batch stays pending: it is pushed again, as long as any other failure is.
-                match answer.outcome {
+                match outcome {
                     Outcome::Rejected => Err("recipient-rejected".to_owned()),
                     Outcome::Accepted | Outcome::Partial => Ok(Pushed::Answered),
                 }

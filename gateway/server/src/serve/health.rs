@@ -6,13 +6,26 @@ use std::sync::Arc;
 use xinqiao_edge::local::Readiness;
 use xinqiao_node::engine::Node;
 use xinqiao_runtime::metrics::{Metric, Metrics};
-use xinqiao_runtime::{Check, State};
+use xinqiao_runtime::{Check, Drain, State};
 
-/// Asks every part that has something to say.
-pub(super) fn readiness(node: &Arc<Node>, keeper: &Arc<Keeper>, governor: &Arc<Governor>) -> Readiness {
+/// Asks every part that has something to say. From `stop` on a node is not ready, whatever the parts say.
+pub(super) fn readiness(
+    node: &Arc<Node>,
+    keeper: &Arc<Keeper>,
+    governor: &Arc<Governor>,
+    stop: Drain,
+) -> Readiness {
     let (node, keeper, governor) = (node.clone(), keeper.clone(), governor.clone());
     Arc::new(move || {
         let mut checks = of_node(&node);
+        if stop.begun() {
+            checks.push(Check {
+                name: "stopping",
+                state: State::Failing,
+                advice: "The node was told to stop: it takes no connections and finishes what is in flight. Send elsewhere, or wait until it is started again.".into(),
+                advice_zh: "节点已收到停止信号：不再接受新连接，正在完成处理中的请求。请改用其他节点，或等待其重新启动。".into(),
+            });
+        }
         checks.extend(keeper.checks());
         if checks.is_empty() {
             checks.push(Check::ok("node"));

@@ -20,7 +20,7 @@ pub const MAX_ACKNOWLEDGEMENT: usize = 16 * 1024 * 1024;
 pub const MAX_ERRORS: usize = 100_000;
 const MAX_CODE: usize = 64;
 const MAX_MESSAGE: usize = 500;
-const PER_ERROR: usize = 128;
+const PER_ERROR: usize = 120;
 
 explained! {
     /// An acknowledgement cannot be taken.

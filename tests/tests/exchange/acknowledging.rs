@@ -55,7 +55,8 @@ fn costly() -> String {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn costly_acknowledgements_stall_nobody() {
-    const COSTLY: usize = 10;
+    // As many as the member's share of memory holds at once.
+    const COSTLY: usize = 6;
     let city = City::start("costly", |_| String::new());
     let (alpha, province) = (city.peer("alpha"), city.peer("province"));
     let body = costly();
@@ -79,7 +80,7 @@ async fn costly_acknowledgements_stall_nobody() {
     for asked in asked {
         asked.await.expect("no panic").refused(404, "batch.unknown");
     }
-    assert!(answered > COSTLY / 2, "beside {COSTLY} costly requests only {answered} small ones were answered");
+    assert!(answered >= COSTLY, "beside {COSTLY} costly requests only {answered} small ones were answered");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

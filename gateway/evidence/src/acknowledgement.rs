@@ -304,8 +304,12 @@ mod tests {
         };
         let member = |name| AcknowledgementError::Member { name };
         let error = acknowledgement().errors[0].clone();
-        let many = |count| move |a: &mut Acknowledgement| {
-            a.errors = (0..count).map(|record| LineError { code: "E".into(), message: String::new(), record }).collect();
+        let many = |count| {
+            move |a: &mut Acknowledgement| {
+                a.errors = (0..count)
+                    .map(|record| LineError { code: "E".into(), message: String::new(), record })
+                    .collect();
+            }
         };
         assert_eq!(refused(&many(100_001)), member("errors"));
         assert_eq!(refused(&many(150_000)), member("errors"));

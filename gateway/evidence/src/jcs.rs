@@ -17,7 +17,8 @@ pub fn to_jcs(value: &Value) -> Result<Vec<u8>, JsonError> {
 
 /// Whether `bytes` are exactly the canonical form of the JSON they hold.
 pub fn is_jcs(bytes: &[u8]) -> bool {
-    let value = json::check(bytes, usize::MAX).ok().and_then(|()| serde_json::from_slice::<Value>(bytes).ok());
+    let value =
+        json::check(bytes, usize::MAX).ok().and_then(|()| serde_json::from_slice::<Value>(bytes).ok());
     value.is_some_and(|value| to_jcs(&value).is_ok_and(|canonical| canonical == bytes))
 }
 

@@ -186,7 +186,8 @@ impl Manifest {
     pub fn from_json(bytes: &[u8]) -> Result<Self, ManifestError> {
         json::check(bytes, MAX_MANIFEST)?;
         // The version comes first: a later one may well have members that this reader would call unknown.
-        let version = json::object(bytes).and_then(|members| serde_json::from_str(members.get("v")?.get()).ok());
+        let version =
+            json::object(bytes).and_then(|members| serde_json::from_str(members.get("v")?.get()).ok());
         match version {
             Some(VERSION) => {}
             Some(found) => return Err(ManifestError::Version { found }),

@@ -132,7 +132,11 @@ impl Account {
     ///
     /// # Panics
     /// Passes on a panic of `work`.
-    pub async fn in_turn<T: Send + 'static>(&self, bytes: usize, work: impl FnOnce() -> T + Send + 'static) -> T {
+    pub async fn in_turn<T: Send + 'static>(
+        &self,
+        bytes: usize,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> T {
         if bytes <= INLINE {
             return work();
         }

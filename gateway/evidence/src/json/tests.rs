@@ -141,7 +141,14 @@ fn any_json_is_read_as_the_same_members_once_it_passed() {
 
 /// JSON, sound but for repeated names and depth, with odd spacing, escapes and numbers.
 fn texts() -> impl Strategy<Value = String> {
-    let name = || prop_oneof!["[ab]", Just("\\u0061".to_owned()), Just("\\ud83d\\ude00".to_owned()), Just("桥".to_owned())];
+    let name = || {
+        prop_oneof![
+            "[ab]",
+            Just("\\u0061".to_owned()),
+            Just("\\ud83d\\ude00".to_owned()),
+            Just("桥".to_owned())
+        ]
+    };
     let leaf = prop_oneof![
         Just("null".to_owned()),
         Just("true".to_owned()),
@@ -154,9 +161,11 @@ fn texts() -> impl Strategy<Value = String> {
     ];
     leaf.prop_recursive(40, 60, 4, move |inner| {
         prop_oneof![
-            proptest::collection::vec(inner.clone(), 0..4).prop_map(|items| format!("[{}]", items.join(" ,"))),
+            proptest::collection::vec(inner.clone(), 0..4)
+                .prop_map(|items| format!("[{}]", items.join(" ,"))),
             proptest::collection::vec((name(), inner), 0..4).prop_map(|members| {
-                let members: Vec<_> = members.iter().map(|(name, value)| format!("\"{name}\" :\n{value}")).collect();
+                let members: Vec<_> =
+                    members.iter().map(|(name, value)| format!("\"{name}\" :\n{value}")).collect();
                 format!("{{{}}}", members.join(","))
             }),
         ]

@@ -185,7 +185,10 @@ impl Jwk {
         let members = json::object(text.as_bytes()).ok_or(bad.clone())?;
         let member = |name: &str| serde_json::from_str(members.get(name)?.get()).ok();
         let (kty, crv): (Option<String>, Option<String>) = (member("kty"), member("crv"));
-        let supported = matches!((kty.as_deref(), crv.as_deref()), (Some("EC"), Some("P-256")) | (Some("OKP"), Some("Ed25519")));
+        let supported = matches!(
+            (kty.as_deref(), crv.as_deref()),
+            (Some("EC"), Some("P-256")) | (Some("OKP"), Some("Ed25519"))
+        );
         if members.contains_key("d") || members.contains_key("k") {
             return Err(KeyError::PrivateKey { place });
         }
@@ -305,7 +308,8 @@ impl Jwks {
     pub fn from_json(bytes: &[u8]) -> Result<Self, KeyError> {
         json::check(bytes, MAX_JWKS).map_err(|_| KeyError::Malformed)?;
         let members = json::object(bytes).ok_or(KeyError::Malformed)?;
-        let keys = members.get("keys").and_then(|keys| serde_json::from_str::<Vec<&RawValue>>(keys.get()).ok());
+        let keys =
+            members.get("keys").and_then(|keys| serde_json::from_str::<Vec<&RawValue>>(keys.get()).ok());
         let mut set = Self::default();
         for (place, key) in keys.ok_or(KeyError::Malformed)?.into_iter().enumerate() {
             let Some(key) = Jwk::read(key.get(), place)? else { continue };

@@ -201,7 +201,8 @@ impl Node {
         account: Option<&Account>,
     ) -> Result<bool, Problem> {
         let length = first.place.len as usize;
-        let _paid = account.map(|a| a.take(length.saturating_add(reading_takes(length, true)))).transpose()?;
+        let _paid =
+            account.map(|a| a.take(length.saturating_add(reading_takes(length, true)))).transpose()?;
         let Ok(bytes) = self.read_item(stream, first.place) else { return Ok(false) };
         let given = Acknowledgement::from_json(&bytes)
             .or_else(|_| Acknowledgement::from_jws(&bytes, &self.acknowledgement_keys(stream.recipient())));

@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::config::Config;
+use crate::engine::acknowledge::Received;
 use crate::engine::submit::Request;
 use crate::engine::telemetry::Telemetry;
 use crate::engine::trace::Wanted;
@@ -199,8 +200,9 @@ impl Life {
                         stream: name.into(),
                         time: Timestamp::of_unix(node.clock.now()),
                     };
-                    let as_sent = answer.to_json();
-                    node.acknowledge(recipient, &stream, &answer, as_sent).await.unwrap();
+                    let as_sent = answer.to_json().into();
+                    let received = Received { said: answer, as_sent, paid: None };
+                    node.acknowledge(recipient, &stream, received).await.unwrap();
                 }
             });
         }
@@ -346,7 +348,7 @@ fn an_index_cut_off_by_a_crash_is_removed_and_rows_that_did_not_leave_leave_late
     }
     writer.finish().unwrap();
     let ends = (&rows[0].0, &rows[rows.len() - 1].0);
-    let hex = xinqiao_exchange::plan::hex;
+    let hex = |key: &Vec<u8>| xinqiao_crypto::hex::encode(key);
     let range = xinqiao_exchange::event::KeyRange {
         table: Table::GroupChunk as u8,
         first: hex(ends.0),

@@ -237,6 +237,7 @@ fn open(path: &Path) -> Node {
         referenced: queue.applied(),
         log_size: log.synced_size(),
         adopt_rollback: false,
+        ..Options::default()
     };
     let (journal, reader, recovery) = Journal::open(&dir, &keys, options).unwrap();
     let from = queue.applied();

@@ -169,7 +169,8 @@ impl Sender {
         }
         self.make_room(submission.body.len() as u64)?;
         self.folder.write_body(&file, &submission.body)?;
-        self.state.append(Event::Queued(Queued::new(&key, &content, name, submission)))?;
+        let queued = Box::new(Queued::new(&key, &content, name, submission));
+        self.state.append(Event::Queued(queued))?;
         Ok(Offered::Queued(key))
     }
 

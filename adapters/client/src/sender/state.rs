@@ -38,7 +38,7 @@ impl State {
         match event {
             Event::Queued(queued) => {
                 self.waiting.retain(|other| other.key != queued.key);
-                self.waiting.push_back(queued);
+                self.waiting.push_back(*queued);
             }
             Event::Discarded { key } => self.waiting.retain(|other| other.key != key),
             Event::Settled(outcome) => self.settle(*outcome, remember),
@@ -92,7 +92,7 @@ impl State {
         if let Some(Event::Settled(last)) = events.last_mut() {
             last.at.clone_from(&self.node);
         }
-        events.extend(self.waiting.iter().cloned().map(Event::Queued));
+        events.extend(self.waiting.iter().cloned().map(|queued| Event::Queued(Box::new(queued))));
         if self.feedback > 0 {
             events.push(Event::Feedback { next: self.feedback });
         }

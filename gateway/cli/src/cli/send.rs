@@ -68,7 +68,7 @@ impl Send {
         let client = Client::connect(&self.connection.profile()?)?;
         let refused = block_on(async {
             match &self.receipts {
-                Some(folder) => self.from_folder(client, folder).await,
+                Some(folder) => self.out_of_folder(client, folder).await,
                 None => self.at_once(&client).await,
             }
         })?;
@@ -113,7 +113,7 @@ impl Send {
     }
 
     /// First what an earlier run left, then these files; records refused.
-    async fn from_folder(&self, client: Client, folder: &Path) -> Result<u64, Failure> {
+    async fn out_of_folder(&self, client: Client, folder: &Path) -> Result<u64, Failure> {
         let keys = self.keys.clone().map(KeySource::File);
         let mut sender = Sender::open(client, SendSettings { keys, ..SendSettings::new(folder) }).await?;
         let mut refused = 0;

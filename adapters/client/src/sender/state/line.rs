@@ -66,7 +66,7 @@ pub(super) struct Header {
 #[serde(tag = "step", rename_all = "lowercase")]
 pub(in crate::sender) enum Event {
     /// Records are on disk and are to be sent.
-    Queued(Queued),
+    Queued(Box<Queued>),
     /// They are not to be sent after all.
     Discarded { key: String },
     /// The answer is there, and on disk what belongs to it.

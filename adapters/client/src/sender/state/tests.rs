@@ -9,7 +9,7 @@ use super::*;
 const PLENTY: usize = 1000;
 
 fn queued(n: u8) -> Event {
-    Event::Queued(Queued {
+    Event::Queued(Box::new(Queued {
         key: format!("key-{n}"),
         content: format!("content-{n}"),
         name: format!("{n}.csv"),
@@ -22,7 +22,7 @@ fn queued(n: u8) -> Event {
         charset: None,
         strict: false,
         gzip: false,
-    })
+    }))
 }
 
 fn accepted(n: u8, epoch: u64) -> Event {

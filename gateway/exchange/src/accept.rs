@@ -44,12 +44,15 @@ pub struct Submission<'a> {
     pub caps: &'a Caps,
 }
 
+/// Draws the rev that the function it is given makes of the last one drawn.
+pub type LeapRev<'a> = dyn Fn(&dyn Fn(u64) -> u64) -> u64 + 'a;
+
 /// What the node lends to the path.
 pub struct Surroundings<'a> {
     /// Draws the next rev.
     pub next_rev: &'a dyn Fn() -> u64,
     /// Draws the rev that this function makes of the last one: a later one, but not the very next.
-    pub leap_rev: &'a dyn Fn(&dyn Fn(u64) -> u64) -> u64,
+    pub leap_rev: &'a LeapRev<'a>,
     /// The recalled records.
     pub tombstones: &'a Tombstones,
     /// Has this stream been used? A recall goes to the history lane only if it has.

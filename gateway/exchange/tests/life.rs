@@ -235,7 +235,8 @@ impl Node {
         let mut file = AllRows::new();
         let mut ranges: Vec<KeyRange> = Vec::new();
         for table in INDEXED {
-            let mut groups: BTreeMap<Vec<u8>, Vec<(Vec<u8>, Vec<u8>)>> = BTreeMap::new();
+            type Rows = Vec<(Vec<u8>, Vec<u8>)>;
+            let mut groups: BTreeMap<Vec<u8>, Rows> = BTreeMap::new();
             for ((t, key), value) in &self.rows {
                 if *t == table {
                     let group = Settled::group_of(table, key).to_vec();

@@ -280,12 +280,13 @@ async fn killed_by_the_gateway(nth: usize, taken: bool) {
         assert!(tokio::time::Instant::now() < until, "the process came to its submission");
         tokio::task::yield_now().await;
     }
-    let mut node = setting.node();
-    if *undo.lock().unwrap() {
-        node.taken.pop();
+    {
+        let mut node = setting.node();
+        if *undo.lock().unwrap() {
+            node.taken.pop();
+        }
+        node.bend = None;
     }
-    node.bend = None;
-    drop(node);
     recover(&setting, &place, &format!("killed at submission {nth}, taken: {taken}")).await;
 }
 

@@ -112,7 +112,7 @@ async fn a_submission_goes_once_and_its_receipt_is_verified_and_kept() {
     Receipt::from_json(&receipt).unwrap();
     let findings = sender.findings(&taken).unwrap();
     assert_eq!((findings.len(), findings[0].record, findings[0].zh.as_str()), (1, Some(1), "不合格"));
-    assert_eq!(setting.files(), [taken.receipt.clone()]);
+    assert_eq!(setting.files(), std::slice::from_ref(&taken.receipt));
     assert_eq!(sender.settle().await.unwrap(), None);
     drop(sender);
     // Another process, another day: known without asking.

@@ -90,6 +90,7 @@ fn fold(steps: &[Event], remember: usize) -> State {
 }
 
 /// All that anybody can ask of a state.
+#[allow(clippy::type_complexity, reason = "compared whole, used here only")]
 fn said(state: &State) -> (Vec<&Queued>, Vec<&Outcome>, &Option<(String, u64)>, u64) {
     let mut outcomes: Vec<&(u64, Outcome)> = state.outcomes.values().collect();
     outcomes.sort_by_key(|(number, _)| *number);

@@ -121,7 +121,7 @@ proptest! {
             let of_table = || rows.iter().filter(|((t, _), _)| *t == table).map(|((_, k), v)| (k.clone(), v.clone()));
             let within: Vec<_> = of_table().filter(|(k, _)| *k >= from && *k <= through).take(limit).collect();
             prop_assert_eq!(reader.index_range(1, table, &from, &through, limit).unwrap(), within);
-            let before = of_table().filter(|(k, _)| *k < from).next_back();
+            let before = of_table().rfind(|(k, _)| *k < from);
             prop_assert_eq!(reader.index_last_before(1, table, &from).unwrap(), before);
         }
     }

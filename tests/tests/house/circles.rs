@@ -138,7 +138,7 @@ fn read(dir: &Path, module: &mut Vec<String>, into: &mut BTreeMap<Vec<String>, S
             let root = module.is_empty() && matches!(stem.as_str(), "lib" | "main");
             let name = module.iter().cloned().chain((!root).then_some(stem)).collect();
             let text = std::fs::read_to_string(&path).expect("a source file is UTF-8");
-            into.entry(name).or_insert_with(String::new).push_str(&text);
+            into.entry(name).or_default().push_str(&text);
         }
     }
 }

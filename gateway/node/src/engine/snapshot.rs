@@ -199,10 +199,8 @@ impl Dump {
             if (table, key.as_slice()) < (reached, self.from.as_slice()) {
                 continue;
             }
-            let row = (table, key.clone());
-            if !self.before.contains_key(&row) {
-                let value = queue.get(table, key)?;
-                self.before.insert(row, value);
+            if let std::collections::btree_map::Entry::Vacant(row) = self.before.entry((table, key.clone())) {
+                row.insert(queue.get(table, key)?);
             }
         }
         Ok(())
@@ -278,10 +276,10 @@ fn marks_of(frame: &xinqiao_store::ReplayFrame<'_>, marks: &mut Vec<Mark>) -> Re
             marks.push(Mark::Alone(frame.position, items.iter().map(|item| item.reference).collect()));
         }
         // One of a newer version is passed over: it may hold what this version does not know.
-        (KIND_BEGIN, [head]) => {
-            if serde_json::from_slice(&frame.read(head)?).is_ok_and(|begin: Begin| begin.v == VERSION) {
-                marks.push(Mark::Begin(here));
-            }
+        (KIND_BEGIN, [head])
+            if serde_json::from_slice(&frame.read(head)?).is_ok_and(|begin: Begin| begin.v == VERSION) =>
+        {
+            marks.push(Mark::Begin(here));
         }
         (KIND_PART, [head, rows]) => {
             if let Ok(part) = serde_json::from_slice(&frame.read(head)?) {

@@ -392,7 +392,7 @@ fn payload_that_cannot_go_makes_the_node_say_so_until_it_goes() {
 }
 
 /// The same at size: `XINQIAO_SUBMISSIONS=1000000 cargo test --release -p xinqiao --lib a_year_at_size -- --ignored
-/// --nocapture`. Figures are in docs/performance.md.
+/// --nocapture`.
 #[test]
 #[ignore = "takes minutes to hours, by the number of submissions"]
 fn a_year_at_size() {

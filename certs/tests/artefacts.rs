@@ -247,6 +247,27 @@ fn deltas_are_laid_over_their_base_and_odd_lists_are_named() {
 }
 
 #[test]
+fn of_two_deltas_the_one_with_the_greater_number_holds() {
+    let shop = Workshop::new();
+    for name in ["one", "two"] {
+        shop.leaf(name, "P-256", LEAF, &[]);
+    }
+    let delta = "2.5.29.27=critical,DER:02:01:01\n";
+    shop.index(&[("one", false), ("two", false)]);
+    shop.list("base.crl", 1, "");
+    shop.index(&[("one", true)]);
+    shop.list("number-255.crl", 255, delta);
+    shop.index(&[("one", true), ("two", true)]);
+    shop.list("number-256.crl", 256, delta);
+    for files in [["base.crl", "number-255.crl", "number-256.crl"], ["number-256.crl", "number-255.crl", "base.crl"]]
+    {
+        let lists = RevocationList::from_files(&files.map(|file| shop.path(file))).unwrap();
+        assert_eq!(lists[0].number().as_deref(), Some("0100"), "{files:?}");
+        assert!(lists[0].revokes(&shop.serial("one")) && lists[0].revokes(&shop.serial("two")), "{files:?}");
+    }
+}
+
+#[test]
 fn a_forged_delta_takes_nothing_back() {
     let shop = Workshop::new();
     shop.leaf("bad", "P-256", LEAF, &[]);

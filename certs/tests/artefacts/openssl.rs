@@ -86,12 +86,14 @@ impl Workshop {
     }
 
     /// A list of what the index says is revoked, with this number and these extensions.
-    pub(crate) fn list(&self, file: &str, number: u8, extensions: &str) {
+    pub(crate) fn list(&self, file: &str, number: u16, extensions: &str) {
         self.list_by("root", file, number, extensions);
     }
 
-    pub(crate) fn list_by(&self, signer: &str, file: &str, number: u8, extensions: &str) {
-        self.write("crlnumber", format!("{number:02X}\n").as_bytes());
+    pub(crate) fn list_by(&self, signer: &str, file: &str, number: u16, extensions: &str) {
+        // The file wants whole bytes.
+        let width = if number > 0xff { 4 } else { 2 };
+        self.write("crlnumber", format!("{number:0width$X}\n").as_bytes());
         let config = format!(
             "[ca]\ndefault_ca=own\n[own]\ndatabase=index.txt\ncrlnumber=crlnumber\ndefault_md=sha256\ndefault_crl_days=2\ncrl_extensions=ext\n[ext]\nauthorityKeyIdentifier=keyid\n{extensions}"
         );

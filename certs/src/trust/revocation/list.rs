@@ -69,7 +69,9 @@ impl RevocationList {
                 }
             }
         }
-        deltas.sort_by(|(_, one), (_, other)| one.number.cmp(&other.number));
+        // As numbers, which have no leading zeros here: of 255 and 256 the second is laid over last and holds.
+        let number = |delta: &Document| delta.number.as_ref().map(|digits| (digits.len(), digits.clone()));
+        deltas.sort_by_key(|(_, delta)| number(delta));
         for (name, delta) in deltas {
             let mut of_issuer = lists.iter_mut().filter(|list| list.base.same_scope(&delta)).peekable();
             if of_issuer.peek().is_none() {

@@ -60,14 +60,29 @@ pub fn find(text: &str) -> Vec<Find> {
         });
         finds.dedup_by(|later, earlier| {
             let overlaps = later.range.start < earlier.range.end;
-            // Addresses that run into each other (`a@b.c@d.e`) are one find, which the mask hides wholly.
-            if overlaps && later.kind == Kind::EMail && earlier.kind == Kind::EMail {
-                earlier.range.end = earlier.range.end.max(later.range.end);
+            if overlaps {
+                join(text, earlier, later);
             }
             overlaps
         });
     }
     finds
+}
+
+/// Makes one find of two that run into each other (`a@b.c@d.e`, an address and a number without a space between), so that
+/// nothing of the second stays behind the first.
+fn join(text: &str, earlier: &mut Find, later: &Find) {
+    // The mask of an address shows its domain, and a number may stand in it; every other mask hides what is inside.
+    let in_domain = earlier.kind == Kind::EMail
+        && text[earlier.range.start..later.range.start].contains(['@', '＠']);
+    if later.range.end <= earlier.range.end && !in_domain {
+        return;
+    }
+    earlier.range.end = earlier.range.end.max(later.range.end);
+    if (earlier.kind, later.kind) != (Kind::EMail, Kind::EMail) {
+        // Two characters at most are shown of such a one.
+        earlier.kind = Kind::Document;
+    }
 }
 
 /// The text with every find masked. Borrowed if there is none.

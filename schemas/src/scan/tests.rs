@@ -107,6 +107,27 @@ fn cards_addresses_and_documents_are_masked() {
 }
 
 #[test]
+fn a_number_that_runs_into_an_address_or_a_document_is_masked_too() {
+    // An X is a number's last character only where a word ends.
+    let number = (0..1000).map(id).find(|number| !number.ends_with('X')).unwrap();
+    let spaced = format!("{} {} {}", &number[..6], &number[6..14], &number[14..]);
+    for (before, after) in [
+        ("邮箱someone@mail.example", ""),
+        ("邮箱someone@mail.", "，"),
+        ("邮箱someone＠mail.example", "。"),
+        ("", "someone@mail.example"),
+        ("护照E", ""),
+    ] {
+        for number in [&number, &spaced, &wide(&number)] {
+            let masked = redact(&format!("{before}{number}{after}")).into_owned();
+            let shown: String = masked.chars().filter(|c| c.is_numeric()).collect();
+            assert!(shown.chars().count() <= 6 && !shown.contains("0101"), "{before}{number}{after} became {masked}");
+        }
+    }
+    assert_eq!(redact(&format!("someone@mail.example{number}")), format!("so{}", "*".repeat(34)));
+}
+
+#[test]
 fn ordinary_numbers_survive() {
     let wrong_check = {
         let right = id(1);

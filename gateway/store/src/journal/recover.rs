@@ -277,6 +277,12 @@ impl Found {
         let mut found = Self::default();
         let evidence = names(&dir.evidence())?;
         let retired = |number| is_retired(&evidence, number);
+        // The oldest segment names the one before it: that one was retired, or it is lost with all its files.
+        if let Some(previous) = headers.first().and_then(|oldest| oldest.previous)
+            && !retired(previous.number)
+        {
+            return Err(OpenError::Missing(previous.number));
+        }
         for pair in headers.windows(2) {
             let between = pair[0].number + 1..pair[1].number;
             if let Some(missing) =

@@ -139,7 +139,7 @@ fn a_closed_newest_segment_lost_its_end() {
 
 #[test]
 fn a_segment_that_was_never_retired_is_missed() {
-    for missing in [1, 2] {
+    for (missing, with_all_its_files) in [(1, false), (2, false), (1, true), (2, true)] {
         let node = with_frames(0);
         for n in 0..4 {
             let (mut journal, ..) = node.open();
@@ -152,6 +152,10 @@ fn a_segment_that_was_never_retired_is_missed() {
             assert!(matches!(reader.replay(None, |_| ControlFlow::Continue(())), Err(ReadError::Io(..))));
         }
         drop((journal, reader));
+        if with_all_its_files {
+            std::fs::remove_file(node.file(missing, "key")).unwrap();
+            std::fs::remove_file(node.file(missing, "idem")).unwrap();
+        }
         let Err(OpenError::Missing(found)) = node.open_with(small()) else { panic!("opened") };
         assert_eq!(found, missing);
     }

@@ -8,7 +8,8 @@ use serde_json::{Number, Value};
 
 use crate::json::{self, JsonError, MAX_SAFE_INTEGER};
 
-/// The canonical bytes of `value`. Integers beyond ±(2^53-1) are refused, since RFC 8785 would round them.
+/// The canonical bytes of `value`. Integers beyond ±(2^53-1), however they were written, are refused, since RFC 8785 would
+/// round them and [`is_jcs`] would not take them back.
 pub fn to_jcs(value: &Value) -> Result<Vec<u8>, JsonError> {
     let mut out = String::new();
     write_value(value, &mut out)?;
@@ -87,12 +88,17 @@ fn write_number(number: &Number, out: &mut String) -> Result<(), JsonError> {
         return Ok(());
     }
     match number.as_f64() {
-        Some(float) if float.is_finite() && !number.is_u64() => {
+        Some(float) if float.is_finite() && !number.is_u64() && !is_unsafe_integer(float) => {
             write_float(float, out);
             Ok(())
         }
         _ => Err(JsonError::UnsafeNumber),
     }
+}
+
+/// Whether a float would be written as an integer beyond ±(2^53-1), which no reader here takes.
+fn is_unsafe_integer(float: f64) -> bool {
+    (MAX_SAFE_INTEGER as f64) < float.abs() && float.abs() < 1e21
 }
 
 /// ECMAScript's `Number::toString` (RFC 8785 section 3.2.2.3).
@@ -211,11 +217,20 @@ mod tests {
 
     #[test]
     fn integers_that_would_be_rounded_are_refused() {
-        for text in ["9007199254740992", "-9007199254740992", "18446744073709551615"] {
+        for text in [
+            "9007199254740992",
+            "-9007199254740992",
+            "18446744073709551615",
+            "9007199254740992.0",
+            "-4e17",
+            "444444444444444444.4",
+        ] {
             let value: Value = serde_json::from_str(text).unwrap();
             assert_eq!(to_jcs(&value), Err(JsonError::UnsafeNumber), "{text}");
         }
         assert_eq!(canonical("9007199254740991"), "9007199254740991");
+        assert_eq!(canonical("9007199254740991.0"), "9007199254740991");
+        assert_eq!(canonical("1e21"), "1e+21");
     }
 
     #[test]

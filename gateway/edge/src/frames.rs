@@ -22,7 +22,7 @@ const END_STREAM: u8 = 1;
 
 /// Follows the frames of one connection.
 #[derive(Debug)]
-pub(super) struct FrameGuard {
+pub struct FrameGuard {
     /// Bytes still to come of what is skipped: the preface, or a payload.
     skip: usize,
     header: [u8; HEADER],
@@ -31,13 +31,20 @@ pub(super) struct FrameGuard {
     moved: usize,
 }
 
+impl Default for FrameGuard {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl FrameGuard {
-    pub(super) fn new() -> Self {
+    /// For a connection of which nothing was read yet.
+    pub fn new() -> Self {
         Self { skip: PREFACE, header: [0; HEADER], filled: 0, tokens: PURSE, moved: 0 }
     }
 
     /// Bytes came in; false when they are a flood.
-    pub(super) fn arrived(&mut self, mut bytes: &[u8]) -> bool {
+    pub fn arrived(&mut self, mut bytes: &[u8]) -> bool {
         while !bytes.is_empty() {
             let skipped = self.skip.min(bytes.len());
             self.skip -= skipped;
@@ -57,12 +64,12 @@ impl FrameGuard {
     }
 
     /// Bytes went out.
-    pub(super) fn left(&mut self, bytes: usize) {
+    pub fn left(&mut self, bytes: usize) {
         self.moved(bytes);
     }
 
     /// Some time went by.
-    pub(super) fn rested(&mut self, tokens: u32) {
+    pub fn rested(&mut self, tokens: u32) {
         self.earn(tokens);
     }
 

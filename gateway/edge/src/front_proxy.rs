@@ -25,7 +25,8 @@ use xinqiao_runtime::problem::ProblemCode;
 
 mod header;
 
-pub(super) use header::{NAMES, Named};
+pub(super) use header::NAMES;
+pub use header::Named;
 
 /// How long a judgement serves further requests.
 const FRESH: Duration = Duration::from_secs(1);
@@ -158,6 +159,8 @@ fn key_of(named: &Named<'_>) -> [u8; 32] {
     let mut digest = Sha256::new();
     digest.update(&(named.leaf.len() as u64).to_be_bytes());
     digest.update(named.leaf);
+    // An empty header is another request than none: the first is refused.
+    digest.update(&[u8::from(named.issuers.is_some())]);
     digest.update(named.issuers.unwrap_or_default());
     digest.finish()
 }

@@ -28,6 +28,7 @@ mod decode;
 mod exchange;
 mod frames;
 mod front_proxy;
+mod head;
 mod limits;
 mod listener;
 pub mod local;
@@ -46,6 +47,13 @@ pub use limits::{Limits, Rates};
 pub use problem::refusal_of;
 pub use reply::{Reply, ReplyBody, ReplySender};
 pub use settings::{Caps, Deadlines};
+
+/// The readers of what a peer sends before anything about it is believed; public because they are fuzzed on their own.
+pub mod wire {
+    pub use crate::frames::FrameGuard;
+    pub use crate::front_proxy::Named;
+    pub use crate::head::check as check_head;
+}
 
 use listener::Shared;
 

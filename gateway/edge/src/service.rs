@@ -7,8 +7,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use http::header::{CONNECTION, HOST};
-use http::{HeaderValue, Request, Response, Version, request};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response, request};
 use hyper::body::{Body as _, Incoming};
 use pin_project_lite::pin_project;
 use xinqiao_certs::{Role, VerifiedMember};
@@ -17,6 +17,7 @@ use super::Exchange;
 use super::body::RequestBody;
 use super::connection::Connection;
 use super::front_proxy::{self, Passage};
+use super::head;
 use super::reply::{Reply, ReplyBody};
 use super::ticket::Ticket;
 use xinqiao_runtime::Account;
@@ -135,26 +136,15 @@ fn admit(connection: &Connection, parts: &request::Parts) -> Result<Admitted, Pr
     Ok(Admitted { member: member.clone(), account: seat.account.clone(), passage: None })
 }
 
-/// What holds for every head. A second `Host` could be read by a proxy as another site's.
+/// What holds for every head.
 fn judge_head(connection: &Connection, parts: &request::Parts) -> Result<(), Problem> {
-    if parts.headers.len() > connection.shared.config.caps.header_count {
-        return Err(ProblemCode::HeaderTooMany.into());
-    }
-    let mut hosts = parts.headers.get_all(HOST).iter();
-    let (first, second) = (hosts.next(), hosts.next());
-    // HTTP/2 and absolute targets say it twice, and must say the same (RFC 9113, 8.3.1).
-    let differs = |host: &HeaderValue| {
-        parts.uri.authority().is_some_and(|a| !host.as_bytes().eq_ignore_ascii_case(a.as_str().as_bytes()))
-    };
-    let missing = first.is_none() && parts.version == Version::HTTP_11;
-    if second.is_some() || missing || first.is_some_and(differs) {
-        if !connection.is_h2() {
+    head::check(parts, connection.shared.config.caps.header_count).map_err(|code| {
+        if code == ProblemCode::HeaderHost && !connection.is_h2() {
             // Whoever made such a head may not agree with us about where it ends.
             connection.retire();
         }
-        return Err(ProblemCode::HeaderHost.into());
-    }
-    Ok(())
+        code.into()
+    })
 }
 
 /// The same for a request through the front proxy: everything is the named member's.

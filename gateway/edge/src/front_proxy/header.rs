@@ -23,21 +23,27 @@ const ISSUERS: usize = 4;
 
 /// The two values as they came.
 #[derive(Debug)]
-pub(crate) struct Named<'a> {
+pub struct Named<'a> {
     pub(crate) leaf: &'a [u8],
     pub(crate) issuers: Option<&'a [u8]>,
 }
 
 impl<'a> Named<'a> {
     /// Exactly one `Client-Cert`, at most one `Client-Cert-Chain`.
-    pub(crate) fn in_headers(headers: &'a HeaderMap) -> Result<Self, ProblemCode> {
+    ///
+    /// # Errors
+    /// None or several.
+    pub fn in_headers(headers: &'a HeaderMap) -> Result<Self, ProblemCode> {
         let leaf = only(headers, &CLIENT_CERT)?.ok_or(ProblemCode::FrontProxyMissing)?;
         let issuers = only(headers, &CLIENT_CERT_CHAIN)?.map(HeaderValue::as_bytes);
         Ok(Self { leaf: leaf.as_bytes(), issuers })
     }
 
     /// The chain, the client's certificate first.
-    pub(crate) fn chain(&self) -> Result<Vec<CertificateDer<'static>>, ProblemCode> {
+    ///
+    /// # Errors
+    /// A value is not as RFC 9440 writes it, or beyond a cap.
+    pub fn chain(&self) -> Result<Vec<CertificateDer<'static>>, ProblemCode> {
         let mut chain = vec![certificate(self.leaf)?];
         if let Some(issuers) = self.issuers {
             for issuer in issuers.split(|byte| *byte == b',') {

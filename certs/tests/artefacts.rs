@@ -259,7 +259,8 @@ fn of_two_deltas_the_one_with_the_greater_number_holds() {
     shop.list("number-255.crl", 255, delta);
     shop.index(&[("one", true), ("two", true)]);
     shop.list("number-256.crl", 256, delta);
-    for files in [["base.crl", "number-255.crl", "number-256.crl"], ["number-256.crl", "number-255.crl", "base.crl"]]
+    for files in
+        [["base.crl", "number-255.crl", "number-256.crl"], ["number-256.crl", "number-255.crl", "base.crl"]]
     {
         let lists = RevocationList::from_files(&files.map(|file| shop.path(file))).unwrap();
         assert_eq!(lists[0].number().as_deref(), Some("0100"), "{files:?}");

@@ -73,8 +73,8 @@ pub fn find(text: &str) -> Vec<Find> {
 /// nothing of the second stays behind the first.
 fn join(text: &str, earlier: &mut Find, later: &Find) {
     // The mask of an address shows its domain, and a number may stand in it; every other mask hides what is inside.
-    let in_domain = earlier.kind == Kind::EMail
-        && text[earlier.range.start..later.range.start].contains(['@', '＠']);
+    let in_domain =
+        earlier.kind == Kind::EMail && text[earlier.range.start..later.range.start].contains(['@', '＠']);
     if later.range.end <= earlier.range.end && !in_domain {
         return;
     }

@@ -4,6 +4,7 @@ pub mod bench;
 pub mod city;
 pub mod crash;
 pub mod disk;
+pub mod fuzz;
 pub mod java;
 pub mod openapi;
 pub mod oracle;

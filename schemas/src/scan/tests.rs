@@ -121,7 +121,10 @@ fn a_number_that_runs_into_an_address_or_a_document_is_masked_too() {
         for number in [&number, &spaced, &wide(&number)] {
             let masked = redact(&format!("{before}{number}{after}")).into_owned();
             let shown: String = masked.chars().filter(|c| c.is_numeric()).collect();
-            assert!(shown.chars().count() <= 6 && !shown.contains("0101"), "{before}{number}{after} became {masked}");
+            assert!(
+                shown.chars().count() <= 6 && !shown.contains("0101"),
+                "{before}{number}{after} became {masked}"
+            );
         }
     }
     assert_eq!(redact(&format!("someone@mail.example{number}")), format!("so{}", "*".repeat(34)));

@@ -168,7 +168,7 @@ pub(super) fn run(input: &[u8]) {
     let mut input = Input::new(input);
     let histories = histories();
     let history = input.choose(histories);
-    let adopt = input.byte() % 4 == 0;
+    let adopt = input.byte().is_multiple_of(4);
     let mut files = history.steps.last().expect("a history has an end").clone();
     for _ in 0..4 {
         if input.is_empty() {

@@ -6,9 +6,10 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 use xinqiao_evidence::acknowledgement::{Acknowledged, Acknowledgement, LineError, Outcome};
+use xinqiao_evidence::endorsement::{Endorsement, PublishedKeys};
 use xinqiao_evidence::jcs::{is_jcs, to_jcs};
 use xinqiao_evidence::jws::{Jws, JwsType};
-use xinqiao_evidence::keys::{AcknowledgementKey, Endorsement, Jwks, LogKey, ManifestKey, PublishedKeys};
+use xinqiao_evidence::keys::{AcknowledgementKey, Jwks, LogKey, ManifestKey};
 use xinqiao_evidence::timestamp::Timestamp;
 use xinqiao_evidence::{Digest, Digests, base64};
 

@@ -70,7 +70,7 @@ pub(super) fn run(input: &[u8]) {
     }
     let (mut singles, mut expected) = (Vec::new(), None);
     for _ in 0..=input.byte() % 3 {
-        let (own, state) = (input.byte() % 4 != 0, *input.choose(&STATES));
+        let (own, state) = (!input.byte().is_multiple_of(4), *input.choose(&STATES));
         let (this, next) = (*input.choose(&TIMES), input.byte());
         let next = (next % 2 == 0).then(|| TIMES[usize::from(next / 2) % TIMES.len()]);
         singles.push(single(own, state, this.0, next.map(|next| next.0)));

@@ -28,7 +28,7 @@ pub(super) fn run(input: &[u8]) {
         let column = *input.choose(table.columns());
         let way = input.byte();
         let (before, after) = (input.text(), input.text());
-        let value = if way % 4 == 0 {
+        let value = if way.is_multiple_of(4) {
             before
         } else {
             let number = number(at);

@@ -135,6 +135,7 @@ async fn recalls_do_not_wait_for_a_ruling() {
     // A correction of the first and a recall of the second wait when the policy changes.
     send(&site, &node, &records[..1]).await;
     recall(&site, &node, "withdraw", &records[1]).await;
+    drop(puller);
     assert!(node.stop());
     let config = std::fs::read_to_string(site.config()).unwrap();
     std::fs::write(site.config(), config.replace("province-government", "nation-government")).unwrap();
@@ -147,6 +148,7 @@ async fn recalls_do_not_wait_for_a_ruling() {
 
     // A chunk that holds nothing but recalls is not withheld at all.
     recall(&site, &node, "dispute", &records[0]).await;
+    drop(puller);
     assert!(node.stop());
     std::fs::write(site.config(), config).unwrap();
     let node = site.start();

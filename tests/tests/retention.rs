@@ -241,11 +241,12 @@ async fn payload_that_cannot_go_fails_readiness_says_how_old_it_is_and_goes_once
     let (_, metrics) = get(node.local, "/metrics").await;
     let age = metrics.lines().find_map(|l| l.strip_prefix("xinqiao_payload_overdue_seconds ")).unwrap();
     assert!(age.parse::<f64>().unwrap() > 300_000.0, "{age}");
-    let said = std::fs::read_to_string(site.log()).unwrap();
-    assert!(
-        said.contains("old segments could not be let go") && said.contains("store.io"),
-        "the log says why"
-    );
+    // A thread of its own writes the log, a moment after the fact.
+    until("the log says why", async || {
+        let said = std::fs::read_to_string(site.log()).unwrap();
+        said.contains("old segments could not be let go") && said.contains("store.io")
+    })
+    .await;
     std::fs::remove_dir(&obstacle).unwrap();
     until("the node is ready again", async || overdue("").await.0 == 200).await;
     let segment = |number| site.data().join("journal").join(format!("{number:016x}.seg"));

@@ -6,7 +6,6 @@ mod backup;
 mod calendar;
 mod certs;
 mod check;
-pub(crate) mod console;
 mod demo;
 mod keys;
 mod log;
@@ -205,7 +204,7 @@ pub fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            console::complain(failure.text());
+            crate::console::complain(failure.text());
             ExitCode::from(failure.code())
         }
     }

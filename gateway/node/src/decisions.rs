@@ -4,8 +4,6 @@
 
 mod adopted;
 mod overlay;
-mod stored;
 
 pub use adopted::{Adopted, Unusable, canonical, roster, settled};
 pub use overlay::{FileSet, Overlay, OverlayAnchor};
-pub(crate) use stored::stored;

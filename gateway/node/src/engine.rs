@@ -3,7 +3,9 @@
 
 pub mod acknowledge;
 pub mod archive;
+mod commit_error;
 mod committer;
+mod decided;
 mod documents;
 pub mod entries;
 mod index;
@@ -13,8 +15,11 @@ mod logged;
 pub mod maintenance;
 mod manifests;
 mod open;
+mod open_error;
+mod pieces;
 pub(crate) mod places;
 mod published;
+mod queue_fault;
 pub mod relayed;
 mod release;
 mod rows;
@@ -28,9 +33,11 @@ pub mod telemetry;
 pub mod trace;
 pub mod views;
 
-pub use committer::{CommitError, Committed};
+pub use commit_error::CommitError;
+pub use committer::Committed;
 pub use documents::DOCUMENT_AAD;
-pub use open::{OpenNodeError, Opened, RESTORED, catalogue};
+pub use open::{Opened, RESTORED, catalogue};
+pub use open_error::OpenNodeError;
 pub use release::Overdue;
 pub use rules::{Rules, RulesError, recipients};
 

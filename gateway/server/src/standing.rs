@@ -104,7 +104,7 @@ impl Keeper {
         let remembered = remembered(&material);
         let presented = seen.authorities();
         let before = Before { last: None, remembered: &remembered, presented: &presented };
-        let set = Standing::build(&material, overlay, &before, now)?;
+        let set = Standing::build(&material, overlay, None, &before, now)?;
         let seen = Arc::new(seen);
         Ok(Arc::new(Self {
             config: config.file.clone(),

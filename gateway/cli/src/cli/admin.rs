@@ -4,7 +4,8 @@ mod acts;
 mod screens;
 mod table;
 
-use super::{Connection, Failure, block_on, console};
+use super::{Connection, Failure, block_on};
+use crate::console;
 use acts::{Change, Member, Policy, Trust};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};

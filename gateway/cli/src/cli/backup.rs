@@ -1,7 +1,7 @@
 //! `backup` and `restore`: the data directory, while the node runs or not. Keys are backed up apart from it.
 
 use super::Failure;
-use super::console::say;
+use crate::console::say;
 use clap::Args;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! `calendar`: when a decision must be published.
 
 use super::Failure;
-use super::console::say;
+use crate::console::say;
 use clap::Subcommand;
 use xinqiao_schemas::Date;
 

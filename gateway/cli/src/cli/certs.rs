@@ -8,7 +8,7 @@ mod request;
 mod status;
 
 use super::Failure;
-use super::console::say;
+use crate::console::say;
 use clap::{Args, Subcommand};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};

@@ -1,7 +1,8 @@
 //! `serve` and `check`.
 
-use super::console::say;
-use super::{Failure, console};
+use super::Failure;
+use crate::console;
+use crate::console::say;
 use clap::Args;
 use std::path::PathBuf;
 use xinqiao_exchange::plan::Plan;

@@ -6,7 +6,7 @@ mod rotate;
 mod status;
 
 use super::Failure;
-use super::console::say;
+use crate::console::say;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 use xinqiao_node::config::{self, Config};

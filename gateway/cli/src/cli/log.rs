@@ -1,7 +1,7 @@
 //! `log`: a node's log, read and verified from its files, with nothing but a pinned key.
 
 use super::Failure;
-use super::console::say;
+use crate::console::say;
 use clap::Subcommand;
 use std::path::{Path, PathBuf};
 use xinqiao_evidence::keys::Jwks;

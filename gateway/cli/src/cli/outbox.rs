@@ -1,6 +1,7 @@
 //! `outbox` and `trace`: what officers see of streams and records, over the officers' listener.
 
-use super::{Connection, Failure, block_on, console};
+use super::{Connection, Failure, block_on};
+use crate::console;
 use clap::{Args, Subcommand};
 use xinqiao_client::Client;
 

@@ -1,8 +1,8 @@
 //! `policy`: what a recipient would see, and whether the shipped policies keep their promises.
 
 use super::Failure;
-use super::console::{self, say};
 use super::validate::{catalogue, charset_of, format_of, read, today};
+use crate::console::{self, say};
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 use xinqiao_schemas::{Caps, RouteSecrets, SourceUnit, ValidateContext, decode};

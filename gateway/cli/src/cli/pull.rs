@@ -1,6 +1,7 @@
 //! `pull`: follow a stream into a directory, verifying before anything is acknowledged.
 
-use super::{Connection, Failure, block_on, console};
+use super::{Connection, Failure, block_on};
+use crate::console;
 use clap::Args;
 use std::path::PathBuf;
 use std::time::Duration;

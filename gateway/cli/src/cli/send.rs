@@ -1,7 +1,8 @@
 //! `send` and `recall`: what a department does.
 
 use super::validate::{format_of, read};
-use super::{Connection, Failure, block_on, console};
+use super::{Connection, Failure, block_on};
+use crate::console;
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
 use xinqiao_client::{

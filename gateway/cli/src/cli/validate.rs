@@ -1,7 +1,7 @@
 //! `validate`: what a gateway would say about a file, without sending it. One JSON line per refused or doubtful record.
 
 use super::Failure;
-use super::console;
+use crate::console;
 use clap::Args;
 use serde::Serialize;
 use std::io::Read;

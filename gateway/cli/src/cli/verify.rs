@@ -1,7 +1,7 @@
 //! `verify`: receipts, batches and chains, offline. Without pinned keys what is consistent is still not authenticated.
 
 use super::Failure;
-use super::console::{self, say};
+use crate::console::{self, say};
 use clap::Args;
 use std::fs::File;
 use std::io::Read;

@@ -7,7 +7,7 @@ mod stage;
 use self::cast::{Sender, body, today};
 use super::federation::{DATASETS, Pki, Unprepared};
 use super::process::NodeProcess;
-use crate::cli::console::say;
+use crate::console::say;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;

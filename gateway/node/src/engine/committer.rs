@@ -6,7 +6,9 @@ mod line;
 pub(super) use line::Line;
 
 use super::Node;
-use super::rows::{self, QueueFault};
+use super::commit_error::CommitError;
+use super::queue_fault::QueueFault;
+use super::rows;
 use super::snapshot::{Dump, DumpFault, Written, part_bytes};
 use crate::engine::places::place;
 use crate::engine::space::Room;
@@ -18,7 +20,6 @@ use xinqiao_exchange::event::{Event, FrameRecord};
 use xinqiao_exchange::group::{Change, Group, Item, Kind, Ready};
 use xinqiao_exchange::secrets::{RecordId, RecordKey};
 use xinqiao_exchange::state::{Applied, Place};
-use xinqiao_runtime::problem::{Problem, ProblemCode};
 use xinqiao_store::{AppendError, Class, Frame, IdemEntry, Journal};
 
 /// The tag of frames that hold a [`FrameRecord`].
@@ -110,38 +111,6 @@ impl Committed {
             tlog::write_log_proof(&mut out, self.index, &hashes, &self.group.checkpoint);
         }
         out
-    }
-}
-
-/// Why something was not committed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CommitError {
-    /// A record was recalled or the rules changed meanwhile: judge again.
-    JudgeAgain,
-    /// The change no longer fits the state.
-    Overtaken,
-    /// No space.
-    DiskFull,
-    /// It may or may not be durable.
-    OutcomeUnknown,
-    /// The journal does not take anything now.
-    Unavailable,
-    /// The key that signs is in a token that does not answer. Nothing was written.
-    Unsigned,
-    /// The node is stopping.
-    Stopping,
-}
-
-impl From<CommitError> for Problem {
-    fn from(e: CommitError) -> Self {
-        match e {
-            CommitError::DiskFull => ProblemCode::DiskFull.into(),
-            CommitError::OutcomeUnknown => ProblemCode::OutcomeUnknown.into(),
-            CommitError::Unavailable => ProblemCode::DiskFailed.into(),
-            CommitError::Unsigned => ProblemCode::KeysUnavailable.into(),
-            CommitError::Stopping => ProblemCode::BusyDraining.into(),
-            CommitError::JudgeAgain | CommitError::Overtaken => ProblemCode::BusyQueue.into(),
-        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Log entries: what the node says happened, in the words of the evidence crate.
 
 use super::Node;
-use super::submit::in_pieces;
+use super::pieces::in_pieces;
 use xinqiao_evidence::acknowledgement::Acknowledgement;
 use xinqiao_evidence::entry::{Counts, Entry, Event, HoldState, WithheldState};
 use xinqiao_evidence::receipt::Salt;

@@ -6,7 +6,7 @@
 //! the next round goes on: an index no event speaks of is removed, rows that are in an index already leave.
 
 use super::kept::{Kept, KeptFault};
-use super::rows::QueueFault;
+use super::queue_fault::QueueFault;
 use super::{CommitError, Node};
 use std::collections::BTreeSet;
 use std::fmt;

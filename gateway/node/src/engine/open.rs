@@ -3,9 +3,10 @@
 
 use super::committer::{Committer, KIND_RECORD, Line};
 use super::kept::Kept;
+use super::open_error::OpenNodeError;
 use super::places::place;
 use super::release::LettingGo;
-use super::rows::{self, QueueFault};
+use super::rows;
 use super::rules::Rules;
 use super::snapshot;
 use super::telemetry::Telemetry;
@@ -15,7 +16,6 @@ use crate::decisions::FileSet;
 use crate::keyring::{Keyring, KeyringError};
 use parking_lot::{Mutex, RwLock};
 use std::collections::{BTreeMap, HashMap};
-use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -29,60 +29,11 @@ use xinqiao_exchange::tombstones::Tombstones;
 use xinqiao_runtime::clock::Clock;
 use xinqiao_schemas::{Caps, Catalogue, CatalogueFile};
 use xinqiao_store::{
-    DataDir, Journal, LogError, LogFiles, OpenError, Options, Position, Queue, QueueState, ReadError, Reader,
-    WallClock,
+    DataDir, Journal, LogError, LogFiles, Options, Position, Queue, QueueState, Reader, WallClock,
 };
 
 /// Found in a data directory that was put back by `xinqiao restore`.
 pub const RESTORED: &str = "RESTORED";
-
-/// A node that could not be opened. Nothing was changed.
-#[derive(Debug)]
-pub enum OpenNodeError {
-    /// The catalogue does not load.
-    Catalogue(String),
-    /// The keys are unusable.
-    Keyring(KeyringError),
-    /// The store does not open.
-    Store(OpenError),
-    /// Something stored does not read.
-    Read(ReadError),
-    /// The queue cannot be built.
-    Queue(String),
-    /// The log files do not open.
-    Log(String),
-}
-
-impl fmt::Display for OpenNodeError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Catalogue(e) | Self::Queue(e) | Self::Log(e) => f.write_str(e),
-            Self::Keyring(e) => write!(f, "{e}"),
-            Self::Store(e) => {
-                write!(f, "{}: {} {}", e.explain().code, e.explain().english, e.explain().chinese)
-            }
-            Self::Read(e) => {
-                write!(f, "{}: {} {}", e.explain().code, e.explain().english, e.explain().chinese)
-            }
-        }
-    }
-}
-impl std::error::Error for OpenNodeError {}
-
-macro_rules! from {
-    ($($source:ty => $variant:ident),+) => { $(
-        impl From<$source> for OpenNodeError {
-            fn from(e: $source) -> Self { Self::$variant(e) }
-        }
-    )+ };
-}
-from!(KeyringError => Keyring, OpenError => Store, ReadError => Read);
-
-impl From<QueueFault> for OpenNodeError {
-    fn from(e: QueueFault) -> Self {
-        Self::Queue(e.to_string())
-    }
-}
 
 /// A node and its committer's thread.
 pub struct Opened {
@@ -184,7 +135,7 @@ impl Node {
         if let Some(reason) = &rebuilt {
             tracing::warn!(reason, "the queue was built again from the journal");
         }
-        let decided = crate::decisions::stored(&state, &queue, &reader).ok_or_else(|| {
+        let decided = super::decided::stored(&state, &queue, &reader).ok_or_else(|| {
             OpenNodeError::Queue("officers' decisions cannot be read; restore a backup".into())
         })?;
         let files = FileSet { members: config.members.clone(), ..FileSet::default() };

@@ -2,7 +2,8 @@
 //! the acknowledgement to give. Pulling and verifying it come before, answering comes after; both are the relay's.
 
 use super::Node;
-use super::committer::{CommitError, Job, SubmissionJob};
+use super::commit_error::CommitError;
+use super::committer::{Job, SubmissionJob};
 use super::entries::{self, SubmissionEntry};
 use super::places::reference;
 use super::telemetry::Relayed;

@@ -1,52 +1,13 @@
 //! Between the state and the queue: applying frames to rows, reading rows back.
 
 use super::Node;
-use super::kept::{Kept, KeptFault};
+use super::kept::Kept;
+use super::queue_fault::QueueFault;
 use super::snapshot::Dump;
-use std::fmt;
 use xinqiao_exchange::contradiction::Contradiction;
 use xinqiao_exchange::event::FrameRecord;
 use xinqiao_exchange::state::{Applied, LeftRange, Rows, State, Table};
-use xinqiao_store::{Position, Queue, QueueError, ReadError};
-
-/// The queue failed, or contradicts the journal.
-#[derive(Debug)]
-pub(super) enum QueueFault {
-    /// sled failed.
-    Lost(QueueError),
-    /// Its rows are not what the journal adds up to.
-    Contradiction(Contradiction),
-    /// Rows that left it cannot be read.
-    Index(ReadError),
-}
-
-impl fmt::Display for QueueFault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Lost(e) => write!(f, "{e}"),
-            Self::Contradiction(c) => write!(f, "{c}"),
-            Self::Index(e) => write!(f, "an index in data/evidence: {e}"),
-        }
-    }
-}
-impl From<QueueError> for QueueFault {
-    fn from(e: QueueError) -> Self {
-        Self::Lost(e)
-    }
-}
-impl From<KeptFault> for QueueFault {
-    fn from(e: KeptFault) -> Self {
-        match e {
-            KeptFault::Queue(e) => Self::Lost(e),
-            KeptFault::Index(e) => Self::Index(e),
-        }
-    }
-}
-impl From<Contradiction> for QueueFault {
-    fn from(c: Contradiction) -> Self {
-        Self::Contradiction(c)
-    }
-}
+use xinqiao_store::{Position, Queue};
 
 /// The value of an idempotency entry: fingerprint and log index.
 pub(super) fn idem_value(print: &[u8; 16], index: u64) -> [u8; 24] {

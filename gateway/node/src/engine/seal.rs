@@ -2,7 +2,7 @@
 //! no longer leave is withheld here and its sources are told.
 
 use super::Node;
-use super::committer::CommitError;
+use super::commit_error::CommitError;
 use super::entries;
 use super::manifests;
 use super::places::reference;

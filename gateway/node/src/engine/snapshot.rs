@@ -9,7 +9,7 @@
 //! Its items die with their segment: by then there is a newer snapshot, and old ones are of no use to anyone.
 //! The first builds wrote a snapshot as one frame, which is whole by itself and still read.
 
-use super::rows::QueueFault;
+use super::queue_fault::QueueFault;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -324,7 +324,11 @@ fn last_whole(marks: &[Mark]) -> Option<Whole> {
 
 impl Whole {
     /// Puts its rows into an empty queue.
-    pub(super) fn fill(&self, reader: &Reader, queue: &Queue) -> Result<(), super::open::OpenNodeError> {
+    pub(super) fn fill(
+        &self,
+        reader: &Reader,
+        queue: &Queue,
+    ) -> Result<(), super::open_error::OpenNodeError> {
         let mut rows = 0;
         for part in &self.parts {
             rows += fill(queue, &reader.read(*part, self.aad)?, self.at)?;

@@ -2,8 +2,10 @@
 //! answer repeats byte for byte because it is built from what the journal and the log hold.
 
 use super::Node;
-use super::committer::{CommitError, Committed, Job, RECORD_AAD, SubmissionJob};
+use super::commit_error::CommitError;
+use super::committer::{Committed, Job, RECORD_AAD, SubmissionJob};
 use super::entries::{self, SubmissionEntry};
+use super::pieces::in_pieces;
 use super::places::reference;
 use super::rows::idem_parts;
 use super::rules::Rules;
@@ -27,9 +29,6 @@ use xinqiao_store::ReadError;
 
 /// Bodies up to this length are judged on the reactor; longer ones on a thread of their own.
 const INLINE: usize = 32 << 10;
-
-/// Hashed in one go: some hundred microseconds.
-const PIECE: usize = 256 << 10;
 
 /// A submission, parsed and authorised as far as its header goes.
 pub struct Request {
@@ -422,16 +421,6 @@ struct Receipt<'a> {
     proof: String,
     rejected: &'a serde_json::value::RawValue,
     salt: &'a str,
-}
-
-/// A long body is hashed in pieces: whoever waits for this processor meanwhile gets it after one of them.
-pub(super) fn in_pieces(body: &[u8], mut each: impl FnMut(&[u8])) {
-    for (n, piece) in body.chunks(PIECE).enumerate() {
-        if n > 0 {
-            std::thread::yield_now();
-        }
-        each(piece);
-    }
 }
 
 fn refused(code: ProblemCode, prepared: Prepared) -> Problem {

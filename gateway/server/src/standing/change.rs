@@ -165,7 +165,8 @@ impl Keeper {
         Standing::build(
             material,
             overlay,
-            &Before { last: Some(last), remembered: &[], presented: &presented },
+            Some(last),
+            &Before { last: Some((&last.trust, &last.lists)), remembered: &[], presented: &presented },
             now,
         )
     }

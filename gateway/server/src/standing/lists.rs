@@ -5,7 +5,6 @@
 
 use super::material::{Blob, Material};
 use super::report::{Advice, Refusal};
-use super::set::Standing;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,8 +21,8 @@ pub(super) const CLOCKS_APART: u64 = 300;
 /// What a new set follows.
 #[derive(Clone, Copy)]
 pub(super) struct Before<'a> {
-    /// The set in force.
-    pub(super) last: Option<&'a Standing>,
+    /// The trust in force, and the files its lists are from.
+    pub(super) last: Option<(&'a Trust, &'a [Blob])>,
     /// Without one: the lists that were in force when the node stopped.
     pub(super) remembered: &'a [Remembered],
     /// Authorities that members' chains named.
@@ -70,9 +69,9 @@ pub(super) fn remembered<'a>(node: &Node, names: impl Iterator<Item = &'a str>) 
 }
 
 /// Notes which lists are in force.
-pub(super) fn note(node: &Node, set: &Standing) -> Result<(), CommitError> {
-    for file in &set.lists {
-        let own = set.trust.revocation().lists().iter().filter(|l| l.name() == file.name);
+pub(super) fn note(node: &Node, trust: &Trust, files: &[Blob]) -> Result<(), CommitError> {
+    for file in files {
+        let own = trust.revocation().lists().iter().filter(|l| l.name() == file.name);
         let issuers = own.map(|l| l.issuer().to_owned()).collect();
         let note = Note { digest: Digest::of(&file.bytes).to_hex(), issuers };
         let value = serde_json::to_string(&note).expect("text is JSON");
@@ -118,8 +117,8 @@ pub(super) fn of_nobody(list: &RevocationList) -> Advice {
 impl Before<'_> {
     /// Lists that were in force, with the files they are from.
     fn lists(&self) -> (Vec<Arc<RevocationList>>, Vec<Blob>) {
-        if let Some(last) = self.last {
-            return (last.trust.revocation().lists().to_vec(), last.lists.clone());
+        if let Some((trust, files)) = self.last {
+            return (trust.revocation().lists().to_vec(), files.to_vec());
         }
         let kept = self.remembered.iter().filter_map(|r| {
             let bytes = r.bytes.clone()?;

@@ -56,10 +56,10 @@ impl Standing {
     pub(super) fn build(
         material: &Material,
         overlay: &Overlay,
+        last: Option<&Self>,
         before: &Before<'_>,
         now: UnixTime,
     ) -> Result<Self, Refusal> {
-        let last = before.last;
         let mut notes = material.notes.clone();
         let anchors = overlay.anchors(&material.files);
         let members = overlay.members(&material.files);

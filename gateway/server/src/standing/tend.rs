@@ -136,7 +136,7 @@ impl Keeper {
         for list in &set.lists {
             ok &= node.archive("crl", &list.name, &list.bytes, "configuration").is_ok();
         }
-        ok &= lists::note(node, set).is_ok();
+        ok &= lists::note(node, &set.trust, &set.lists).is_ok();
         let pem = xinqiao_certs::to_pem(set.identity.chain());
         ok &= node.archive("identity", "exchange", pem.as_bytes(), "configuration").is_ok();
         let now = Noted(set.digests());

@@ -1,7 +1,7 @@
 //! What an officer reads: English and Chinese side by side.
 
 use super::table::table;
-use crate::cli::console::say;
+use crate::console::say;
 use serde_json::Value;
 
 fn text(value: &Value) -> String {

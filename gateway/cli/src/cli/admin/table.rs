@@ -1,6 +1,6 @@
 //! Columns that stay straight when Chinese stands in them.
 
-use crate::cli::console::say;
+use crate::console::say;
 
 /// Prints a table; an empty one says so.
 pub(super) fn table(heads: &[&str], rows: &[Vec<String>]) {

@@ -2,7 +2,7 @@
 
 use super::{Whom, day, make_directory, minute, passphrase, read};
 use crate::cli::Failure;
-use crate::cli::console::say;
+use crate::console::say;
 use clap::{Args, Subcommand};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
@@ -306,7 +306,7 @@ impl List {
         let index = xinqiao_certs::pki::Index::open(&self.place.dir.join("index.jsonl"))?;
         for entry in index.entries() {
             if self.json {
-                crate::cli::console::json(entry);
+                crate::console::json(entry);
                 continue;
             }
             match entry {

@@ -3,7 +3,7 @@
 use super::request::For;
 use super::{day, passphrase, read, read_all, tell};
 use crate::cli::Failure;
-use crate::cli::console::say;
+use crate::console::say;
 use clap::Args;
 use std::path::PathBuf;
 use xinqiao_certs::{Bundle, Details, Placed, UnixTime};

@@ -2,7 +2,7 @@
 
 use super::{passphrase, read};
 use crate::cli::Failure;
-use crate::cli::console::say;
+use crate::console::say;
 use clap::Args;
 use std::path::PathBuf;
 use xinqiao_certs::pki::{

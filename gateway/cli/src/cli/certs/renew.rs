@@ -3,7 +3,7 @@
 use super::ca;
 use super::{day, read};
 use crate::cli::Failure;
-use crate::cli::console::say;
+use crate::console::say;
 use clap::Args;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};

@@ -2,7 +2,7 @@
 
 use super::{Whom, make_directory, read_all, tell, told};
 use crate::cli::Failure;
-use crate::cli::console::say;
+use crate::console::say;
 use clap::Args;
 use std::path::PathBuf;
 use std::time::SystemTime;

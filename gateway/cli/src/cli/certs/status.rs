@@ -2,7 +2,7 @@
 
 use super::day;
 use crate::cli::Failure;
-use crate::cli::console::{json, say};
+use crate::console::{json, say};
 use clap::Args;
 use serde::Serialize;
 use std::path::{Path, PathBuf};

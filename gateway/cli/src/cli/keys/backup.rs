@@ -1,7 +1,7 @@
 //! `keys backup`, `restore` and `drill`.
 
 use super::{Failure, load};
-use crate::cli::console::{self, say};
+use crate::console::{self, say};
 use clap::Args;
 use std::path::PathBuf;
 use xinqiao_node::keyring;

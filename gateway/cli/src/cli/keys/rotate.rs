@@ -1,7 +1,7 @@
 //! `keys rotate`: a successor for a key of a stopped node.
 
 use super::{Failure, load, stopped};
-use crate::cli::console::say;
+use crate::console::say;
 use clap::Args;
 use std::path::PathBuf;
 use xinqiao_node::keyring::{KeyKind, Keyring};

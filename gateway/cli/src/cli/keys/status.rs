@@ -1,7 +1,7 @@
 //! `keys status`: a table of all keys.
 
 use super::{Failure, Where};
-use crate::cli::console::{self, say};
+use crate::console::{self, say};
 use clap::Args;
 use xinqiao_node::keyring::{KeyView, Keyring};
 use xinqiao_runtime::clock::Clock;

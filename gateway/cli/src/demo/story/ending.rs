@@ -1,7 +1,7 @@
 //! The end of the story: what each recipient saw of one person, and that everything verifies offline.
 
 use super::{Broken, CITY, NATION, PENALTY, PROVINCE, Story, hold};
-use crate::cli::console::say;
+use crate::console::say;
 use crate::demo::federation::DATASETS;
 use crate::demo::process::this_program;
 use serde_json::{Value, json};

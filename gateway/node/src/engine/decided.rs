@@ -1,13 +1,13 @@
 //! Reading back what officers decided, and their proposals.
 
-use super::Adopted;
-use crate::engine::{DOCUMENT_AAD, Node, places};
+use super::{DOCUMENT_AAD, Node, places};
+use crate::decisions::Adopted;
 use xinqiao_exchange::governance::Proposal;
 use xinqiao_exchange::state::{State, Table};
 use xinqiao_store::{Queue, Reader};
 
 /// Everything officers have decided so far; nothing if it cannot be read, which must not be taken for no decision.
-pub(crate) fn stored(state: &State, queue: &Queue, reader: &Reader) -> Option<Adopted> {
+pub(super) fn stored(state: &State, queue: &Queue, reader: &Reader) -> Option<Adopted> {
     let Some(digest) = &state.governance.meta.overlay else { return Some(Adopted::default()) };
     let place = queue.get(Table::Document as u8, digest.as_bytes()).ok()??;
     let place = serde_json::from_slice(&place).ok()?;

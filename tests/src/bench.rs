@@ -1,6 +1,7 @@
 //! Measures the node as its users meet it: the release program as a process of its own, loaded over mutual TLS, beside
 //! baselines measured in turns within the same run. The load generator runs on the same cores and is part of the cost.
 
+mod against;
 mod baseline;
 mod bodies;
 mod bulk;
@@ -27,13 +28,17 @@ struct Settings {
     window: Duration,
     /// How often measurements and baselines take turns.
     rounds: usize,
-    /// Records of the backlog in `memory` and `restart`.
+    /// Records of the backlog in `memory` and `restart`; of a life, where two builds are compared.
     backlog: u64,
     /// Where data goes: the disk counts.
     dir: PathBuf,
 }
 
-const USAGE: &str = "bench [ingest|bulk|pull|connect|crowd|memory|restart|all] [--seconds N] [--rounds N] [--backlog N] [--dir DIR]";
+const USAGE: &str = "bench [ingest|bulk|pull|connect|crowd|memory|restart|all] [--seconds N] [--rounds N] [--backlog N] [--dir DIR]\n\
+     bench [ingest|bulk|connect|life|all] --against PROGRAM [--seconds N] [--rounds N] [--backlog N] [--dir DIR]";
+
+/// What is measured of one build; [`against::WORKS`] are those of two.
+const ALONE: [&str; 7] = ["ingest", "bulk", "pull", "connect", "crowd", "memory", "restart"];
 
 /// Runs what the command line asks for.
 pub fn main() -> ExitCode {
@@ -53,19 +58,19 @@ pub fn main() -> ExitCode {
 
 fn run(arguments: &[String]) -> Result<(), Fault> {
     let mut settings =
-        Settings { window: Duration::from_secs(5), rounds: 3, backlog: 1_000_000, dir: std::env::temp_dir() };
-    let mut what = Vec::new();
+        Settings { window: Duration::from_secs(5), rounds: 0, backlog: 0, dir: std::env::temp_dir() };
+    let (mut what, mut against, mut rounds, mut backlog) = (Vec::new(), None, None, None);
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         let mut value = || rest.next().ok_or(USAGE);
         match argument.as_str() {
             "--seconds" => settings.window = Duration::from_secs(value()?.parse()?),
-            "--rounds" => settings.rounds = value()?.parse()?,
-            "--backlog" => settings.backlog = value()?.parse()?,
+            "--rounds" => rounds = Some(value()?.parse()?),
+            "--against" => against = Some(PathBuf::from(value()?)),
+            "--backlog" => backlog = Some(value()?.parse()?),
             "--dir" => settings.dir = PathBuf::from(value()?),
-            "ingest" | "bulk" | "pull" | "connect" | "crowd" | "memory" | "restart" | "all" => {
-                what.push(argument.as_str())
-            }
+            "all" => what.push("all"),
+            name if ALONE.contains(&name) || against::WORKS.contains(&name) => what.push(name),
             _ => return Err(USAGE.into()),
         }
     }
@@ -75,6 +80,15 @@ fn run(arguments: &[String]) -> Result<(), Fault> {
     let wanted = |name: &str| what.contains(&name) || what.contains(&"all");
     say(machine::describe()?);
     say(format!("program: {}", site::program().display()));
+    let known = if against.is_some() { &against::WORKS[..] } else { &ALONE[..] };
+    if !what.iter().all(|name| *name == "all" || known.contains(name)) {
+        return Err(USAGE.into());
+    }
+    settings.rounds = rounds.unwrap_or(if against.is_some() { 5 } else { 3 });
+    settings.backlog = backlog.unwrap_or(if against.is_some() { 400_000 } else { 1_000_000 });
+    if let Some(other) = against {
+        return against::run(&settings, &other, wanted);
+    }
     if wanted("ingest") {
         ingest::run(&settings)?;
     }

@@ -2,6 +2,8 @@
 //! digits that are there already, so that nothing is answered from what is known.
 
 use super::Fault;
+use bytes::Bytes;
+use http_body_util::Full;
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 use xinqiao_schemas::Date;
@@ -36,13 +38,15 @@ impl Form {
     }
 }
 
-/// A request of HTTP/1.1, whole.
+/// A request, whole, as HTTP/1.1 has it.
 #[derive(Clone)]
 pub(super) struct Rendered {
     /// Head and body.
     pub(super) bytes: Vec<u8>,
     /// Records in it.
     pub(super) records: u64,
+    /// Where the body begins.
+    body: usize,
     /// Where the digits of the idempotency key begin.
     key: Option<usize>,
     /// Where the digits of each record's `ref` begin.
@@ -54,6 +58,21 @@ const REFERENCE: &[u8] = b"case-";
 const DIGITS: usize = 9;
 
 impl Rendered {
+    /// The same request for HTTP/2.
+    pub(super) fn http2(&self) -> Result<http::Request<Full<Bytes>>, Fault> {
+        let head = std::str::from_utf8(&self.bytes[..self.body])?;
+        let mut lines = head.lines();
+        let mut first = lines.next().unwrap_or_default().split(' ');
+        let (method, path) = (first.next().unwrap_or_default(), first.next().unwrap_or_default());
+        let mut request = http::Request::builder().method(method).uri(format!("https://localhost{path}"));
+        for (name, value) in
+            lines.filter_map(|line| line.split_once(": ")).filter(|(name, _)| *name != "host")
+        {
+            request = request.header(name, value);
+        }
+        Ok(request.body(Full::new(Bytes::copy_from_slice(&self.bytes[self.body..])))?)
+    }
+
     /// Makes key and references those of the number `first` and following.
     pub(super) fn number(&mut self, first: u64) {
         let places = self.key.into_iter().map(|at| (at, first));
@@ -116,14 +135,14 @@ fn submission(form: Form, records: &[xinqiao_schemas::synthetic::Record]) -> Ren
         references.push(from);
     }
     assert_eq!(references.len(), records.len(), "each record has one ref");
-    Rendered { bytes, records: records.len() as u64, key, references }
+    Rendered { bytes, records: records.len() as u64, body: start, key, references }
 }
 
 /// A request that only asks.
 pub(super) fn get(path: &str, keep: bool) -> Rendered {
     let connection = if keep { "" } else { "connection: close\r\n" };
     let bytes = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{connection}\r\n").into_bytes();
-    Rendered { bytes, records: 0, key: None, references: Vec::new() }
+    Rendered { body: bytes.len(), bytes, records: 0, key: None, references: Vec::new() }
 }
 
 /// Where `needle` begins in `haystack`.

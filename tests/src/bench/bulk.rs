@@ -2,7 +2,7 @@
 
 use super::bodies::{Form, submissions};
 use super::load::{Load, Outcome, Until, middle, run as load};
-use super::site::Site;
+use super::site::{Site, Version};
 use super::{Fault, Settings, say};
 
 const RECORDS: usize = 1_000;
@@ -23,6 +23,7 @@ pub(super) fn run(settings: &Settings) -> Result<(), Fault> {
                 address: site.address(),
                 pids: &site.pids(),
                 connector: site.connector(true)?,
+                version: Version::Http1,
                 in_flight: IN_FLIGHT,
                 requests: submissions(*form, 2, RECORDS)?,
                 checked: true,

@@ -3,7 +3,7 @@
 use super::baseline::Baseline;
 use super::bodies::get;
 use super::load::{Load, Outcome, Until, middle, run as load};
-use super::site::Site;
+use super::site::{Site, Version};
 use super::{Fault, Settings, say};
 use std::net::SocketAddr;
 
@@ -16,8 +16,16 @@ pub(super) fn run(settings: &Settings) -> Result<(), Fault> {
     say(format!("\n== a new mutual-TLS connection with one request, {IN_FLIGHT} at once, no resumption"));
     let once = |address: SocketAddr, pids: &[u32], path: &str| -> Result<Outcome, Fault> {
         let (connector, requests) = (site.connector(false)?, vec![get(path, false)]);
-        let it =
-            Load { address, pids, connector, in_flight: IN_FLIGHT, requests, checked: false, anew: true };
+        let it = Load {
+            address,
+            pids,
+            connector,
+            version: Version::Http1,
+            in_flight: IN_FLIGHT,
+            requests,
+            checked: false,
+            anew: true,
+        };
         load(&it, Until::Time(settings.window))
     };
     let (mut ours, mut of_bare, mut of_nginx) = (Vec::new(), Vec::new(), Vec::new());

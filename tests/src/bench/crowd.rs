@@ -6,7 +6,7 @@ use super::bodies::get;
 use super::connect::table;
 use super::load::{Load, Outcome, Until, connect, middle, read, run as load};
 use super::machine::resident;
-use super::site::{Site, connector};
+use super::site::{Site, Version, connector};
 use super::{Fault, Settings, median, say};
 use std::fmt::Write as _;
 use std::net::SocketAddr;
@@ -93,8 +93,16 @@ fn connections(settings: &Settings, site: &Site, nginx: Option<&Baseline>) -> Re
     let once = |address: SocketAddr, pids: &[u32], path: &str| -> Result<Outcome, Fault> {
         let connector = connector(&site.pki.dir, &name(1), false)?;
         let requests = vec![get(path, false)];
-        let it =
-            Load { address, pids, connector, in_flight: IN_FLIGHT, requests, checked: false, anew: true };
+        let it = Load {
+            address,
+            pids,
+            connector,
+            version: Version::Http1,
+            in_flight: IN_FLIGHT,
+            requests,
+            checked: false,
+            anew: true,
+        };
         load(&it, Until::Time(settings.window))
     };
     let (mut ours, mut of_nginx) = (Vec::new(), Vec::new());

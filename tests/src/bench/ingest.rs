@@ -3,7 +3,7 @@
 use super::baseline::{Baseline, syncs};
 use super::bodies::{Form, submissions};
 use super::load::{Load, Outcome, Until, middle, run as load};
-use super::site::Site;
+use super::site::{Site, Version};
 use super::{Fault, Settings, say};
 use std::net::SocketAddr;
 
@@ -21,7 +21,16 @@ pub(super) fn run(settings: &Settings) -> Result<(), Fault> {
     let once = |address: SocketAddr, pids: &[u32], checked: bool| -> Result<Outcome, Fault> {
         let connector = site.connector(true)?;
         let requests = requests.clone();
-        let it = Load { address, pids, connector, in_flight: IN_FLIGHT, requests, checked, anew: false };
+        let it = Load {
+            address,
+            pids,
+            connector,
+            version: Version::Http1,
+            in_flight: IN_FLIGHT,
+            requests,
+            checked,
+            anew: false,
+        };
         load(&it, Until::Time(settings.window))
     };
     let (mut ours, mut of_bare, mut of_nginx) = (Vec::new(), Vec::new(), Vec::new());

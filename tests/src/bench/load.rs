@@ -1,8 +1,13 @@
-//! The load generator: one thread, connections kept open, one request at a time on each, as fast as they are answered.
+//! The load generator: one thread, connections kept open, a fixed number of requests in flight, as fast as they are answered.
 
 use super::bodies::{Rendered, find};
 use super::machine::{Mark, Spent};
+use super::site::Version;
 use super::{Fault, median};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http2::{SendRequest, handshake};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -13,6 +18,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+/// Requests of HTTP/2 at once on a connection.
+const STREAMS: usize = 8;
+
 /// Numbers records for the whole process, so that none is ever sent twice.
 pub(super) static NUMBERS: AtomicU64 = AtomicU64::new(1);
 
@@ -22,15 +30,17 @@ pub(super) struct Load<'a> {
     pub(super) address: SocketAddr,
     /// Its processes.
     pub(super) pids: &'a [u32],
-    /// How to speak TLS to it.
+    /// How to speak TLS to it; the version of HTTP is this one's.
     pub(super) connector: TlsConnector,
-    /// Requests in flight, one per connection.
+    /// HTTP/1.1: a connection for each request in flight. HTTP/2: eight of them share one.
+    pub(super) version: Version,
+    /// Requests in flight.
     pub(super) in_flight: usize,
     /// What is sent, in turns.
     pub(super) requests: Vec<Rendered>,
     /// Whether answers must say that every record was accepted.
     pub(super) checked: bool,
-    /// A new connection for every request.
+    /// A new connection for every request; HTTP/1.1 only.
     pub(super) anew: bool,
 }
 
@@ -101,7 +111,11 @@ async fn drive(load: &Load<'_>, until: Until) -> Result<Outcome, Fault> {
     };
     let tally = Rc::new(RefCell::new(Tally::default()));
     let mut tasks = Vec::new();
+    let mut shared = None;
     for n in 0..load.in_flight {
+        if load.version == Version::Http2 && n % STREAMS == 0 {
+            shared = Some(open(&load.connector, load.address).await?);
+        }
         let mut requests = load.requests.clone();
         let turn = n % requests.len();
         requests.rotate_left(turn);
@@ -111,6 +125,7 @@ async fn drive(load: &Load<'_>, until: Until) -> Result<Outcome, Fault> {
         let worker = Worker {
             address: load.address,
             connector: load.connector.clone(),
+            shared: shared.clone(),
             requests,
             checked: load.checked,
             anew: load.anew,
@@ -150,6 +165,7 @@ async fn drive(load: &Load<'_>, until: Until) -> Result<Outcome, Fault> {
 struct Worker {
     address: SocketAddr,
     connector: TlsConnector,
+    shared: Option<SendRequest<Full<Bytes>>>,
     requests: Vec<Rendered>,
     checked: bool,
     anew: bool,
@@ -172,21 +188,26 @@ impl Worker {
             let records = request.records;
             self.tally.borrow_mut().sent += records;
             request.number(NUMBERS.fetch_add(records.max(1), Relaxed));
-            let mut open = match stream.take() {
-                Some(open) => open,
-                None => connect(&self.connector, self.address).await?,
+            let done = if let Some(shared) = &mut self.shared {
+                ask(shared, request, self.checked).await?
+            } else {
+                let mut open = match stream.take() {
+                    Some(open) => open,
+                    None => connect(&self.connector, self.address).await?,
+                };
+                open.write_all(&request.bytes).await?;
+                let length = read(&mut open, &mut answer).await?;
+                let done = Instant::now();
+                check(answer.starts_with(b"HTTP/1.1 2"), &answer[..length], records, self.checked)?;
+                if !self.anew {
+                    stream = Some(open);
+                }
+                done
             };
-            open.write_all(&request.bytes).await?;
-            let length = read(&mut open, &mut answer).await?;
-            check(&answer[..length], records, self.checked)?;
-            let done = Instant::now();
             if began >= from && done <= end {
                 let mut tally = self.tally.borrow_mut();
                 tally.latencies.push(u32::try_from((done - began).as_micros()).unwrap_or(u32::MAX));
                 tally.records += records;
-            }
-            if !self.anew {
-                stream = Some(open);
             }
         }
     }
@@ -227,8 +248,31 @@ pub(super) async fn read(stream: &mut TlsStream<TcpStream>, into: &mut Vec<u8>) 
     }
 }
 
-fn check(answer: &[u8], records: u64, checked: bool) -> Result<(), Fault> {
-    let good = answer.starts_with(b"HTTP/1.1 2")
+/// A connection of HTTP/2, driven by a task of its own.
+async fn open(connector: &TlsConnector, address: SocketAddr) -> Result<SendRequest<Full<Bytes>>, Fault> {
+    let stream = connect(connector, address).await?;
+    let (sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+    tokio::task::spawn_local(connection);
+    Ok(sender)
+}
+
+/// One request of HTTP/2 and its answer; when that was whole.
+async fn ask(
+    shared: &mut SendRequest<Full<Bytes>>,
+    request: &Rendered,
+    checked: bool,
+) -> Result<Instant, Fault> {
+    shared.ready().await?;
+    let answer = shared.send_request(request.http2()?).await?;
+    let good = answer.status().is_success();
+    let body = answer.into_body().collect().await?.to_bytes();
+    let done = Instant::now();
+    check(good, &body, request.records, checked)?;
+    Ok(done)
+}
+
+fn check(success: bool, answer: &[u8], records: u64, checked: bool) -> Result<(), Fault> {
+    let good = success
         && (!checked || find(answer, format!("\"accepted\":{records},\"refused\":0").as_bytes()).is_some());
     if good {
         return Ok(());

@@ -1,6 +1,7 @@
 //! What the machine and the processes on it spend, from `/proc`.
 
 use super::Fault;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// Ticks of `/proc` are hundredths of a second on every Linux this runs on.
@@ -23,12 +24,22 @@ pub(super) fn describe() -> Result<String, Fault> {
 /// User and system time of some processes so far, with all their threads.
 pub(super) fn cpu(pids: &[u32]) -> Duration {
     let of = |pid: &u32| {
-        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or("").split_whitespace().collect();
+        let fields = stat(*pid);
         let ticks = |n: usize| fields.get(n).and_then(|t| t.parse::<u32>().ok()).unwrap_or(0);
         TICK * (ticks(11) + ticks(12))
     };
     pids.iter().map(of).sum()
+}
+
+/// Whether a process has ended, though nobody asked yet how.
+pub(super) fn has_ended(pid: u32) -> bool {
+    stat(pid).first().is_none_or(|state| state == "Z")
+}
+
+/// What `/proc/PID/stat` says after the name, from the state on (proc(5), field 3).
+fn stat(pid: u32) -> Vec<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().unwrap_or("").split_whitespace().map(str::to_owned).collect()
 }
 
 /// Resident bytes of a process: now, and at most so far.
@@ -63,6 +74,7 @@ pub(super) struct Spent {
 pub(super) struct Mark {
     at: Instant,
     server: Duration,
+    threads: Option<BTreeMap<String, u64>>,
     generator: Duration,
     busy: Duration,
 }
@@ -70,18 +82,49 @@ pub(super) struct Mark {
 impl Mark {
     /// Now.
     pub(super) fn now(server: &[u32]) -> Self {
-        Self { at: Instant::now(), server: cpu(server), generator: cpu(&[std::process::id()]), busy: busy() }
+        Self {
+            at: Instant::now(),
+            server: cpu(server),
+            threads: threads(server),
+            generator: cpu(&[std::process::id()]),
+            busy: busy(),
+        }
     }
 
     /// What was spent since.
     pub(super) fn spent(&self, server: &[u32]) -> Spent {
         let now = Self::now(server);
         let wall = now.at - self.at;
-        let (server, generator) =
-            (now.server.saturating_sub(self.server), now.generator.saturating_sub(self.generator));
+        let (server, generator) = (self.server_until(&now), now.generator.saturating_sub(self.generator));
         let others = (now.busy - self.busy).saturating_sub(server + generator);
         Spent { wall, server, generator, others: others.as_secs_f64() / wall.as_secs_f64() }
     }
+}
+
+impl Mark {
+    /// The server's CPU from here to `now`: in nanoseconds by its threads where that agrees with the process's ticks.
+    /// Where it does not, a thread was born and ended in between and took its nanoseconds along; the ticks have them.
+    fn server_until(&self, now: &Self) -> Duration {
+        let ticks = now.server.saturating_sub(self.server);
+        let (Some(before), Some(after)) = (&self.threads, &now.threads) else { return ticks };
+        let nanos = after.iter().map(|(id, n)| n.saturating_sub(before.get(id).copied().unwrap_or(0))).sum();
+        let fine = Duration::from_nanos(nanos);
+        if fine.abs_diff(ticks) <= 3 * TICK { fine } else { ticks }
+    }
+}
+
+/// Nanoseconds each living thread of some processes has run; `None` where the kernel does not count them.
+fn threads(pids: &[u32]) -> Option<BTreeMap<String, u64>> {
+    let mut found = BTreeMap::new();
+    for pid in pids {
+        for thread in std::fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten() {
+            // A thread that ends while they are listed has no figures any more.
+            let Ok(stat) = std::fs::read_to_string(thread.path().join("schedstat")) else { continue };
+            let nanos = stat.split(' ').next()?.parse().ok()?;
+            found.insert(thread.path().display().to_string(), nanos);
+        }
+    }
+    Some(found)
 }
 
 /// Time all cores were not idle, so far.

@@ -4,7 +4,7 @@
 use super::bodies::{Form, submissions};
 use super::load::{Load, Until, run as load};
 use super::machine::{Mark, resident};
-use super::site::Site;
+use super::site::{Site, Version};
 use super::{Fault, Settings, median, say};
 use std::path::Path;
 
@@ -26,6 +26,7 @@ pub(super) fn run(settings: &Settings, restart: bool) -> Result<(), Fault> {
             address: site.address(),
             pids: &site.pids(),
             connector: site.connector(true)?,
+            version: Version::Http1,
             in_flight: IN_FLIGHT,
             requests: submissions(Form::Ndjson, 2, RECORDS)?,
             checked: true,

@@ -4,7 +4,7 @@
 use super::bodies::{Form, submissions};
 use super::load::{Load, Until, run as load};
 use super::machine::{Mark, Spent};
-use super::site::Site;
+use super::site::{Site, Version};
 use super::{Fault, Settings, say};
 use std::time::Duration;
 use xinqiao_client::{Client, KeySource, PullSettings, Puller};
@@ -20,6 +20,7 @@ pub(super) fn run(settings: &Settings) -> Result<(), Fault> {
         address: site.address(),
         pids: &site.pids(),
         connector: site.connector(true)?,
+        version: Version::Http1,
         in_flight: 4,
         requests: submissions(Form::Ndjson, 2, 1_000)?,
         checked: true,

@@ -37,10 +37,36 @@ pub(super) fn program() -> PathBuf {
     crate::program::node_program().to_owned()
 }
 
+/// The versions of HTTP a load may be sent in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Version {
+    Http1,
+    Http2,
+}
+
+impl Version {
+    /// As a heading says it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Version::Http1 => "HTTP/1.1",
+            Version::Http2 => "HTTP/2",
+        }
+    }
+
+    /// As ALPN says it (RFC 7301).
+    fn alpn(self) -> &'static [u8] {
+        match self {
+            Version::Http1 => b"http/1.1",
+            Version::Http2 => b"h2",
+        }
+    }
+}
+
 /// A running city in a folder of its own, which goes with it.
 pub(super) struct Site {
     pub(super) node: NodeProcess,
     pub(super) pki: Pki,
+    program: PathBuf,
     config: PathBuf,
     folder: tempfile::TempDir,
 }
@@ -51,9 +77,14 @@ impl Site {
         Self::with_departments(dir, recipients, &[DEPARTMENT])
     }
 
+    /// Starts a city of another build of the program, which must read the same configuration.
+    pub(super) fn of(program: &Path, dir: &Path, recipients: usize) -> Result<Self, Fault> {
+        Self::build(program, dir, recipients, &[DEPARTMENT], |_| Ok(String::new()))
+    }
+
     /// Starts a city with two recipients, more members and settings.
     pub(super) fn among(dir: &Path, more: impl FnOnce(&Pki) -> Result<String, Fault>) -> Result<Self, Fault> {
-        Self::build(dir, 2, &[DEPARTMENT], more)
+        Self::build(&program(), dir, 2, &[DEPARTMENT], more)
     }
 
     /// Starts a city with these departments, each of which acts for all authorities.
@@ -62,10 +93,11 @@ impl Site {
         recipients: usize,
         departments: &[&str],
     ) -> Result<Self, Fault> {
-        Self::build(dir, recipients, departments, |_| Ok(String::new()))
+        Self::build(&program(), dir, recipients, departments, |_| Ok(String::new()))
     }
 
     fn build(
+        program: &Path,
         dir: &Path,
         recipients: usize,
         departments: &[&str],
@@ -102,8 +134,8 @@ impl Site {
             ),
         };
         let config = plan.write(&folder.path().join("city"), &pki)?;
-        let node = NodeProcess::start(&program(), &config, &folder.path().join("city.log"))?;
-        Ok(Self { node, pki, config, folder })
+        let node = NodeProcess::start(program, &config, &folder.path().join("city.log"))?;
+        Ok(Self { node, pki, program: program.to_owned(), config, folder })
     }
 
     /// Its process.
@@ -126,6 +158,11 @@ impl Site {
         connector(&self.pki.dir, DEPARTMENT, resume)
     }
 
+    /// How the department reaches this site on connections kept open, in one version of HTTP.
+    pub(super) fn connector_of(&self, version: Version) -> Result<TlsConnector, Fault> {
+        speaking(&self.pki.dir, DEPARTMENT, true, version)
+    }
+
     /// A recipient's client.
     pub(super) fn client(&self, recipient: &str) -> Result<Client, Fault> {
         Ok(Client::connect(&self.pki.profile(recipient, self.node.exchange))?)
@@ -137,13 +174,33 @@ impl Site {
         self,
         between: impl FnOnce(&Path) -> std::io::Result<()>,
     ) -> Result<(Self, Duration), Fault> {
-        let Self { node, pki, config, folder } = self;
+        let Self { node, pki, program, config, folder } = self;
         node.kill();
         between(&folder.path().join("city/data"))?;
         let began = Instant::now();
-        let node = NodeProcess::start(&program(), &config, &folder.path().join("city.log"))?;
+        let node = NodeProcess::start(&program, &config, &folder.path().join("city.log"))?;
         let took = began.elapsed();
-        Ok((Self { node, pki, config, folder }, took))
+        Ok((Self { node, pki, program, config, folder }, took))
+    }
+
+    /// Asks the node to stop and waits until it has; the CPU of its whole life. It drains, writes its rows and closes
+    /// the journal first, so work it had put off is in the figure.
+    pub(super) fn stop(self) -> Result<Duration, Fault> {
+        let pid = self.node.id();
+        std::process::Command::new("kill").arg("-TERM").arg(pid.to_string()).status()?;
+        let deadline = Instant::now() + Duration::from_secs(60);
+        // A process that ended keeps its figures in /proc until its parent asks how it ended, which the next line does.
+        while !super::machine::has_ended(pid) {
+            if Instant::now() > deadline {
+                return Err("the node does not stop".into());
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let spent = super::machine::cpu(&[pid]);
+        match self.node.stop() {
+            true => Ok(spent),
+            false => Err("the node did not stop as it should".into()),
+        }
     }
 
     /// Where the listener is.
@@ -154,8 +211,12 @@ impl Site {
 
 /// TLS as a member of the demonstration's authority speaks it, HTTP/1.1 only.
 pub(super) fn connector(pki: &Path, member: &str, resume: bool) -> Result<TlsConnector, Fault> {
+    speaking(pki, member, resume, Version::Http1)
+}
+
+fn speaking(pki: &Path, member: &str, resume: bool, version: Version) -> Result<TlsConnector, Fault> {
     let mut config: ClientConfig = (*tls::client_config(&identity(pki, member)?, &trust(pki)?)).clone();
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![version.alpn().to_vec()];
     if !resume {
         config.resumption = Resumption::disabled();
     }

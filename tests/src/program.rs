@@ -25,11 +25,12 @@ fn build() -> PathBuf {
     let profile = own.ancestors().nth(2).expect("tests lie in a folder of the profile").to_owned();
     let target = profile.parent().expect("profiles lie in the target folder");
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    // Of the whole workspace: asked for one package, cargo would choose fewer features of shared dependencies (serde's,
+    // for one) and build them and everything above them a second time.
     cargo.current_dir(env!("CARGO_MANIFEST_DIR")).args([
         "build",
         "--quiet",
-        "--package",
-        "xinqiao",
+        "--workspace",
         "--bin",
         "xinqiao",
     ]);

@@ -137,7 +137,7 @@ impl Site {
                 let _ = child.kill();
                 panic!("the node started although it must not");
             }
-            std::thread::yield_now();
+            std::thread::sleep(Duration::from_millis(5));
         }
         let said = child.wait_with_output().expect("a child's output can be read");
         (said.status.code().unwrap_or(-1), text(&said))

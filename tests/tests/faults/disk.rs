@@ -3,7 +3,7 @@
 
 use crate::{World, skipped};
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use xinqiao::demo::process::NodeProcess;
 use xinqiao_client::ClientError;
 use xinqiao_tests::crash::RESTLESS;
@@ -64,7 +64,7 @@ async fn a_full_disk_refuses_new_records_serves_what_is_there_and_recovers_by_it
             break;
         }
         assert!(Instant::now() < until, "it does not become ready again: {report}");
-        tokio::task::yield_now().await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     world.send(&node, 2, 50).await;
     world.pull(&node, PROVINCE).await.expect("batches are served");

@@ -298,8 +298,9 @@ pub(crate) async fn within<T>(work: impl Future<Output = T>) -> T {
 /// Looks again until it holds.
 pub(crate) async fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let start = Instant::now();
+    let mut pause = tokio::time::interval(Duration::from_millis(1));
     while !holds() {
         assert!(start.elapsed() < PATIENCE, "never came: {what}");
-        tokio::task::yield_now().await;
+        pause.tick().await;
     }
 }

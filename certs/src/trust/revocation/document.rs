@@ -48,6 +48,11 @@ impl Document {
                 format!("吊销列表被截断：应有 {announced} 字节，只有 {}，请重新获取", der.len()),
             ));
         }
+        // The reader of a delta does not look at the tag: what is taken from PEM must be what is taken from DER, since
+        // lists are kept as DER.
+        if der.first() != Some(&der::SEQUENCE) {
+            return Err(malformed(name));
+        }
         let (rest, parsed) = CertificateRevocationList::from_der(&der).map_err(|_| malformed(name))?;
         if !rest.is_empty() {
             return Err(malformed(name));

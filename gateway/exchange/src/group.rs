@@ -9,6 +9,8 @@ use crate::payload::compress;
 use crate::table;
 use std::collections::BTreeMap;
 use xinqiao_crypto::hex;
+use xinqiao_evidence::base64;
+use xinqiao_evidence::receipt::Salt;
 
 /// What the store is to do with an item.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,24 +33,42 @@ pub struct Item {
 
 /// A submission ready to be committed.
 pub struct Ready {
-    /// What the record path made of it.
+    /// What the record path made of it; its findings stand in `submitted`.
     pub prepared: Prepared,
+    /// What the frame will say of it; its index is known when it is committed.
+    pub submitted: Submitted,
     /// The descriptions of the streams it writes, by recipient number of its plan.
     pub descriptions: Vec<Description>,
-    /// Who sent it.
-    pub member: String,
-    /// The dataset.
-    pub dataset: String,
-    /// The operation.
-    pub op: Op,
-    /// The salt of its digests, base64.
-    pub salt: String,
     /// Its log entry.
     pub entry: Vec<u8>,
     /// Further events that belong to it, naming items by their place in `items`.
     pub also: Vec<Event>,
     /// Items of those events.
     pub items: Vec<Item>,
+}
+
+impl Ready {
+    /// What was prepared of a member's submission, with the salt of the digests in its entry.
+    pub fn new(
+        mut prepared: Prepared,
+        (member, dataset, op): (&str, &str, Op),
+        salt: &Salt,
+        entry: Vec<u8>,
+        descriptions: Vec<Description>,
+    ) -> Self {
+        let submitted = Submitted {
+            index: 0,
+            member: member.to_owned(),
+            dataset: dataset.to_owned(),
+            op,
+            accepted: prepared.accepted,
+            refused: prepared.refused,
+            warned: prepared.warned,
+            salt: base64::encode(salt.as_bytes()),
+            rejected: std::mem::take(&mut prepared.rejected),
+        };
+        Self { prepared, submitted, descriptions, entry, also: Vec::new(), items: Vec::new() }
+    }
 }
 
 /// A change of state ready to be committed.
@@ -143,27 +163,24 @@ impl<'a> Group<'a> {
                         chunk.payload.extend_from_slice(&bytes);
                     }
                 }
-                table::put_group(&mut chunk.table, index, &ready.member, piece.records, &piece.entries);
+                table::put_group(
+                    &mut chunk.table,
+                    index,
+                    &ready.submitted.member,
+                    piece.records,
+                    &piece.entries,
+                );
                 chunk.records += piece.records;
                 chunk.recalls += piece.recalls;
                 chunk.earliest_end = [chunk.earliest_end, piece.earliest_end].into_iter().flatten().min();
             }
         }
-        self.record.events.push(Event::Submitted(Submitted {
-            index,
-            member: ready.member,
-            dataset: ready.dataset.clone(),
-            op: ready.op,
-            accepted: p.accepted,
-            refused: p.refused,
-            warned: p.warned,
-            salt: ready.salt,
-            rejected: p.rejected,
-        }));
+        let dataset = ready.submitted.dataset.clone();
+        self.record.events.push(Event::Submitted(Submitted { index, ..ready.submitted }));
         for r in p.recalled {
             let keys = r.keys.into_iter().map(|(s, k)| (s, k.hex().as_str().to_owned())).collect();
             self.recalls.push(Event::Recalled(Recalled {
-                dataset: ready.dataset.clone(),
+                dataset: dataset.clone(),
                 id: hex::encode(&r.id.0),
                 op: r.op,
                 rev: r.rev,
@@ -172,7 +189,7 @@ impl<'a> Group<'a> {
             }));
         }
         for id in p.reinstated {
-            self.recalls.push(Event::Reinstated { dataset: ready.dataset.clone(), id: hex::encode(&id.0) });
+            self.recalls.push(Event::Reinstated { dataset: dataset.clone(), id: hex::encode(&id.0) });
         }
         let base = self.items.len() as u16;
         self.items.extend(ready.items);
@@ -359,17 +376,8 @@ mod tests {
             recalled: Vec::new(),
             reinstated: Vec::new(),
         };
-        Ready {
-            prepared,
-            descriptions: vec![description(policy)],
-            member: "housing".into(),
-            dataset: "d".into(),
-            op: Op::Put,
-            salt: String::new(),
-            entry: Vec::new(),
-            also: Vec::new(),
-            items: Vec::new(),
-        }
+        let salt = Salt::generate().unwrap();
+        Ready::new(prepared, ("housing", "d", Op::Put), &salt, Vec::new(), vec![description(policy)])
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub struct Recipient {
 
 /// Everything the record path needs to know.
 pub struct Plan {
-    datasets: BTreeMap<String, DatasetPlan>,
+    datasets: BTreeMap<String, Arc<DatasetPlan>>,
 }
 
 /// One dataset.
@@ -42,7 +42,7 @@ pub struct DatasetPlan {
     /// Who receives it.
     pub recipients: Vec<RecipientPlan>,
     /// Schemas it may come in.
-    pub schemas: Vec<SchemaPlan>,
+    pub schemas: Vec<Arc<SchemaPlan>>,
 }
 
 /// One recipient of a dataset.
@@ -128,19 +128,19 @@ impl Plan {
         let mut datasets = BTreeMap::new();
         for dataset in catalogue.datasets() {
             let plan = DatasetPlan::compile(catalogue, dataset, recipients, secret)?;
-            datasets.insert(dataset.id().to_owned(), plan);
+            datasets.insert(dataset.id().to_owned(), Arc::new(plan));
         }
         Ok(Plan { datasets })
     }
 
     /// The plan of one dataset.
-    pub fn dataset(&self, id: &str) -> Option<&DatasetPlan> {
+    pub fn dataset(&self, id: &str) -> Option<&Arc<DatasetPlan>> {
         self.datasets.get(id)
     }
 
     /// All of them, in order of id.
     pub fn datasets(&self) -> impl Iterator<Item = &DatasetPlan> {
-        self.datasets.values()
+        self.datasets.values().map(|d| &**d)
     }
 
     /// The recipient a stream belongs to.
@@ -175,7 +175,7 @@ impl DatasetPlan {
                     .map_err(|e| PlanError::Route(format!("recipient `{}`: {e}", r.name)))?;
                 routes.push(route);
             }
-            schemas.push(SchemaPlan { schema: schema.clone(), routes });
+            schemas.push(Arc::new(SchemaPlan { schema: schema.clone(), routes }));
         }
         let mut plans = Vec::with_capacity(wanting.len());
         for (n, (r, to)) in wanting.iter().enumerate() {
@@ -188,7 +188,7 @@ impl DatasetPlan {
             })?;
             let mut mappings: Vec<String> = schemas
                 .iter()
-                .map(|s: &SchemaPlan| hex::encode(&s.routes[n].digests().mapping) + "\n")
+                .map(|s: &Arc<SchemaPlan>| hex::encode(&s.routes[n].digests().mapping) + "\n")
                 .collect();
             mappings.sort_unstable();
             let mapping_set = mappings.concat().into_bytes();
@@ -225,7 +225,7 @@ impl DatasetPlan {
     }
 
     /// The schema a submission names; none may be named only while a single one is open.
-    pub fn schema(&self, id: Option<&str>) -> Option<&SchemaPlan> {
+    pub fn schema(&self, id: Option<&str>) -> Option<&Arc<SchemaPlan>> {
         match id {
             Some(id) => self.schemas.iter().find(|s| s.schema.id() == id),
             None => match self.schemas.as_slice() {

@@ -72,7 +72,7 @@ impl RecordSecret {
     }
 
     /// The secret behind the authenticator in submission ids and idempotency scopes.
-    pub fn ticket(&self) -> MacKey {
+    pub fn id_key(&self) -> MacKey {
         MacKey::new(&*self.derive("ticket", &[]))
     }
 }

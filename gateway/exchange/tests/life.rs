@@ -8,6 +8,7 @@
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use xinqiao_crypto::hex;
+use xinqiao_evidence::receipt::Salt;
 use xinqiao_exchange::accept::{Submission, Surroundings, accept};
 use xinqiao_exchange::event::{Acknowledged, Encoding, Event, FrameRecord, KeyRange, Outcome, Part, Sealed};
 use xinqiao_exchange::group::{Change, Group, Item, Kind, Ready};
@@ -136,17 +137,9 @@ impl Node {
         let prepared = accept(&submission, &around).unwrap();
         let counts = (prepared.accepted, prepared.refused);
         if counts.0 > 0 {
-            let ready = Ready {
-                descriptions: dataset.recipients.iter().map(|r| r.description.clone()).collect(),
-                member: "market".into(),
-                dataset: DATASET.into(),
-                op,
-                salt: String::new(),
-                entry: b"{}".to_vec(),
-                also: Vec::new(),
-                items: Vec::new(),
-                prepared,
-            };
+            let descriptions = dataset.recipients.iter().map(|r| r.description.clone()).collect();
+            let salt = Salt::generate().unwrap();
+            let ready = Ready::new(prepared, ("market", DATASET, op), &salt, b"{}".to_vec(), descriptions);
             self.commit(|group| {
                 group.submission(ready);
             });

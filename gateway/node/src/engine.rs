@@ -8,6 +8,7 @@ mod committer;
 mod decided;
 mod documents;
 pub mod entries;
+mod idempotency;
 mod index;
 mod kept;
 mod keys;
@@ -36,7 +37,7 @@ pub mod views;
 pub use commit_error::CommitError;
 pub use committer::Committed;
 pub use documents::DOCUMENT_AAD;
-pub use open::{Opened, RESTORED, catalogue};
+pub use open::{Opened, Outside, RESTORED, Salts, catalogue};
 pub use open_error::OpenNodeError;
 pub use release::Overdue;
 pub use rules::{Rules, RulesError, recipients};
@@ -76,7 +77,10 @@ pub struct Node {
     pub(crate) caps: Caps,
     rules: Arc<RwLock<Arc<Rules>>>,
     adopting: Mutex<()>,
-    ticket: MacKey,
+    /// Authenticates submission ids, and names idempotency keys.
+    id_key: MacKey,
+    /// Draws the salt of a submission's digests.
+    salts: Salts,
     reader: Reader,
     queue: RwLock<Queue>,
     log: RwLock<LogFiles>,

@@ -6,7 +6,7 @@ use xinqiao_runtime::problem::{Problem, ProblemCode};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommitError {
     /// A record was recalled or the rules changed meanwhile: judge again.
-    JudgeAgain,
+    Stale,
     /// The change no longer fits the state.
     Overtaken,
     /// No space.
@@ -29,7 +29,7 @@ impl From<CommitError> for Problem {
             CommitError::Unavailable => ProblemCode::DiskFailed.into(),
             CommitError::Unsigned => ProblemCode::KeysUnavailable.into(),
             CommitError::Stopping => ProblemCode::BusyDraining.into(),
-            CommitError::JudgeAgain | CommitError::Overtaken => ProblemCode::BusyQueue.into(),
+            CommitError::Stale | CommitError::Overtaken => ProblemCode::BusyQueue.into(),
         }
     }
 }

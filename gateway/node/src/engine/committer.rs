@@ -197,8 +197,8 @@ impl Committer {
                     let SubmissionJob { ready, rules, idempotency: idem, reply } = *job;
                     if room < Room::Enough {
                         let _ = reply.send(Err(node.no_room()));
-                    } else if rules != node.rules().number || self.judged_too_early(&ready) {
-                        let _ = reply.send(Err(CommitError::JudgeAgain));
+                    } else if rules != node.rules().number || self.is_stale(&ready) {
+                        let _ = reply.send(Err(CommitError::Stale));
                     } else {
                         let index = group.submission(ready);
                         if let Some((key, print)) = idem {
@@ -240,10 +240,10 @@ impl Committer {
     }
 
     /// Was a record of this submission recalled after it was judged?
-    fn judged_too_early(&self, ready: &Ready) -> bool {
+    fn is_stale(&self, ready: &Ready) -> bool {
         let tombstones = self.node.tombstones.read();
         ready.prepared.generation != tombstones.generation()
-            && tombstones.any(&ready.dataset, &ready.prepared.put)
+            && tombstones.any(&ready.submitted.dataset, &ready.prepared.put)
     }
 
     fn write(

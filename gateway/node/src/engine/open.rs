@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::{mpsc, watch};
 use xinqiao_evidence::keys::Jwks;
+use xinqiao_evidence::receipt::Salt;
 use xinqiao_evidence::tlog::{Checkpoint, VerifiedCheckpoint, split_origin};
 use xinqiao_exchange::event::FrameRecord;
 use xinqiao_exchange::names::NodeName;
@@ -41,6 +42,24 @@ pub struct Opened {
     pub node: Arc<Node>,
     /// Ends when the node stops.
     pub committer: std::thread::JoinHandle<()>,
+}
+
+/// Draws the salt of a submission's digests.
+pub type Salts = Box<dyn Fn() -> Salt + Send + Sync>;
+
+/// What a node takes from outside besides files: time and randomness. Whoever drives a node by hand gives their own.
+pub struct Outside {
+    /// The clock of stamps and deadlines.
+    pub clock: Clock,
+    /// Draws the salt of a submission's digests; what it draws must not be guessable.
+    pub salts: Salts,
+}
+
+impl Default for Outside {
+    fn default() -> Self {
+        let salts = || Salt::generate().expect("the system has randomness");
+        Self { clock: Clock::default(), salts: Box::new(salts) }
+    }
 }
 
 /// Reads the catalogue a configuration names.
@@ -76,11 +95,12 @@ fn answer_keys(config: &Config) -> Result<BTreeMap<String, Jwks>, OpenNodeError>
 impl Node {
     /// Opens everything and starts the committer.
     pub fn open(config: Config, metrics: Telemetry) -> Result<Opened, OpenNodeError> {
-        Self::open_at(config, metrics, Clock::default())
+        Self::open_with(config, metrics, Outside::default())
     }
 
-    /// The same with a clock of the caller's.
-    pub fn open_at(config: Config, metrics: Telemetry, clock: Clock) -> Result<Opened, OpenNodeError> {
+    /// The same with what comes from outside given by the caller.
+    pub fn open_with(config: Config, metrics: Telemetry, outside: Outside) -> Result<Opened, OpenNodeError> {
+        let Outside { clock, salts } = outside;
         let base = catalogue_files(&config)?;
         let secrets = Keyring::open(&config.node.keys, &config.keys)?;
         let rules = Rules::first(&config, base, BTreeMap::new(), config.members.clone(), &secrets)
@@ -166,7 +186,8 @@ impl Node {
         let caps = Caps { records: config.limits.records, ..Caps::default() };
         let node = Arc::new(Node {
             name: config.node.name.clone(),
-            ticket: secrets.record.ticket(),
+            id_key: secrets.record.id_key(),
+            salts,
             rules: Arc::new(RwLock::new(Arc::new(rules))),
             adopting: Mutex::new(()),
             secrets,

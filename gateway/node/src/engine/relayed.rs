@@ -11,11 +11,10 @@ use crate::config::Upstream;
 use bytes::Bytes;
 use std::sync::Arc;
 use tokio::sync::oneshot;
+use xinqiao_evidence::Digests;
 use xinqiao_evidence::acknowledgement::{Acknowledgement, LineError, Outcome};
 use xinqiao_evidence::manifest::VerifiedManifest;
-use xinqiao_evidence::receipt::Salt;
 use xinqiao_evidence::timestamp::Timestamp;
-use xinqiao_evidence::{Digests, base64};
 use xinqiao_exchange::accept::{RelayBatch, Surroundings, accept_relayed};
 use xinqiao_exchange::event::Event;
 use xinqiao_exchange::group::{Item, Kind, Ready};
@@ -94,11 +93,11 @@ impl Node {
                     return Ok(answer);
                 }
                 // Judged by rules or tombstones that are no longer the newest.
-                Err(CommitError::JudgeAgain) => continue,
+                Err(CommitError::Stale) => continue,
                 Err(e) => return Err(RelayRefusal::Commit(e)),
             }
         }
-        Err(RelayRefusal::Commit(CommitError::JudgeAgain))
+        Err(RelayRefusal::Commit(CommitError::Stale))
     }
 }
 
@@ -150,7 +149,7 @@ impl Judge {
         };
         let prepared = accept_relayed(batch, &around);
         let answer = self.answer(manifest, &prepared.rejected);
-        let salt = Salt::generate().map_err(|_| RelayRefusal::Setting("relay.randomness"))?;
+        let salt = (node.salts)();
         let load = if self.stream.lane() == Lane::History { Load::History } else { Load::Daily };
         let entry = entries::submission(
             node,
@@ -172,28 +171,22 @@ impl Judge {
             refused: u64::from(prepared.refused - prepared.looped),
             looped: u64::from(prepared.looped),
         };
-        let ready = Ready {
-            descriptions: dataset.recipients.iter().map(|r| r.description.clone()).collect(),
-            member: source.member.clone(),
-            dataset: said.dataset.clone(),
-            op: Op::Put,
-            salt: base64::encode(salt.as_bytes()),
-            entry,
-            also: vec![Event::Relayed {
-                upstream: self.upstream.member.clone(),
-                stream: self.stream.to_string(),
-                seq: said.seq,
-                epoch: said.epoch,
-                digest,
-                answer: 0,
-            }],
-            items: vec![Item {
-                kind: Kind::Evidence,
-                aad: self.stream.as_str().as_bytes().to_vec(),
-                bytes: answer.to_json(),
-            }],
-            prepared,
-        };
+        let descriptions = dataset.recipients.iter().map(|r| r.description.clone()).collect();
+        let mut ready =
+            Ready::new(prepared, (&source.member, &said.dataset, Op::Put), &salt, entry, descriptions);
+        ready.also = vec![Event::Relayed {
+            upstream: self.upstream.member.clone(),
+            stream: self.stream.to_string(),
+            seq: said.seq,
+            epoch: said.epoch,
+            digest,
+            answer: 0,
+        }];
+        ready.items = vec![Item {
+            kind: Kind::Evidence,
+            aad: self.stream.as_str().as_bytes().to_vec(),
+            bytes: answer.to_json(),
+        }];
         Ok((ready, rules.number, answer, counts))
     }
 

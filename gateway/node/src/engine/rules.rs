@@ -23,7 +23,7 @@ pub struct Rules {
     /// Who gets what, and how.
     pub plan: Plan,
     /// Who may send what.
-    pub sources: BTreeMap<String, Source>,
+    pub sources: BTreeMap<String, Arc<Source>>,
     base: Arc<Vec<CatalogueFile>>,
     policies: BTreeMap<String, String>,
     members: Vec<Member>,
@@ -161,7 +161,7 @@ pub fn recipients(config: &Config, members: &[Member]) -> Vec<Recipient> {
     config.recipients.iter().map(one).collect()
 }
 
-fn sources(members: &[Member]) -> BTreeMap<String, Source> {
+fn sources(members: &[Member]) -> BTreeMap<String, Arc<Source>> {
     let one = |m: &Member| {
         let s = m.source.as_ref()?;
         let source = Source {
@@ -172,7 +172,7 @@ fn sources(members: &[Member]) -> BTreeMap<String, Source> {
             lineage: s.lineage.clone().unwrap_or_else(|| m.name.clone()),
             relay: m.role == xinqiao_certs::Role::Node,
         };
-        Some((m.name.clone(), source))
+        Some((m.name.clone(), Arc::new(source)))
     };
     members.iter().filter_map(one).collect()
 }

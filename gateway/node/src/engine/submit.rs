@@ -1,37 +1,39 @@
-//! A submission from its decoded body to its receipt: once per idempotency key, judged, committed, answered. The
-//! answer repeats byte for byte because it is built from what the journal and the log hold.
+//! A submission from its decoded body to its receipt: authorised by its head, once per idempotency key, prepared,
+//! committed, answered. The answer repeats byte for byte because it is built from what the journal and the log hold.
 
 use super::Node;
 use super::commit_error::CommitError;
-use super::committer::{Committed, Job, RECORD_AAD, SubmissionJob};
+use super::committer::{Job, RECORD_AAD, SubmissionJob};
 use super::entries::{self, SubmissionEntry};
-use super::pieces::in_pieces;
 use super::places::reference;
 use super::rows::idem_parts;
 use super::rules::Rules;
 use bytes::Bytes;
 use serde::Serialize;
 use std::sync::Arc;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::oneshot;
 use xinqiao_crypto::hex;
 use xinqiao_evidence::base64;
-use xinqiao_evidence::receipt::Salt;
 use xinqiao_exchange::accept::{Prepared, Submission, Surroundings, accept};
 use xinqiao_exchange::event::{Event, FrameRecord, Submitted};
 use xinqiao_exchange::group::Ready;
 use xinqiao_exchange::op::{Load, Op};
-use xinqiao_exchange::plan::DatasetPlan;
+use xinqiao_exchange::plan::{DatasetPlan, SchemaPlan};
+use xinqiao_exchange::source::Source;
 use xinqiao_exchange::state::{GroupRow, Place, Table};
 use xinqiao_runtime::Account;
 use xinqiao_runtime::problem::{Problem, ProblemCode};
 use xinqiao_schemas::{BodyError, Charset, Format};
 use xinqiao_store::ReadError;
 
-/// Bodies up to this length are judged on the reactor; longer ones on a thread of their own.
+/// Bodies up to this length are worked on by the reactor; longer ones on a thread of their own.
 const INLINE: usize = 32 << 10;
 
-/// A submission, parsed and authorised as far as its header goes.
-pub struct Request {
+/// Times a submission is prepared again because records were recalled or the rules changed meanwhile.
+const ATTEMPTS: usize = 8;
+
+/// The head of a submission: everything but its body.
+pub struct Head {
     /// Who sends it.
     pub member: String,
     /// The dataset.
@@ -50,79 +52,104 @@ pub struct Request {
     pub strict: bool,
     /// The sender's key for this submission.
     pub idempotency_key: String,
-    /// The body, decompressed.
-    pub body: Bytes,
     /// The sender's account: long work waits for its turn.
     pub account: Account,
 }
 
-impl Node {
-    /// Is it worth reading the body? Everything the header decides.
-    pub fn may_submit(&self, request: &Request) -> Result<(), Problem> {
-        self.may_submit_under(&self.rules(), request)
-    }
+/// The right to make a submission: what its head names, looked up under the rules of one moment. Only
+/// [`Node::authorise`] makes one, so a body cannot be worked on without.
+pub struct Authorised {
+    rules: Arc<Rules>,
+    dataset: Arc<DatasetPlan>,
+    schema: Arc<SchemaPlan>,
+    source: Arc<Source>,
+}
 
-    fn may_submit_under(&self, rules: &Rules, request: &Request) -> Result<(), Problem> {
-        let source = rules.sources.get(&request.member).ok_or(ProblemCode::RoleWrong)?;
-        let dataset = rules.plan.dataset(&request.dataset).ok_or(ProblemCode::DatasetUnknown)?;
+/// A submission under way.
+struct Request {
+    head: Head,
+    body: Bytes,
+}
+
+impl Node {
+    /// May this be sent? Everything the head decides, so that a body that may not come is never read.
+    ///
+    /// # Errors
+    /// The dataset or schema is unknown here, or is not the sender's.
+    pub fn authorise(&self, head: &Head) -> Result<Authorised, Problem> {
+        let rules = self.rules();
+        let source = rules.sources.get(&head.member).ok_or(ProblemCode::RoleWrong)?;
+        let dataset = rules.plan.dataset(&head.dataset).ok_or(ProblemCode::DatasetUnknown)?;
         if dataset.recipients.is_empty() {
             // What nobody receives is not taken: a receipt would promise a delivery that cannot come.
             return Err(ProblemCode::DatasetUnknown.into());
         }
-        if !source.may_send(&request.dataset) {
+        if !source.may_send(&head.dataset) {
             return Err(ProblemCode::DatasetNotYours.into());
         }
-        self.choose_schema(dataset, request.schema.as_deref()).map(|_| ())
+        let schema = dataset.schema(head.schema.as_deref()).ok_or(match head.schema {
+            None => ProblemCode::SchemaMissing,
+            Some(_) => ProblemCode::SchemaUnknown,
+        })?;
+        let (dataset, schema, source) = (dataset.clone(), schema.clone(), source.clone());
+        Ok(Authorised { rules, dataset, schema, source })
     }
 
     /// Takes a submission; the bytes of the 201 answer come back.
-    pub async fn submit(self: &Arc<Self>, request: Request) -> Result<Bytes, Problem> {
-        self.may_submit(&request)?;
-        let key = self.idempotency_key(&request.member, &request.idempotency_key);
-        let request = Arc::new(request);
-        let print = self.long_work(&request, Self::fingerprint).await?;
-        let _turn = loop {
-            match self.take_turn(key) {
-                Ok(turn) => break turn,
-                Err(mut first) => {
-                    let _ = first.changed().await;
-                }
-            }
-        };
+    ///
+    /// # Errors
+    /// It is refused, and nothing of it is kept; or it is unknown whether it is durable (`outcome-unknown`), and the
+    /// sender asks again with the same key.
+    pub async fn submit(
+        self: &Arc<Self>,
+        head: Head,
+        authorised: Authorised,
+        body: Bytes,
+    ) -> Result<Bytes, Problem> {
+        let key = self.idempotency_key(&head.member, &head.idempotency_key);
+        let request = Arc::new(Request { head, body });
+        let print =
+            self.long_work(&request, |node, request| node.fingerprint(&request.head, &request.body)).await?;
+        // Held until the answer is known: whoever repeats the key meanwhile waits here and then finds the answer.
+        let _guard = self.idempotency_guard(key).await;
         if let Some(answer) = self.answered(&key, &print).await? {
-            self.metrics.repeated(&request.dataset);
+            self.metrics.repeated(&request.head.dataset);
             return Ok(answer);
         }
         let received = self.clock.now();
-        for _ in 0..8 {
-            // Rules may change while a submission is on its way: each attempt is judged by those in force.
-            let rules = self.rules();
-            self.may_submit_under(&rules, &request)?;
-            let by = rules.clone();
-            let judged = self.long_work(&request, move |node, request| node.judge(&by, request, received));
-            let made = judged.await??;
+        let mut authorised = authorised;
+        for attempt in 0..ATTEMPTS {
+            // Rules may change while a submission is on its way: each attempt is made under those in force.
+            if attempt > 0 || authorised.rules.number != self.rules().number {
+                authorised = self.authorise(&request.head)?;
+            }
+            let rules = authorised.rules.number;
+            let now = authorised;
+            let prepare = move |node: &Self, request: &Request| {
+                let prepared = node.prepare(&now, request, received);
+                (prepared, now)
+            };
+            let (prepared, same) = self.long_work(&request, prepare).await?;
+            authorised = same;
+            let ready = prepared?;
+            let made = (ready.submitted.clone(), ready.entry.clone());
             let (reply, answer) = oneshot::channel();
-            let rules = rules.number;
-            let job = SubmissionJob { ready: made.ready, rules, idempotency: Some((key, print)), reply };
+            let job = SubmissionJob { ready, rules, idempotency: Some((key, print)), reply };
             self.jobs.send(Job::Submission(Box::new(job))).map_err(|_| ProblemCode::BusyDraining)?;
             match answer.await.unwrap_or(Err(CommitError::Stopping)) {
-                Ok(committed) => return Ok(self.answer(&committed, made.answer)),
-                Err(CommitError::JudgeAgain) => continue,
+                Ok(committed) => {
+                    let (submitted, entry) = made;
+                    return Ok(self.answer(
+                        &Submitted { index: committed.index, ..submitted },
+                        &entry,
+                        committed.proof(),
+                    ));
+                }
+                Err(CommitError::Stale) => continue,
                 Err(e) => return Err(e.into()),
             }
         }
         Err(ProblemCode::BusyQueue.into())
-    }
-
-    fn choose_schema<'a>(
-        &self,
-        dataset: &'a DatasetPlan,
-        schema: Option<&str>,
-    ) -> Result<&'a xinqiao_exchange::plan::SchemaPlan, Problem> {
-        dataset.schema(schema).ok_or_else(|| match schema {
-            None => ProblemCode::SchemaMissing.into(),
-            Some(_) => ProblemCode::SchemaUnknown.into(),
-        })
     }
 
     /// Work in proportion to the body: a long one's waits for its sender's turn, on a thread of its own.
@@ -135,7 +162,7 @@ impl Node {
             return Ok(work(self, request));
         }
         let (node, request) = (self.clone(), request.clone());
-        let turn = request.account.turn().await;
+        let turn = request.head.account.turn().await;
         let work = move || {
             let _turn = turn;
             work(&node, &request)
@@ -143,31 +170,48 @@ impl Node {
         tokio::task::spawn_blocking(work).await.map_err(|_| ProblemCode::Internal.into())
     }
 
-    fn judge(&self, rules: &Rules, request: &Request, received: i64) -> Result<Made, Problem> {
-        let prepared = self.judge_now(rules, request).map_err(|e| body_problem(&e))?;
+    /// Decodes, validates, maps and desensitises; what is to be committed comes back.
+    fn prepare(&self, by: &Authorised, request: &Request, received: i64) -> Result<Ready, Problem> {
+        let head = &request.head;
+        let prepared = self.run_record_path(by, request).map_err(|e| body_problem(&e))?;
         if prepared.accepted == 0 {
-            return Err(refused(ProblemCode::RecordsRefused, prepared));
+            return Err(Problem::new(ProblemCode::RecordsRefused).errors(prepared.rejected));
         }
-        if request.strict && prepared.refused > 0 {
-            return Err(refused(ProblemCode::RecordsStrict, prepared));
+        if head.strict && prepared.refused > 0 {
+            return Err(Problem::new(ProblemCode::RecordsStrict).errors(prepared.rejected));
         }
-        self.metrics.records(&request.dataset, prepared.accepted, prepared.refused, prepared.warned);
-        Ok(self.make(rules, request, prepared, received))
+        self.metrics.records(&head.dataset, prepared.accepted, prepared.refused, prepared.warned);
+        let salt = (self.salts)();
+        let entry = entries::submission(
+            self,
+            &SubmissionEntry {
+                member: &head.member,
+                dataset: &head.dataset,
+                schema: by.schema.schema.id(),
+                op: head.op,
+                load: head.load,
+                strict: head.strict,
+                time: received,
+                prepared: &prepared,
+                salt: &salt,
+                body: &request.body,
+            },
+        );
+        let descriptions = by.dataset.recipients.iter().map(|r| r.description.clone()).collect();
+        Ok(Ready::new(prepared, (&head.member, &head.dataset, head.op), &salt, entry, descriptions))
     }
 
-    fn judge_now(&self, rules: &Rules, request: &Request) -> Result<Prepared, BodyError> {
-        let dataset = rules.plan.dataset(&request.dataset).expect("looked up before");
-        let schema = dataset.schema(request.schema.as_deref()).expect("chosen before");
-        let source = rules.sources.get(&request.member).expect("looked up before");
+    fn run_record_path(&self, by: &Authorised, request: &Request) -> Result<Prepared, BodyError> {
+        let head = &request.head;
         let tombstones = self.tombstones.read();
         let submission = Submission {
-            dataset,
-            schema,
-            source,
-            op: request.op,
-            load: request.load,
-            format: request.format,
-            charset: request.charset,
+            dataset: &by.dataset,
+            schema: &by.schema,
+            source: &by.source,
+            op: head.op,
+            load: head.load,
+            format: head.format,
+            charset: head.charset,
             body: &request.body,
             received: self.business_date(),
             caps: &self.caps,
@@ -186,64 +230,18 @@ impl Node {
         accept(&submission, &around)
     }
 
-    fn make(&self, rules: &Rules, request: &Request, prepared: Prepared, received: i64) -> Made {
-        let dataset = rules.plan.dataset(&request.dataset).expect("looked up before");
-        let schema = dataset.schema(request.schema.as_deref()).expect("chosen before");
-        let salt = Salt::generate().expect("the system has randomness");
-        let entry = entries::submission(
-            self,
-            &SubmissionEntry {
-                member: &request.member,
-                dataset: &request.dataset,
-                schema: schema.schema.id(),
-                op: request.op,
-                load: request.load,
-                strict: request.strict,
-                time: received,
-                prepared: &prepared,
-                salt: &salt,
-                body: &request.body,
-            },
-        );
-        let salt = base64::encode(salt.as_bytes());
-        let answer = AnswerParts {
-            member: request.member.clone(),
-            accepted: prepared.accepted,
-            refused: prepared.refused,
-            warned: prepared.warned,
-            salt: salt.clone(),
-            rejected: prepared.rejected.clone(),
-            entry: entry.clone(),
-        };
-        let ready = Ready {
-            prepared,
-            descriptions: dataset.recipients.iter().map(|r| r.description.clone()).collect(),
-            member: request.member.clone(),
-            dataset: request.dataset.clone(),
-            op: request.op,
-            salt,
-            entry,
-            also: Vec::new(),
-            items: Vec::new(),
-        };
-        Made { ready, answer }
-    }
-
-    fn answer(&self, committed: &Committed, parts: AnswerParts) -> Bytes {
-        self.answer_bytes(committed.index, &parts, committed.proof())
-    }
-
-    fn answer_bytes(&self, index: u64, parts: &AnswerParts, proof: String) -> Bytes {
-        let rejected = serde_json::value::RawValue::from_string(parts.rejected.clone());
+    /// The answer, from what the journal and the log hold: the first and every repeat are the same bytes.
+    fn answer(&self, submitted: &Submitted, entry: &[u8], proof: String) -> Bytes {
+        let rejected = serde_json::value::RawValue::from_string(submitted.rejected.clone());
         let rejected = rejected.expect("findings are JSON");
         let answer = Answer {
-            submission: self.submission_id(index, &parts.member),
-            accepted: parts.accepted,
-            refused: parts.refused,
-            warned: parts.warned,
+            submission: self.submission_id(submitted.index, &submitted.member),
+            accepted: submitted.accepted,
+            refused: submitted.refused,
+            warned: submitted.warned,
             receipt: Receipt {
-                entry: base64::encode(&parts.entry),
-                salt: &parts.salt,
+                entry: base64::encode(entry),
+                salt: &submitted.salt,
                 rejected: &rejected,
                 proof,
             },
@@ -254,7 +252,7 @@ impl Node {
 
     /// The id a department knows a submission by: its log index, with a code only this node can make.
     pub(crate) fn submission_id(&self, index: u64, member: &str) -> String {
-        let mut mac = self.ticket.begin();
+        let mut mac = self.id_key.begin();
         mac.update(b"submission");
         mac.update(&index.to_be_bytes());
         mac.update(member.as_bytes());
@@ -268,43 +266,6 @@ impl Node {
         // The id is no secret of the caller's own: a plain comparison of the whole is enough against guessing because
         // every wrong guess costs a request of an identified member.
         (wanted == id).then_some(index)
-    }
-
-    fn idempotency_key(&self, member: &str, key: &str) -> [u8; 16] {
-        let mut mac = self.ticket.begin();
-        mac.update(b"idempotency");
-        mac.update(&(member.len() as u32).to_be_bytes());
-        mac.update(member.as_bytes());
-        mac.update(key.as_bytes());
-        mac.finish16()
-    }
-
-    fn fingerprint(&self, r: &Request) -> [u8; 16] {
-        let mut mac = self.ticket.begin();
-        let format = [r.format as u8, r.charset as u8, u8::from(r.strict)];
-        for part in [
-            r.dataset.as_bytes(),
-            r.schema.as_deref().unwrap_or("").as_bytes(),
-            r.op.name().as_bytes(),
-            r.load.name().as_bytes(),
-            &format,
-        ] {
-            mac.update(&(part.len() as u32).to_be_bytes());
-            mac.update(part);
-        }
-        in_pieces(&r.body, |piece| mac.update(piece));
-        mac.finish16()
-    }
-
-    /// One request at a time per idempotency key: later ones wait for the first.
-    pub(super) fn take_turn(self: &Arc<Self>, key: [u8; 16]) -> Result<Turn, watch::Receiver<()>> {
-        let mut inflight = self.inflight.lock();
-        if let Some(first) = inflight.get(&key) {
-            return Err(first.clone());
-        }
-        let (done, waiting) = watch::channel(());
-        inflight.insert(key, waiting);
-        Ok(Turn { node: self.clone(), key, _done: done })
     }
 
     /// The answer already given under this key.
@@ -331,16 +292,7 @@ impl Node {
     pub(crate) fn rebuild_answer(&self, index: u64) -> Option<Bytes> {
         let (record, submitted) = self.submitted(index)?;
         let (entry, proof) = self.logged(index, &record)?;
-        let parts = AnswerParts {
-            member: submitted.member,
-            accepted: submitted.accepted,
-            refused: submitted.refused,
-            warned: submitted.warned,
-            salt: submitted.salt,
-            rejected: submitted.rejected,
-            entry,
-        };
-        Some(self.answer_bytes(index, &parts, proof))
+        Some(self.answer(&submitted, &entry, proof))
     }
 
     /// The frame record a log entry was committed in.
@@ -377,34 +329,6 @@ impl Node {
     }
 }
 
-/// Held while a submission is worked on.
-pub(super) struct Turn {
-    node: Arc<Node>,
-    key: [u8; 16],
-    _done: watch::Sender<()>,
-}
-
-impl Drop for Turn {
-    fn drop(&mut self) {
-        self.node.inflight.lock().remove(&self.key);
-    }
-}
-
-struct Made {
-    ready: Ready,
-    answer: AnswerParts,
-}
-
-struct AnswerParts {
-    member: String,
-    accepted: u32,
-    refused: u32,
-    warned: u32,
-    salt: String,
-    rejected: String,
-    entry: Vec<u8>,
-}
-
 #[derive(Serialize)]
 struct Answer<'a> {
     submission: String,
@@ -423,11 +347,7 @@ struct Receipt<'a> {
     salt: &'a str,
 }
 
-fn refused(code: ProblemCode, prepared: Prepared) -> Problem {
-    Problem::new(code).errors(prepared.rejected)
-}
-
-/// What a caller hears when something was not committed.
+/// A body that cannot be read, as a refusal.
 fn body_problem(e: &BodyError) -> Problem {
     let code = ProblemCode::parse(e.code()).unwrap_or(ProblemCode::BodyMalformed);
     Problem::new(code).detail(e.text_en(), e.text_zh())

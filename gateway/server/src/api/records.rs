@@ -10,7 +10,7 @@ use std::time::Duration;
 use xinqiao_edge::{BodyCaps, Exchange, Reply, ReplyBody};
 use xinqiao_exchange::op::{Load, Op};
 use xinqiao_node::engine::Node;
-use xinqiao_node::engine::submit::Request;
+use xinqiao_node::engine::submit::Head;
 use xinqiao_runtime::problem::{Problem, ProblemCode};
 use xinqiao_schemas::{Charset, Format};
 
@@ -37,7 +37,7 @@ pub(super) async fn post(
         return Err(ProblemCode::DatasetUnknown.into());
     }
     let (format, charset) = content_type(&parts.headers)?;
-    let request = Request {
+    let head = Head {
         member: member.name().to_owned(),
         dataset: dataset.to_owned(),
         schema: query.text("schema").map(str::to_owned),
@@ -47,10 +47,9 @@ pub(super) async fn post(
         charset,
         strict: strict(&parts.headers)?,
         idempotency_key: idempotency_key(&parts.headers)?,
-        body: bytes::Bytes::new(),
         account,
     };
-    node.may_submit(&request)?;
+    let authorised = node.authorise(&head)?;
     let limits = &node.config.limits;
     let caps =
         BodyCaps { wire: limits.body_bytes as usize, decoded: limits.decoded_bytes as usize, ratio: 200 };
@@ -58,9 +57,8 @@ pub(super) async fn post(
     if body.bytes.is_empty() {
         return Err(ProblemCode::BodyEmpty.into());
     }
-    let request = Request { body: body.bytes, ..request };
-    // Once judged, a submission is carried through even if its sender hangs up: it will ask again with the same key.
-    let work = tokio::spawn(async move { node.submit(request).await });
+    // Once begun, a submission is carried through even if its sender hangs up: it will ask again with the same key.
+    let work = tokio::spawn(async move { node.submit(head, authorised, body.bytes).await });
     let answer = work.await.map_err(|_| ProblemCode::Internal)??;
     let mut response = Response::new(ReplyBody::from(answer).holding(body.permit));
     *response.status_mut() = StatusCode::CREATED;

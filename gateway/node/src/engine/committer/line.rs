@@ -44,7 +44,7 @@ impl Line {
     fn sort(&mut self, job: Job) {
         match job {
             Job::Submission(ref s) => {
-                let member = self.lanes.name(&s.ready.member);
+                let member = self.lanes.name(&s.ready.submitted.member);
                 self.lanes.push(member, job);
             }
             // The node's own and officers' changes take turns as a member does.

@@ -3,8 +3,9 @@
 
 use super::*;
 use crate::config::Config;
+use crate::engine::Outside;
 use crate::engine::acknowledge::Received;
-use crate::engine::submit::Request;
+use crate::engine::submit::Head;
 use crate::engine::telemetry::Telemetry;
 use crate::engine::trace::Wanted;
 use crate::keyring::Keyring;
@@ -132,7 +133,9 @@ impl Life {
         let config = Config::load(&self.dir.path().join("node.toml")).unwrap();
         let clock = Clock::default();
         clock.turn(self.days * DAY);
-        let opened = Node::open_at(config, Telemetry(Metrics::new()), clock).unwrap();
+        let opened =
+            Node::open_with(config, Telemetry(Metrics::new()), Outside { clock, ..Outside::default() })
+                .unwrap();
         (self.node, self.committer) = (Some(opened.node), Some(opened.committer));
     }
 
@@ -153,7 +156,7 @@ impl Life {
         let mut body = Vec::new();
         write_ndjson(std::slice::from_ref(&record), &mut body);
         self.sent += 1;
-        let request = Request {
+        let head = Head {
             member: DEPARTMENT.into(),
             dataset: DATASET.into(),
             schema: Some("administrative-penalty-2020".into()),
@@ -163,10 +166,11 @@ impl Life {
             charset: Charset::Utf8,
             strict: false,
             idempotency_key: self.sent.to_string(),
-            body: body.into(),
             account: self.budget.account(DEPARTMENT),
         };
-        let bytes = self.runtime.block_on(self.node().submit(request)).expect("it is accepted");
+        let authorised = self.node().authorise(&head).expect("the department may send it");
+        let sent = self.node().submit(head, authorised, body.into());
+        let bytes = self.runtime.block_on(sent).expect("it is accepted");
         let answer: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
         assert_eq!(answer["accepted"], 1, "{answer}");
         let id = answer["submission"].as_str().unwrap().to_owned();

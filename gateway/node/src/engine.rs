@@ -8,6 +8,8 @@ mod committer;
 mod decided;
 mod documents;
 pub mod entries;
+#[cfg(test)]
+mod hand;
 mod idempotency;
 mod index;
 mod kept;
@@ -35,7 +37,7 @@ pub mod trace;
 pub mod views;
 
 pub use commit_error::CommitError;
-pub use committer::Committed;
+pub use committer::{Committed, Committer, Step};
 pub use documents::DOCUMENT_AAD;
 pub use open::{Opened, Outside, RESTORED, Salts, catalogue};
 pub use open_error::OpenNodeError;

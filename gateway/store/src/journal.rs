@@ -121,8 +121,8 @@ impl Journal {
     }
 
     /// Closes the journal and leaves the mark of a clean shutdown. Dropping it instead is safe, and is what a crash
-    /// does.
-    pub fn close(mut self) -> io::Result<()> {
+    /// does. An append after it opens a new segment and takes the mark away.
+    pub fn close(&mut self) -> io::Result<()> {
         self.close_active();
         self.write_closing_records()?;
         clean::Mark { end: self.end, previous: self.previous, log_index: self.log_index }

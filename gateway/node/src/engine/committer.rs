@@ -114,14 +114,16 @@ impl Committed {
     }
 }
 
-/// The thread's own state.
-pub(super) struct Committer {
+/// The one writer of journal, queue and log: on a thread of its own, or stepped by hand.
+pub struct Committer {
     pub(super) node: Arc<Node>,
     pub(super) journal: Journal,
     pub(super) frontier: Frontier,
     pub(super) line: Line,
     /// The newest checkpoint and its size.
     pub(super) latest: Option<(u64, String)>,
+    /// A job that could not be part of the group before it.
+    pub(super) put_back: Option<Job>,
     /// A snapshot under way, and who waits for it.
     pub(super) dump: Option<(Dump, oneshot::Sender<Result<Written, CommitError>>)>,
 }
@@ -132,48 +134,78 @@ enum Waiting {
     Plain { reply: oneshot::Sender<Result<Committed, CommitError>> },
 }
 
+/// What a step of the committer came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Something was done.
+    Done,
+    /// Nothing is waiting.
+    Idle,
+    /// Told to stop, or nobody is left who could send work.
+    Stopped,
+}
+
 impl Committer {
     /// Runs until told to stop.
     pub(super) fn run(mut self) {
-        let mut put_back = None;
-        loop {
-            // A part of the snapshot between two groups: whoever waits, waits for one part and not for all.
-            self.dump_on();
-            let next = put_back.take().or_else(|| match self.dump {
-                Some(_) => self.line.next(),
-                None => self.line.wait(),
-            });
-            let Some(job) = next else {
-                if self.dump.is_some() {
-                    continue;
-                }
-                break;
+        while self.step_or(Line::wait) != Step::Stopped {}
+    }
+
+    /// Does what is next and does not wait for it: one group, one other job, or one part of a snapshot. For whoever
+    /// drives a node by hand; what is done, and in what order, is the same as on the committer's own thread.
+    pub fn step(&mut self) -> Step {
+        self.step_or(Line::next)
+    }
+
+    /// One step; `wait` is asked for the next job when there is nothing else to do.
+    fn step_or(&mut self, wait: fn(&mut Line) -> Option<Job>) -> Step {
+        // A part of the snapshot between two groups: whoever waits, waits for one part and not for all.
+        let dumping = self.dump.is_some();
+        self.dump_on();
+        let next =
+            self.put_back.take().or_else(|| if dumping { self.line.next() } else { wait(&mut self.line) });
+        let Some(job) = next else {
+            return match dumping {
+                true => Step::Done,
+                false if self.line.is_closed() => Step::Stopped,
+                false => Step::Idle,
             };
-            match job {
-                Job::Barrier { reply } => {
-                    let _ = reply.send(());
-                }
-                Job::Checkpoint { reply } => {
-                    self.checkpoint();
-                    let _ = reply.send(());
-                }
-                Job::Rewrap { keys, reply } => {
-                    let _ = reply.send(self.rewrap(&keys));
-                }
-                Job::Roll => self.journal.roll(),
-                Job::Snapshot { reply } => self.begin_dump(reply),
-                Job::Stop { reply } => {
-                    self.give_up_dump(CommitError::Stopping);
-                    self.checkpoint();
-                    self.node.metrics_stopping();
-                    if let Err(e) = self.journal.close() {
-                        tracing::error!(kind = ?e.kind(), "the journal did not close cleanly; the next start reads it again");
-                    }
-                    let _ = reply.send(());
-                    return;
-                }
-                first => put_back = self.group(first),
+        };
+        match job {
+            Job::Barrier { reply } => {
+                let _ = reply.send(());
             }
+            Job::Checkpoint { reply } => {
+                self.checkpoint();
+                let _ = reply.send(());
+            }
+            Job::Rewrap { keys, reply } => {
+                let _ = reply.send(self.rewrap(&keys));
+            }
+            Job::Roll => self.journal.roll(),
+            Job::Snapshot { reply } => self.begin_dump(reply),
+            Job::Stop { reply } => {
+                self.stop();
+                let _ = reply.send(());
+                return Step::Stopped;
+            }
+            first => self.put_back = self.group(first),
+        }
+        Step::Done
+    }
+
+    /// Jobs that were sent and not looked at yet.
+    #[cfg(test)]
+    pub(in crate::engine) fn unseen(&self) -> usize {
+        self.line.unseen()
+    }
+
+    fn stop(&mut self) {
+        self.give_up_dump(CommitError::Stopping);
+        self.checkpoint();
+        self.node.metrics_stopping();
+        if let Err(e) = self.journal.close() {
+            tracing::error!(kind = ?e.kind(), "the journal did not close cleanly; the next start reads it again");
         }
     }
 

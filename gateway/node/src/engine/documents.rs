@@ -9,9 +9,22 @@ use xinqiao_exchange::state::Table;
 /// What documents are bound to at rest.
 pub const DOCUMENT_AAD: &[u8] = b"document";
 
+/// Commits a change and returns when it is durable.
+pub(super) type Commit<'a> = dyn FnMut(Change) -> Result<(), CommitError> + 'a;
+
 impl Node {
-    /// Opens an epoch: the first, or a new one after an older state was put back. Blocks.
-    pub(super) fn open_epoch(&self, epoch: u64, reason: &str) -> Result<(), CommitError> {
+    /// Commits through the committer's thread. Blocks.
+    pub(super) fn committing(&self) -> impl FnMut(Change) -> Result<(), CommitError> + '_ {
+        |change| self.change_blocking(change, |_| true).map(drop)
+    }
+
+    /// Opens an epoch: the first, or a new one after an older state was put back.
+    pub(super) fn open_epoch(
+        &self,
+        epoch: u64,
+        reason: &str,
+        commit: &mut Commit<'_>,
+    ) -> Result<(), CommitError> {
         let size = self.log_size();
         let previous = (epoch > 1).then(|| (epoch - 1, size, self.log().frontier().root()));
         let change = Change {
@@ -19,38 +32,42 @@ impl Node {
             items: Vec::new(),
             entry: Some(entries::epoch(self, epoch, reason, previous)),
         };
-        self.change_blocking(change, |_| true).map(|_| ())
+        commit(change)
     }
 
-    /// Notes which rules took effect. Blocks.
-    pub(super) fn note_configuration(&self, rules: &Rules) -> Result<(), CommitError> {
-        self.keep_documents(rules)?;
-        self.describe_streams(rules)
+    /// Notes which rules took effect.
+    pub(super) fn note_configuration(
+        &self,
+        rules: &Rules,
+        commit: &mut Commit<'_>,
+    ) -> Result<(), CommitError> {
+        self.keep_documents(rules, commit)?;
+        self.describe_streams(rules, commit)
     }
 
-    /// Keeps each schema, mapping and policy under its digest. Blocks.
-    pub(super) fn keep_documents(&self, rules: &Rules) -> Result<(), CommitError> {
+    /// Keeps each schema, mapping and policy under its digest.
+    pub(super) fn keep_documents(&self, rules: &Rules, commit: &mut Commit<'_>) -> Result<(), CommitError> {
         for dataset in rules.plan.datasets() {
             for s in &dataset.schemas {
-                self.keep_document("schema", s.schema.id(), s.schema.document())?;
+                self.keep_document(("schema", s.schema.id(), s.schema.document()), commit)?;
                 for route in &s.routes {
                     let target = route.target_schema();
-                    self.keep_document("schema", target.id(), target.document())?;
-                    self.keep_document("policy", route.policy().id(), route.policy().document())?;
+                    self.keep_document(("schema", target.id(), target.document()), commit)?;
+                    self.keep_document(("policy", route.policy().id(), route.policy().document()), commit)?;
                     if let Some(mapping) = route.mapping() {
-                        self.keep_document("mapping", mapping.id(), mapping.document())?;
+                        self.keep_document(("mapping", mapping.id(), mapping.document()), commit)?;
                     }
                 }
             }
             for r in &dataset.recipients {
-                self.keep_document("mapping-set", &r.name, &r.mapping_set)?;
+                self.keep_document(("mapping-set", &r.name, &r.mapping_set), commit)?;
             }
         }
         Ok(())
     }
 
-    /// Notes what streams are made with from now on. Blocks.
-    pub(super) fn describe_streams(&self, rules: &Rules) -> Result<(), CommitError> {
+    /// Notes what streams are made with from now on.
+    pub(super) fn describe_streams(&self, rules: &Rules, commit: &mut Commit<'_>) -> Result<(), CommitError> {
         for dataset in rules.plan.datasets() {
             for r in &dataset.recipients {
                 let d = &r.description;
@@ -70,13 +87,17 @@ impl Node {
                         "configuration",
                     )),
                 };
-                self.change_blocking(change, |_| true)?;
+                commit(change)?;
             }
         }
         Ok(())
     }
 
-    fn keep_document(&self, what: &str, name: &str, bytes: &[u8]) -> Result<(), CommitError> {
+    fn keep_document(
+        &self,
+        (what, name, bytes): (&str, &str, &[u8]),
+        commit: &mut Commit<'_>,
+    ) -> Result<(), CommitError> {
         let digest = xinqiao_evidence::Digest::of(bytes);
         let key = digest.to_hex();
         if matches!(self.queue().get(Table::Document as u8, key.as_bytes()), Ok(Some(_))) {
@@ -87,7 +108,7 @@ impl Node {
             items: vec![Item { kind: Kind::Evidence, aad: DOCUMENT_AAD.to_vec(), bytes: bytes.to_vec() }],
             entry: Some(entries::configuration(self, what, name, Some(digest), "configuration")),
         };
-        self.change_blocking(change, |_| true).map(|_| ())
+        commit(change)
     }
 
     /// A schema, mapping or policy that was in force, by its digest.

@@ -1,6 +1,7 @@
 //! Opening a node: journal, then queue and log, then whatever the journal holds beyond them. A queue that is missing
 //! or damaged is built again, from the newest snapshot or from the beginning.
 
+use super::commit_error::CommitError;
 use super::committer::{Committer, KIND_RECORD, Line};
 use super::kept::Kept;
 use super::open_error::OpenNodeError;
@@ -100,6 +101,22 @@ impl Node {
 
     /// The same with what comes from outside given by the caller.
     pub fn open_with(config: Config, metrics: Telemetry, outside: Outside) -> Result<Opened, OpenNodeError> {
+        let (node, committer) = Self::assemble(config, metrics, outside)?;
+        let committer =
+            std::thread::Builder::new()
+                .name("committer".into())
+                .spawn(move || committer.run())
+                .map_err(|e| OpenNodeError::Queue(format!("no thread for the committer ({})", e.kind())))?;
+        Ok(Opened { node, committer })
+    }
+
+    /// A node whose committer has no thread: nothing is committed until the caller steps it. What waits for a commit
+    /// waits meanwhile, so it must be on another thread or a task.
+    pub fn assemble(
+        config: Config,
+        metrics: Telemetry,
+        outside: Outside,
+    ) -> Result<(Arc<Self>, Committer), OpenNodeError> {
         let Outside { clock, salts } = outside;
         let base = catalogue_files(&config)?;
         let secrets = Keyring::open(&config.node.keys, &config.keys)?;
@@ -214,34 +231,35 @@ impl Node {
             config,
         });
         let line = Line::new(receiver);
-        let committer = Committer { node: node.clone(), journal, frontier, line, latest, dump: None };
-        let committer =
-            std::thread::Builder::new()
-                .name("committer".into())
-                .spawn(move || committer.run())
-                .map_err(|e| OpenNodeError::Queue(format!("no thread for the committer ({})", e.kind())))?;
-        node.begin(adopted.then_some(shown));
+        let mut committer =
+            Committer { node: node.clone(), journal, frontier, line, latest, put_back: None, dump: None };
+        node.begin(&mut committer, adopted.then_some(shown));
         if adopted && node.trouble().failed.is_empty() {
             // The new epoch is durable; without the marker's removal another one would begin at the next start.
             let _ = std::fs::remove_file(&marker);
         }
-        Ok(Opened { node, committer })
+        Ok((node, committer))
     }
 
     /// Opens an epoch if there is none, or if an older state was adopted, one that no checkpoint was ever `shown` of;
-    /// notes what is in force.
-    fn begin(&self, adopted: Option<u64>) {
+    /// notes what is in force. The committer is not running yet: it is stepped for each change.
+    fn begin(&self, committer: &mut Committer, adopted: Option<u64>) {
         let epoch = self.epoch();
         if adopted.is_some() {
             // A restored node may have handed out revisions nobody remembers: leave a wide gap.
             self.revs.fetch_add(1 << 32, Ordering::SeqCst);
         }
+        let mut commit = |change| {
+            let mut committed = self.send_change(change, |_| true)?;
+            committer.step();
+            committed.try_recv().unwrap_or(Err(CommitError::Stopping)).map(drop)
+        };
         let opened = match (epoch, adopted) {
-            (0, None) => self.open_epoch(1, "first start"),
-            (n, Some(shown)) => self.open_epoch(n.max(shown) + 1, "an older state was put back"),
+            (0, None) => self.open_epoch(1, "first start", &mut commit),
+            (n, Some(shown)) => self.open_epoch(n.max(shown) + 1, "an older state was put back", &mut commit),
             _ => Ok(()),
         };
-        if opened.and_then(|()| self.note_configuration(&self.rules())).is_err() {
+        if opened.and_then(|()| self.note_configuration(&self.rules(), &mut commit)).is_err() {
             self.fail("journal.unwritable");
         }
     }

@@ -135,9 +135,9 @@ impl Node {
         let next = Arc::new(next);
         // First what a manifest will refer to, then the rules, then what streams are made with: each is durable before
         // the next, and the last commit is behind everything that was judged by the older rules.
-        self.keep_documents(&next).map_err(|_| RulesError::NotNoted)?;
+        self.keep_documents(&next, &mut self.committing()).map_err(|_| RulesError::NotNoted)?;
         *self.rules.write() = next.clone();
-        self.describe_streams(&next).map_err(|_| RulesError::NotNoted)?;
+        self.describe_streams(&next, &mut self.committing()).map_err(|_| RulesError::NotNoted)?;
         self.barrier().map_err(|_| RulesError::NotNoted)
     }
 

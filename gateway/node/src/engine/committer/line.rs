@@ -41,6 +41,16 @@ impl Line {
         self.lanes.next().or_else(|| self.fence.take())
     }
 
+    #[cfg(test)]
+    pub(super) fn unseen(&self) -> usize {
+        self.jobs.len()
+    }
+
+    /// Nothing waits, and nobody is left who could send a job.
+    pub(super) fn is_closed(&self) -> bool {
+        self.jobs.is_closed() && self.jobs.is_empty()
+    }
+
     fn sort(&mut self, job: Job) {
         match job {
             Job::Submission(ref s) => {

@@ -5,12 +5,10 @@ use super::*;
 use crate::config::Config;
 use crate::engine::Outside;
 use crate::engine::acknowledge::Received;
+use crate::engine::hand::{DATASET, DEPARTMENT, configure};
 use crate::engine::submit::Head;
 use crate::engine::telemetry::Telemetry;
 use crate::engine::trace::Wanted;
-use crate::keyring::Keyring;
-use std::fmt::Write as _;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use xinqiao_evidence::Digests;
@@ -24,8 +22,6 @@ use xinqiao_runtime::metrics::Metrics;
 use xinqiao_schemas::synthetic::{Generator, Table as Kind_, write_ndjson};
 use xinqiao_schemas::{Charset, Date, Format, SubjectKind};
 
-const DATASET: &str = "administrative-penalty";
-const DEPARTMENT: &str = "market-supervision";
 const STREAMS: [(&str, &str); 2] =
     [("province", "province.administrative-penalty"), ("portal", "portal.administrative-penalty")];
 const DAY: i64 = 86_400;
@@ -55,59 +51,6 @@ struct Answer {
 
 fn today() -> Date {
     Date::business_day(Clock::default().now())
-}
-
-/// A node with one department and two recipients; nobody connects, so there are no certificates.
-fn configure(dir: &Path, segment_bytes: u64) {
-    let mut text = format!(
-        r#"
-[node]
-name = "demo.example/350200-credit"
-data = "data"
-keys = "keys"
-[exchange]
-listen = "127.0.0.1:0"
-certificate = "none.crt"
-key = "none.key"
-[[trust]]
-file = "none.crt"
-domains = ["demo.example"]
-roles = ["department", "recipient"]
-[storage]
-segment_bytes = {segment_bytes}
-[[members]]
-name = "province"
-role = "recipient"
-[[members]]
-name = "portal"
-role = "recipient"
-[[recipients]]
-member = "province"
-policy = "province-government"
-encoding = "gzip"
-datasets = {{ {DATASET} = "administrative-penalty-2020" }}
-[[recipients]]
-member = "portal"
-policy = "portal-public"
-encoding = "gzip"
-datasets = {{ {DATASET} = "administrative-penalty-2020" }}
-[[members]]
-name = "{DEPARTMENT}"
-role = "department"
-title = "样例局"
-[members.source]
-datasets = ["{DATASET}"]
-unit = {{ code = "", name = "" }}
-"#
-    );
-    let records = Generator::new(9, today()).records(Kind_::Penalty2020, 400);
-    let authorities: BTreeMap<&str, &str> =
-        records.iter().filter_map(|r| Some((r.get("CF_CFJGDM")?, r.get("CF_CFJG")?))).collect();
-    for (code, name) in authorities {
-        writeln!(text, "[[members.source.authorities]]\ncode = {code:?}\nname = {name:?}").unwrap();
-    }
-    std::fs::write(dir.join("node.toml"), text).unwrap();
-    Keyring::init(&dir.join("keys")).unwrap();
 }
 
 impl Life {

@@ -45,7 +45,7 @@ pub struct Bundle<'a> {
     pub key: Option<Placed<'a>>,
     /// The passphrase of the key.
     pub passphrase: Option<&'a [u8]>,
-    /// The peers' trust anchors. Empty: where the chain leads is not judged.
+    /// The peers' trust anchors. Empty: where the chain leads is not checked.
     pub anchors: &'a [Placed<'a>],
     /// Revocation lists.
     pub lists: &'a [Placed<'a>],
@@ -202,7 +202,7 @@ fn unvouched<'a>(
     anchors: &'a TrustAnchors,
     chain: &'a [CertificateDer<'_>],
 ) -> impl Iterator<Item = LoadError> + 'a {
-    // One in an anchor's name is judged with the anchors.
+    // One in an anchor's name is checked with the anchors.
     let vouched = |list: &RevocationList| {
         anchors.iter().any(|anchor| list.bears_name_of(anchor.certificate()))
             || chain.iter().skip(1).any(|authority| list.is_signed_by(authority))

@@ -104,8 +104,8 @@ impl Identity {
 
     /// With an OCSP response (DER) to staple to the certificate.
     ///
-    /// It must speak of this certificate, call it good and be current. Its signature is checked if the issuer's certificate
-    /// is in the chain; clients check it in any case.
+    /// It must be about this certificate, call it good and be current. Its signature is checked if the issuer's
+    /// certificate is in the chain; clients check it in any case.
     pub fn with_ocsp(self, response: &[u8], now: UnixTime) -> Result<Self, LoadError> {
         let status = ocsp::check(response, self.chain(), now)?;
         let mut certified = CertifiedKey::clone(&self.certified);

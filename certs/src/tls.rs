@@ -27,8 +27,9 @@ pub const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// For a listener: presents `identity` and demands a client certificate that `trust` verifies.
 ///
-/// Session tickets are sealed with a key that lives in this configuration alone, so tickets issued under an older identity
-/// or trust die with it. A resumed session keeps its first certificate; the registry judges it again on every connection.
+/// Session tickets are sealed with a key that lives in this configuration alone, so tickets issued under an older
+/// identity or trust die with it. A resumed session keeps its first certificate; the registry checks it again on every
+/// connection.
 pub fn server_config(identity: &Identity, trust: &Arc<Trust>) -> Arc<ServerConfig> {
     let verifier = Arc::new(PeerVerifier::new(trust.clone()));
     let mut config = ServerConfig::builder_with_provider(provider().clone())

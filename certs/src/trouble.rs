@@ -1,4 +1,4 @@
-//! What an operator is told about a file or a setting that cannot be used.
+//! Errors for operators about a file or a setting that cannot be used.
 
 use std::fmt;
 

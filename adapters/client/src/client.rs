@@ -140,7 +140,7 @@ impl Client {
         self.transport.member().map(|member| member.to_string())
     }
 
-    /// With another patience.
+    /// With other limits on retrying.
     pub fn with_retry(mut self, retry: RetryPolicy) -> Self {
         self.retry = retry;
         self

@@ -141,6 +141,7 @@ impl Puller {
                 Ok(Some(pulled)) => return Ok(Some(pulled)),
                 Ok(None) => {}
                 Err(error) => {
+                    // The rest of the list follows on a batch that was not taken; the next call asks for it anew.
                     self.waiting.clear();
                     return Err(error);
                 }
@@ -192,12 +193,14 @@ impl Puller {
         let place = manifest.seq.to_string();
         let chain = match self.continued(&verified) {
             Ok(chain) => chain,
+            // Listed before the state moved on; nothing to do.
             Err(ChainBreak::Repeated { .. }) => return Ok(None),
             Err(ChainBreak::OtherEpoch { expected, found }) => {
                 return Err(ClientError::NewEpoch { known: expected, seen: found });
             }
             Err(error) => return Err(self.broken(&place, &error)),
         };
+        // In front of the payload: a batch that is not in the log is not worth its bytes, and may not be stored.
         self.log
             .include(&self.client, &self.keys, &verified, entry)
             .await
@@ -218,6 +221,8 @@ impl Puller {
                 return Err(error);
             }
         };
+        // Payload, manifest, proof, and the state last. Killed in between, the same batch is taken again: the stored
+        // payload is verified instead of fetched, the other files are written over with the same bytes.
         self.unusable = None;
         self.folder.write(&folder::manifest(manifest.seq), signed.as_json().as_bytes())?;
         self.folder.write(&folder::proof(manifest.seq), entry.proof.as_bytes())?;

@@ -11,16 +11,16 @@
 //!
 //! **Order.** [`Sender::offer`] puts the records on disk, then the intent to send them; only then may a byte leave.
 //! [`Sender::settle`] sends the oldest, verifies the receipt where keys are pinned, puts the receipt on disk, then the
-//! outcome, and only then removes the records. Each step is synced before the next begins, so whatever a kill or a power
-//! cut leaves is finished by the next sender that opens the folder: under the same key, with the same bytes, or not at all.
-//! One folder is for one member at one gateway, one program at a time, in the order of offering.
+//! outcome, and only then removes the records. Each step is synced before the next begins, so whatever a kill or a
+//! power cut leaves is finished by the next sender that opens the folder: under the same key, with the same bytes, or
+//! not at all. One folder is for one member at one gateway, one program at a time, in the order of offering.
 //!
 //! **Keys.** Without a key of the caller's, the Idempotency-Key is HMAC-SHA-256, under a secret of the folder, over
-//! dataset, schema, operation, load, media type, charset, handling and the body, each with its length before it; an absent
-//! load counts as `daily`, an absent charset as `utf-8`. The same content offered again is therefore the same submission,
-//! known here without asking, and told apart from no other by name or time. The secret keeps the key from telling anybody
-//! what a short record was. What is to be sent again on purpose, because something else was sent in between or because the
-//! node was restored, takes a key of its own: [`Sender::key_of`] with an occasion.
+//! dataset, schema, operation, load, media type, charset, handling and the body, each with its length before it; an
+//! absent load counts as `daily`, an absent charset as `utf-8`. The same content offered again is therefore the same
+//! submission, known here without asking; name and time do not make it another. The secret keeps the key from revealing
+//! what a short record was. What is to be sent again on purpose, because something else was sent in between or because
+//! the node was restored, takes a key of its own: [`Sender::key_of`] with an occasion.
 //!
 //! **Growth.** Receipts are evidence and stay until someone moves them away. Of the outcomes the newest
 //! [`SendSettings::remember`] are kept, and the state file is written anew when more than half of it is out of date. What
@@ -143,8 +143,8 @@ impl Sender {
         self.state.secret().key(submission, occasion)
     }
 
-    /// Takes a submission on: when this returns, it is on disk and will be sent, unless it was taken before. `name` is what
-    /// the caller calls it, for reports; it goes nowhere.
+    /// Takes a submission on: when this returns, it is on disk and will be sent, unless it was taken before. `name` is
+    /// what the caller calls it, for reports; it goes nowhere.
     ///
     /// A submission that was refused before is queued again: rules and rights change.
     pub fn offer(&mut self, name: &str, submission: &Submission<'_>) -> Result<Offered, ClientError> {
@@ -167,6 +167,8 @@ impl Sender {
             self.folder.restore_body(&file, &submission.body)?;
             return Ok(Offered::Waiting(key));
         }
+        // Records before intent: a crash in between leaves a file that nothing names, which opening clears away. The
+        // other way round it would leave an intent whose records are gone.
         self.make_room(submission.body.len() as u64)?;
         self.folder.write_body(&file, &submission.body)?;
         let queued = Box::new(Queued::new(&key, &content, name, submission));
@@ -184,6 +186,8 @@ impl Sender {
         let settled = match self.client.send(&queued.submission(body.clone())).await {
             Ok(sent) => {
                 let receipt = sent.answer.receipt.get().as_bytes();
+                // Verified before it is kept: once the outcome is on disk the records go, and with them what a receipt
+                // can be checked against and what can be sent again.
                 let verified = proof::verify(self.keys.as_mut(), &self.client, &queued, &body, &sent).await?;
                 let at = proof::place(receipt);
                 let elsewhere = at.as_ref().map(|at| (self.state.is_elsewhere(at), at.1));
@@ -216,12 +220,13 @@ impl Sender {
         if !self.state.waiting().any(|queued| queued.key == key) {
             return Ok(false);
         }
+        // As in `offer`, the other way round: an intent must never be without its records.
         self.state.append(Event::Discarded { key: key.to_owned() })?;
         self.folder.remove_body(&self.state.secret().file(key))?;
         Ok(true)
     }
 
-    /// Records that recipients rejected since the last ones that were confirmed; holds up to `wait` for news. They are told
+    /// Records that recipients rejected since the last ones that were confirmed; waits up to `wait` for some. They come
     /// again until [`Sender::confirm`] is called, so keep them first.
     pub async fn feedback(&self, wait: Duration) -> Result<News, ClientError> {
         let after = self.state.feedback();
@@ -262,12 +267,13 @@ impl Sender {
         self.folder.path(&accepted.receipt)
     }
 
-    /// What the gateway found about single records of a submission it took. From the receipt: an error if that was moved away.
+    /// What the gateway found about single records of a submission it took. From the receipt: an error if that was
+    /// moved away.
     pub fn findings(&self, accepted: &Acceptance) -> Result<Vec<Finding>, ClientError> {
         self.folder.findings(&accepted.receipt)
     }
 
-    /// Why nothing of a submission was taken: the gateway's last words on it, if they were a refusal.
+    /// Why nothing of a submission was taken: the gateway's last answer to it, if that was a refusal.
     pub fn problem(&self, key: &str) -> Result<Option<Problem>, ClientError> {
         match self.state.outcome(key) {
             Some(SubmissionOutcome::Refused(_)) => {
@@ -282,7 +288,7 @@ impl Sender {
         &self.settings.folder
     }
 
-    /// Records the outcome, after everything it speaks of is on disk.
+    /// Records the outcome, after every file it names is on disk.
     fn finish(
         &mut self,
         queued: Queued,
@@ -342,9 +348,9 @@ impl fmt::Debug for Sender {
     }
 }
 
-/// Whether the gateway spoke about the submission itself. What it says of the member (401, 403), of haste (408, 425, 429) or
-/// of itself passes or is mended, and the same submission may then be taken; so may one that something else refused
-/// on the way.
+/// Whether the gateway spoke about the submission itself. What it says of the member (401, 403), of haste (408, 425,
+/// 429) or of itself passes or is mended, and the same submission may then be taken; so may one that something else
+/// refused on the way.
 fn is_final(problem: &Problem) -> bool {
     let about_it = (400..500).contains(&problem.status)
         && !matches!(problem.status, 401 | 403 | 407 | 408 | 421 | 425 | 429);

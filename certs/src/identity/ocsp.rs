@@ -18,8 +18,8 @@ pub(super) struct Status {
     pub(super) next_update: Option<u64>,
 }
 
-/// Checks that a response is well-formed, speaks of this leaf, calls it good and is current; and, if the issuer's certificate
-/// is in the chain, that it signed the response or appointed who did.
+/// Checks that a response is well-formed, is about this leaf, calls it good and is current; and, if the issuer's
+/// certificate is in the chain, that it signed the response or appointed who did.
 pub(super) fn check(
     response: &[u8],
     chain: &[CertificateDer<'_>],

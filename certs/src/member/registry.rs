@@ -17,7 +17,8 @@ use crate::trust::Trust;
 type SubjectKey = (Vec<String>, Attribute, String);
 type ExtensionKey = (Vec<String>, String);
 
-/// The members of a node with the trust their certificates are judged by. Immutable: to change a member, build a new one.
+/// The members of a node with the trust their certificates are checked against. Immutable: to change a member, build a
+/// new one.
 pub struct Registry {
     members: Vec<Entry>,
     trust: Arc<Trust>,
@@ -55,8 +56,8 @@ impl Registry {
 
     /// The one member this chain proves, at this time.
     ///
-    /// `chain` is what the peer presented, leaf first, as rustls gives it. A repeated chain costs a parse, a hash and three
-    /// look-ups; signatures are verified again only every few minutes.
+    /// `chain` is what the peer presented, leaf first, as rustls gives it. A repeated chain costs a parse, a hash and
+    /// three look-ups; signatures are verified again only every few minutes.
     pub fn identify(
         &self,
         chain: &[CertificateDer<'_>],
@@ -64,6 +65,8 @@ impl Registry {
     ) -> Result<VerifiedMember, IdentityError> {
         let leaf_der = chain.first().ok_or(IdentityError::NoCertificate)?;
         let leaf = certificate::parse(leaf_der).ok_or(IdentityError::Malformed)?;
+        // Validity on its own, each time: the path below may come from a cache, which outlives a certificate by minutes.
+        // Suspension last, so that only who proved to be the member learns that it is suspended.
         let not_after = check_validity(&leaf, now)?;
         let led_to = self.trust.client_anchor(chain, now).map_err(IdentityError::from_path)?;
         let uri = spiffe_uri(&leaf)?;
@@ -92,7 +95,7 @@ impl Registry {
         self.members.iter().map(|entry| &entry.member)
     }
 
-    /// The trust it judges by; the same one the TLS configuration must be built from.
+    /// The trust it checks against; the same one the TLS configuration must be built from.
     pub fn trust(&self) -> &Arc<Trust> {
         &self.trust
     }

@@ -1,5 +1,5 @@
-//! rustls asks, [`Trust`] answers. Path building and checking are webpki's, as in rustls' own verifier; the difference is
-//! that anchors and revocation lists are shared with the registry instead of copied.
+//! rustls' verifier traits, implemented on [`Trust`]. Path building and checking are webpki's, as in rustls' own
+//! verifier; the difference is that anchors and revocation lists are shared with the registry instead of copied.
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::verify_server_name;
@@ -100,6 +100,8 @@ impl ServerCertVerifier for PeerVerifier {
         _ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
+        // The path before the name, as in rustls' own verifier, so that a peer gets the same alerts. Stapled OCSP is
+        // not looked at: revocation is decided by the lists in `Trust`, on the path as on the accepting side.
         self.trust.server(&chain(end_entity, intermediates), now).map_err(alert)?;
         verify_server_name(&ParsedCertificate::try_from(end_entity)?, server_name)?;
         Ok(ServerCertVerified::assertion())
@@ -135,7 +137,7 @@ fn chain<'a>(
     std::iter::once(end_entity).chain(intermediates).map(|der| CertificateDer::from(der.as_ref())).collect()
 }
 
-/// The alert that tells the peer what is wrong with its certificate.
+/// The error from which rustls chooses the alert that names to the peer what is wrong with its certificate.
 fn alert(error: webpki::Error) -> Error {
     use webpki::Error as Path;
     Error::InvalidCertificate(match error {
@@ -144,8 +146,8 @@ fn alert(error: webpki::Error) -> Error {
             CertificateError::NotValidYetContext { time, not_before }
         }
         Path::CertExpired { time, not_after } => CertificateError::ExpiredContext { time, not_after },
-        // A signature that is not its issuer's is what a namesake of a trusted authority makes; `BadSignature` would be told
-        // as decrypt_error, which speaks of the handshake's own signatures.
+        // A signature that is not its issuer's is what an authority with a trusted one's name makes; `BadSignature`
+        // would be sent as decrypt_error, which is about the handshake's own signatures (RFC 8446, 6.2).
         Path::UnknownIssuer | Path::InvalidSignatureForPublicKey => CertificateError::UnknownIssuer,
         Path::CertRevoked => CertificateError::Revoked,
         Path::UnknownRevocationStatus => CertificateError::UnknownRevocationStatus,

@@ -63,6 +63,9 @@ impl Revocation {
         self.policy
     }
 
+    /// Refuses a list that bears an anchor's name and is not signed by it, so that a forged or mistaken file is named
+    /// when it is read. A list of an issuing authority below an anchor cannot be checked here, for that authority's key
+    /// is not known before a chain shows it: [`Revocation::check`] does it then.
     pub(super) fn check_against(&self, anchors: &[Anchor]) -> Result<(), LoadError> {
         for list in &self.lists {
             let mut claimed = anchors
@@ -89,6 +92,8 @@ impl Revocation {
         if self.lists.is_empty() && !self.policy.demand_status {
             return Ok(());
         }
+        // From the leaf up, each certificate against the lists its own issuer signed. The anchor itself is trusted by
+        // configuration and on nobody's list.
         let mut certificate: &Cert<'_> = path.end_entity();
         for issuer in path.intermediate_certificates() {
             let may_sign_lists = certificate::may_sign_lists(&issuer.der());
@@ -109,6 +114,7 @@ impl Revocation {
         let mut known = false;
         let of_issuer = |list: &&Arc<RevocationList>| may_sign_lists && list.is_of(certificate.issuer());
         for list in self.lists.iter().filter(of_issuer) {
+            // By key, not by name alone: a list of another authority that has the same name says nothing here.
             let signed = list.signed_by(issuer_key);
             if signed == Signed::Nothing {
                 continue;
@@ -116,6 +122,7 @@ impl Revocation {
             if list.serials(signed).contains(certificate.serial()) {
                 return Err(webpki::Error::CertRevoked);
             }
+            // After the serial number: an overdue list still revokes what it names, with the exact alert.
             if self.policy.demand_current
                 && let Some(next) = list.next_update_of(signed)
                 && now.as_secs() > next.saturating_add(self.policy.grace.as_secs())
@@ -123,6 +130,7 @@ impl Revocation {
                 let next_update = UnixTime::since_unix_epoch(Duration::from_secs(next));
                 return Err(webpki::Error::CrlExpired { time: now, next_update });
             }
+            // A list of a part of the certificates can revoke, but its silence says nothing about the others.
             known |= list.tells_of_all();
         }
         match known || !self.policy.demand_status {

@@ -193,7 +193,8 @@ fn a_request_is_signed_and_its_answer_installed() {
     office.good("certs check node.crt --key node.key --ca ca/root.crt --host gw.xm.example");
     office.bad("certs check node.crt --key ca/root.key --ca ca/root.crt", 1, "identity.key-encrypted");
 
-    // In the place of one member's certificate goes no other's: both would have to be told apart by their peers' refusals.
+    // In the place of one member's certificate goes no other's: both would have to be told apart by their peers'
+    // refusals.
     let before = std::fs::read(office.path("node.crt")).unwrap();
     office.good("certs request --role recipient --member province --domain xm.example --out req");
     office.good("certs ca sign --dir ca --passphrase-file pass --csr req/province.csr --out province.pem");
@@ -354,7 +355,7 @@ fn what_is_replaced_keeps_its_owner() {
     let office = Office::new();
     office.node();
     let (key, list) = (office.path("node/350200-credit.key"), office.path("issuing.crl"));
-    // Only root can give files away; for everyone else what is his stays his.
+    // Only root can give files away; for everyone else they keep their owner.
     let service = match std::fs::metadata(&key).unwrap().uid() {
         0 => 4_711,
         own => own,

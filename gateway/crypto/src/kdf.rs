@@ -4,7 +4,7 @@ use ring::hkdf;
 
 use crate::secret::Secret;
 
-/// 32 bytes for the purpose that `info` names. What is derived for one purpose tells nothing about another's, nor about
+/// 32 bytes for the purpose that `info` names. What is derived for one purpose reveals nothing about another's, nor about
 /// `secret`.
 #[must_use]
 pub fn hkdf_sha256(salt: &[u8], secret: &[u8], info: &[u8]) -> Secret {

@@ -85,7 +85,7 @@ impl<'de> Deserialize<'de> for Digest {
 }
 
 /// `{"sha-256": "<hex>"}`: a digest under every algorithm the writer knows. SHA-256 is always there; others are kept
-/// as they came and never judged.
+/// as they came and never verified.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Digests {
     /// The one algorithm every reader knows.

@@ -188,7 +188,7 @@ impl PublishedKeys {
     }
 }
 
-/// The keys reached so far, in the order they were, with the time of the word that is relied on.
+/// The keys reached so far, in the order they were reached, with the time of the endorsement that is relied on.
 struct Trusted {
     order: Vec<String>,
     keys: BTreeMap<String, (Jwk, Option<Timestamp>)>,

@@ -1,6 +1,6 @@
 //! Log entries: the audit trail, one RFC 8785 JSON object of at most 65,535 bytes each.
 //!
-//! An entry holds every evidential field itself, so that the log can be judged years later without any database. What it
+//! An entry holds every evidential field itself, so that the log can be audited years later without any database. What it
 //! says of undesensitised data is a salted digest ([`crate::receipt::Salt`]); the salt never enters the log. Reading is
 //! strict: an entry that is not, byte for byte, what this crate would write is refused.
 

@@ -13,7 +13,7 @@ pub trait Explain: std::error::Error {
 }
 
 /// Declares an error enum whose variants carry `code, English, Chinese`; the sentences may name the variant's fields.
-/// What it `wraps` speaks for itself.
+/// For a variant that `wraps` another error, that error's code and texts are used.
 macro_rules! explained {
     (
         $(#[$meta:meta])*

@@ -1,6 +1,6 @@
 //! JSON Web Signatures (RFC 7515) in the JSON serialisation, signed with ES256.
 //!
-//! A fixed `typ` tells manifest, acknowledgement and envelope apart, so none passes for another. Trust comes from a
+//! A fixed `typ` distinguishes manifest, acknowledgement and envelope, so none passes for another. Trust comes from a
 //! pinned key set and from nothing inside the message: `x5c`, `jku`, `jwk` are not read, `crit` is refused. Signatures of
 //! unknown algorithms (SM2) may stand beside ours and are passed over; one good one is needed.
 

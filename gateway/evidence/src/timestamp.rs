@@ -1,5 +1,5 @@
 //! Points in time as evidence carries them: RFC 3339 in UTC, ending in `Z`, with up to nine decimals of a second
-//! and no leap seconds, which not every reader knows. This crate has no clock; it only tells well-formed times from others and orders them.
+//! and no leap seconds, which not every reader knows. This crate has no clock; it only parses times and orders them.
 
 use std::fmt;
 

@@ -47,7 +47,7 @@ pub struct Submission<'a> {
 /// Draws the rev that the function it is given makes of the last one drawn.
 pub type LeapRev<'a> = dyn Fn(&dyn Fn(u64) -> u64) -> u64 + 'a;
 
-/// What the node lends to the path.
+/// What the path needs of the node.
 pub struct Surroundings<'a> {
     /// Draws the next rev.
     pub next_rev: &'a dyn Fn() -> u64,
@@ -57,14 +57,14 @@ pub struct Surroundings<'a> {
     pub tombstones: &'a Tombstones,
     /// Has this stream been used? A recall goes to the history lane only if it has.
     pub stream_in_use: &'a dyn Fn(&StreamId) -> bool,
-    /// Called every few records: a caller that must not keep a processor from others for long makes room here.
+    /// Called every few records: a caller that must not hold a processor for long yields it here.
     pub make_room: &'a dyn Fn(),
 }
 
 /// Records between two calls of [`Surroundings::make_room`]: some hundred microseconds of work.
 const STRETCH: u32 = 16;
 
-/// A submission that has been judged and desensitised; it waits to be committed.
+/// A submission that has been validated and desensitised; it waits to be committed.
 pub struct Prepared {
     /// Records accepted.
     pub accepted: u32,
@@ -78,9 +78,10 @@ pub struct Prepared {
     pub rejected: String,
     /// Per recipient (and lane) what goes out.
     pub outputs: Vec<StreamOutput>,
-    /// Records put, for the last look at the tombstones.
+    /// Records put: the committer compares them with the tombstones once more.
     pub put: Vec<RecordId>,
-    /// The tombstones' generation this was judged at.
+    /// The tombstones' generation this was made at. If it has changed when the committer takes the submission up, and one
+    /// of `put` is recalled by then, the submission is made again.
     pub generation: u64,
     /// Records recalled.
     pub recalled: Vec<RecallMade>,
@@ -112,7 +113,7 @@ pub struct RecallMade {
     pub keys: Vec<(StreamId, RecordKey)>,
 }
 
-/// Judges a submission and makes what goes out.
+/// Validates a submission and makes what goes out.
 pub fn accept(submission: &Submission<'_>, around: &Surroundings<'_>) -> Result<Prepared, BodyError> {
     let contexts = Contexts::new(submission.source, submission.received);
     let mut work = Work::new(submission.dataset, submission.load, submission.received, around);
@@ -130,7 +131,7 @@ pub fn accept(submission: &Submission<'_>, around: &Surroundings<'_>) -> Result<
     Ok(work.finish())
 }
 
-/// What validation is told of the source: for the member as such, and for each authority it acts for.
+/// What validation knows of the source: for the member as such, and for each authority it acts for.
 struct Contexts<'s> {
     source: &'s Source,
     plain: ValidateContext,
@@ -230,6 +231,7 @@ impl<'a> Work<'a> {
         self.found.clear();
         let several = s.source.authorities.len() > 1;
         let by_code = s.schema.schema.names_authority(&raw);
+        // Validation consumes the record, and filling in the code needs a second one: only then is it copied.
         let again = (several && !by_code).then(|| raw.clone());
         let Some(mut record) = s.schema.schema.validate(raw, &contexts.plain, &mut self.found) else {
             return self.findings.refuse(ordinal, &self.found);
@@ -256,6 +258,7 @@ impl<'a> Work<'a> {
         };
         let lineage = s.source.lineage_of(authority);
         let id = self.identify(&record, lineage);
+        // Before anything is written for it, and again by the committer: a recall may be committed in between.
         if self.around.tombstones.contains(s.dataset.dataset.id(), &id) {
             return self.findings.recalled(ordinal);
         }
@@ -300,7 +303,8 @@ impl<'a> Work<'a> {
             return self.recall_everywhere(id, Op::Withdraw, ordinal, way, &reason);
         }
         let rev = way.rev.unwrap_or_else(|| (self.around.next_rev)());
-        // Drawn when it is first needed, so after the put's: a recipient never sees a key's revs fall.
+        // Drawn when it is first needed, so after the put's: the withdrawal has the higher rev. One for all recipients it
+        // goes to, since it is one act.
         let mut back = None;
         self.put.push(id);
         for (n, route) in schema.routes.iter().enumerate() {
@@ -316,10 +320,14 @@ impl<'a> Work<'a> {
                     out.end_line(Op::Put, key, rev, ordinal, end, record.reference());
                     continue;
                 }
+                // Nothing is said to the source: that a policy hides a record is no fault of the record.
                 Release::Withheld(_) => {}
                 Release::Quarantined(why) => self.findings.quarantined(ordinal, &recipient.name, &why),
             }
+            // Part of the line may be written already; none of it may stay.
             out.undo(start);
+            // A relayed line keeps its rev. A withdrawal that begins here and may come back through a ring of nodes
+            // gets a rev this node recognises (`recall_revs`), even if a node in the ring strips `via`.
             let rev = match way.rev {
                 None if recipient.may_return => {
                     *back.get_or_insert_with(|| own_recall_rev(self.plan, self.around, Op::Withdraw))
@@ -384,6 +392,7 @@ impl<'a> Work<'a> {
                 Lane::Daily => &recipient.history,
                 Lane::History => &recipient.daily,
             };
+            // A put may wait in the other lane, or have gone out through it: the recall has to follow it there.
             if (self.around.stream_in_use)(other) {
                 let out = self.history[n]
                     .get_or_insert_with(|| Output::new(recipient.description.encoding, public));
@@ -434,7 +443,7 @@ impl<'a> Work<'a> {
     }
 }
 
-/// The rev of a recall that begins at this node: one that is known again if it may come back.
+/// The rev of a recall that begins at this node: one that it recognises if the recall may come back.
 fn own_recall_rev(plan: &DatasetPlan, around: &Surroundings<'_>, op: Op) -> u64 {
     if plan.may_return() {
         (around.leap_rev)(&|last| plan.recall_revs.next(op, last))
@@ -443,7 +452,7 @@ fn own_recall_rev(plan: &DatasetPlan, around: &Surroundings<'_>, op: Op) -> u64 
     }
 }
 
-/// What public recipients are told: that, not why.
+/// A recall as recipients see it that are no authorities: without reason and basis.
 pub(crate) fn unsaid(effective: Date) -> RecallLine<'static> {
     RecallLine { reason: "withdrawn", basis: "", effective }
 }

@@ -114,7 +114,7 @@ pub enum Event {
         #[serde(default)]
         feedback: Vec<Feedback>,
     },
-    /// A piece of the payload of a chunk was moved to a younger segment.
+    /// A piece of the payload of a chunk was copied to a newer segment.
     Moved {
         /// The stream.
         stream: StreamId,
@@ -129,7 +129,7 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         withheld: bool,
     },
-    /// A piece of a sealed payload was moved to a younger segment.
+    /// A piece of a sealed payload was copied to a newer segment.
     PartMoved {
         /// The stream.
         stream: StreamId,
@@ -382,7 +382,7 @@ pub struct Acknowledged {
     pub answer: u16,
     /// Rejected lines.
     pub errors: u32,
-    /// What the sources are told.
+    /// Reports to the sources.
     #[serde(default)]
     pub feedback: Vec<Feedback>,
     /// Unix seconds.

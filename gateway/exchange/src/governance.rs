@@ -2,7 +2,7 @@
 //!
 //! Promises: nothing is enacted without as many distinct security officers as its proposal needs, distinct by name and
 //! by certificate; nothing is approved after its time; what is approved is, by its digest, what was proposed. Each rule
-//! stands in [`Proposal::after`], which judges a step before it is written and again when the journal is replayed.
+//! stands in [`Proposal::after`], which checks a step before it is written and again when the journal is replayed.
 //! What an act does to certificates, policies or keys is left to the server.
 
 mod act;
@@ -38,13 +38,13 @@ pub struct Proposal {
     pub base: String,
     /// How many acts.
     pub acts: u16,
-    /// How many officers have to want it, the proposer counted.
+    /// How many officers have to approve it, the proposer counted.
     pub needs: u8,
     /// Unix seconds.
     pub opened: i64,
     /// Unix seconds after which nobody can approve it.
     pub expires: i64,
-    /// Who else wants it.
+    /// Who else approved it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub approvals: Vec<Approval>,
     /// How far it has come.
@@ -54,7 +54,7 @@ pub struct Proposal {
     pub end: Option<End>,
 }
 
-/// An officer with the certificate he used.
+/// An officer with the certificate they used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signer {
     /// The member.
@@ -70,14 +70,14 @@ impl Signer {
     }
 }
 
-/// An officer's word for a proposal.
+/// An officer's approval of a proposal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Approval {
     /// Who.
     pub by: Signer,
-    /// The digest of the proposal as he saw it, hexadecimal.
+    /// The digest of the proposal as they saw it, hexadecimal.
     pub digest: String,
-    /// The digest of the document with his reason and the members he accepts to lock out, hexadecimal.
+    /// The digest of the document with their reason and the members they accept to lock out, hexadecimal.
     pub document: String,
     /// Unix seconds.
     pub time: i64,
@@ -91,7 +91,7 @@ pub enum Progress {
     Open,
     /// Has its officers and is being put into force.
     Approved,
-    /// An officer said no.
+    /// An officer rejected it.
     Rejected,
     /// Nobody approved it in time.
     Expired,
@@ -148,14 +148,14 @@ pub enum Step {
         /// As it begins.
         proposal: Box<Proposal>,
     },
-    /// An officer wants it.
+    /// An officer approved it.
     Approved {
         /// Which.
         id: u64,
-        /// His word.
+        /// The approval.
         approval: Approval,
     },
-    /// An officer does not.
+    /// An officer rejected it.
     Rejected {
         /// Which.
         id: u64,
@@ -207,7 +207,7 @@ pub enum Refusal {
     Unknown,
     /// It is not at the point where this can be done.
     NotNow(Progress),
-    /// The officer has spoken for it already.
+    /// The officer proposed or approved it already.
     Own,
     /// Only the proposer takes a proposal back.
     NotOwn,
@@ -219,7 +219,7 @@ pub enum Refusal {
     Acts,
     /// An act about a member or a key that is not there, or that changes nothing.
     Idle,
-    /// An act about the officer himself.
+    /// An act about the officer who proposes it.
     Oneself,
     /// Too few security officers would be left.
     Officers,

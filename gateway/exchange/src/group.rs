@@ -101,14 +101,19 @@ pub struct Group<'a> {
     items: Vec<Item>,
     entries: Vec<Vec<u8>>,
     open: BTreeMap<StreamId, OpenChunk>,
+    /// Descriptions this frame announces; they count before those of `current`.
     described: BTreeMap<StreamId, Description>,
     current: &'a dyn Fn(&StreamId) -> Option<Description>,
+    /// Held back until every chunk of the frame is closed: see [`Group::finish`].
     recalls: Vec<Event>,
 }
 
+/// Lines of several submissions for one stream that become one chunk.
 struct OpenChunk {
     description: Description,
+    /// Compressed frames or members, in order.
     payload: Vec<u8>,
+    /// Lines behind them that are not compressed yet: small pieces compress far better together.
     loose: Vec<u8>,
     table: Vec<u8>,
     records: u32,
@@ -119,7 +124,7 @@ struct OpenChunk {
 }
 
 impl<'a> Group<'a> {
-    /// Starts a group whose first log entry will have this index. `current` tells what a stream's chunks are made
+    /// Starts a group whose first log entry will have this index. `current` gives what a stream's chunks are made
     /// with so far.
     pub fn new(epoch: u64, first_index: u64, current: &'a dyn Fn(&StreamId) -> Option<Description>) -> Self {
         Self {
@@ -145,6 +150,7 @@ impl<'a> Group<'a> {
     pub fn weight(&self) -> (usize, usize) {
         let open: usize = self.open.values().map(|c| c.payload.len() + c.loose.len() + c.table.len()).sum();
         let closed: usize = self.items.iter().map(|i| i.bytes.len()).sum();
+        // Each open chunk becomes two items, its payload and its line table. Items are numbered in 16 bits.
         (self.items.len() + 2 * self.open.len(), open + closed)
     }
 
@@ -159,6 +165,7 @@ impl<'a> Group<'a> {
                 match piece.lines {
                     Lines::Raw(bytes) => chunk.loose.extend_from_slice(&bytes),
                     Lines::Packed { bytes, .. } => {
+                        // Loose lines first: the line table is in the order of the payload.
                         chunk.pack();
                         chunk.payload.extend_from_slice(&bytes);
                     }
@@ -238,6 +245,9 @@ impl<'a> Group<'a> {
         more: u64,
         origins: &[Origin],
     ) -> &mut OpenChunk {
+        // The first bound limits what a chunk takes when it is decoded for sealing, the second what it takes on disk: of
+        // `more`, which is not compressed yet or was counted before compression, about a quarter is expected to remain.
+        // A chunk has one description, so lines made by other rules begin another.
         let close = self.open.get(stream).is_some_and(|c| {
             c.raw + more > 4 * PIECE_CAP as u64
                 || c.payload.len() + c.loose.len() + more as usize / 4 > PIECE_CAP
@@ -270,6 +280,7 @@ impl<'a> Group<'a> {
     fn close(&mut self, stream: StreamId, mut chunk: OpenChunk) {
         chunk.pack();
         let known = self.described.get(&stream).cloned().or_else(|| (self.current)(&stream));
+        // In front of the chunk's event: on replay a chunk gets the newest description its stream has at that point.
         if known.as_ref() != Some(&chunk.description) {
             self.described.insert(stream.clone(), chunk.description.clone());
             let description = chunk.description.clone();
@@ -298,7 +309,8 @@ impl<'a> Group<'a> {
         for (stream, chunk) in std::mem::take(&mut self.open) {
             self.close(stream, chunk);
         }
-        // After the chunks: a recall counts for every line before it.
+        // After the chunks: on replay a recall covers the chunks its stream has at that point, so puts of this frame are
+        // covered too. In front of them, a put and its recall in one group would let the put out.
         self.record.events.append(&mut self.recalls);
         self.record.entries = self.entries.len() as u32;
         Frame { record: self.record, items: self.items, entries: self.entries }
@@ -315,7 +327,8 @@ impl OpenChunk {
     }
 }
 
-/// Turns the item numbers and the log index of a change into those of the frame.
+/// Turns the item numbers and the log index of a change into those of the frame. Every kind of event that names an item
+/// must be listed here: one that is missing would name whatever another change put at that number.
 fn shift(event: &mut Event, base: u16, index: Option<u64>) {
     match event {
         Event::Sealed(s) => {

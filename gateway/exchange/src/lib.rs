@@ -1,7 +1,7 @@
 //! The exchange domain of Xinqiao (信桥): what happens to a record between the moment it is decoded and the moment
 //! its recall is confirmed. No I/O, no clock, no randomness: time, revisions and rows come in, events go out.
 //!
-//! A submission is judged by [`accept`], gathered with others into a frame by [`group`], and becomes state by
+//! A submission is validated by [`accept`], gathered with others into a frame by [`group`], and becomes state by
 //! [`state`]. Batches are made by [`seal`]. The server runs these against the journal and the queue.
 
 pub mod accept;

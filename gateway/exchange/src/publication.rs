@@ -32,7 +32,8 @@ pub struct Ended {
 
 impl Ending {
     /// Takes up the lines of a scheduled chunk whose last day is `from` or later, but before `today`. The next day on
-    /// which a line of it ends comes back. `is_source` tells this node's own sources from other nodes.
+    /// which a line of it ends comes back. `is_source` says which members are this node's
+    /// own sources and not other nodes.
     pub fn due(
         &mut self,
         lines: &[u8],

@@ -1,5 +1,5 @@
-//! Sealing: pending chunks become the payload of a batch. Everything is judged again at this moment: a put that was
-//! recalled since it was taken, or whose publication has ended, loses its place.
+//! Sealing: pending chunks become the payload of a batch. Every line is checked again at this moment: a put that was
+//! recalled since it was taken, or whose publication has ended, is left out.
 
 use crate::event::{Encoding, Origin};
 use crate::op::Op;
@@ -52,7 +52,7 @@ pub struct Payload {
     pub table: Vec<u8>,
     /// Lines.
     pub records: u64,
-    /// Lines that lost their place.
+    /// Lines left out.
     pub dropped: u64,
     /// The Merkle root over the lines.
     pub root: Digest,
@@ -80,7 +80,7 @@ impl std::fmt::Display for ChunkDamaged {
 }
 impl std::error::Error for ChunkDamaged {}
 
-/// Judges the lines of pending chunks and makes the payload of a batch from what is left.
+/// Checks the lines of pending chunks and makes the payload of a batch from those that may still leave.
 pub fn payload(
     encoding: Encoding,
     chunks: &[Pending],
@@ -96,11 +96,15 @@ pub fn payload(
         gather.chunk(encoding, c, &recalled, today).map_err(|_| ChunkDamaged { number: c.number })?;
     }
     let stored: usize = chunks.iter().map(|c| c.payload.len()).sum();
+    // Chunks that are taken whole are named by their places and not written to the journal a second time. That fails
+    // where a line was left out; it is not worth it where the row of the batch would name too many places (a row of the
+    // queue is bounded), or where the chunks are so small that compressing them together saves more than writing costs.
     let as_they_stand = gather.dropped == 0
         && chunks.iter().map(|c| c.pieces).sum::<usize>() <= PARTS_CAP
         && (chunks.len() == 1 || stored / chunks.len().max(1) >= SMALL);
     let packed = (!as_they_stand).then(|| compress(encoding, &gather.raw));
     let mut hasher = xinqiao_evidence::Hasher::new();
+    // The digest is over what the recipient fetches: the chunks' bytes one behind the other, in this order.
     match &packed {
         Some(bytes) => hasher.update(bytes),
         None => chunks.iter().for_each(|c| hasher.update(&c.payload)),
@@ -153,6 +157,8 @@ impl Gather {
     ) -> Result<(), Damaged> {
         let mut raw = Vec::new();
         decompress(encoding, &chunk.payload, &mut raw)?;
+        // Lines and table advance together. If they disagree in number, every later line would be put down to another
+        // record, so the chunk is refused as a whole.
         let mut lines = raw.split_inclusive(|b| *b == b'\n');
         for group in table::groups(&chunk.table)? {
             let mut entries = Vec::new();
@@ -164,6 +170,7 @@ impl Gather {
                     self.dropped += 1;
                     continue;
                 }
+                // A leaf is the line without its line feed (docs/formats.md, section 2).
                 self.leaves.push(merkle::leaf_hash(text));
                 self.raw.extend_from_slice(line);
                 table::put_entry(&mut entries, &e);
@@ -177,10 +184,13 @@ impl Gather {
     }
 }
 
+/// Whether a line is left out. Only puts are: a recall must always reach the recipient.
 fn lost(e: &Entry<'_>, chunk: u64, recalled: &HashMap<RecordKey, Vec<PendingRecall>>, today: u32) -> bool {
     if e.op != Op::Put {
         return false;
     }
+    // The chunk's number alone would not do: a put of the recall's own frame is covered by it, but where the put has the
+    // higher rev it is the newer of the two, and stands as it would at the recipient.
     let taken_back =
         recalled.get(&e.key).is_some_and(|rs| rs.iter().any(|r| chunk < r.before_chunk && e.rev < r.rev));
     taken_back || e.publication_end.is_some_and(|day| day < today)

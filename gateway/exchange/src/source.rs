@@ -128,7 +128,7 @@ impl Source {
         self.datasets.iter().any(|d| d == dataset)
     }
 
-    /// The authority a record belongs to, judged by the code it names and the date of the decision.
+    /// The authority a record belongs to, by the code it names and the date of the decision.
     pub fn authority(&self, code: Option<&str>, decided: Option<Date>) -> Result<&Authority, NotYours> {
         match code {
             None => match self.authorities.as_slice() {

@@ -101,6 +101,7 @@ impl State {
         let mut chunks = 0u16;
         for event in &frame.events {
             if let Event::Chunk(c) = event {
+                // Before the event is applied: `next_chunk` is still the number this chunk will have.
                 let row = GroupChunkRow {
                     stream: c.stream.clone(),
                     chunk: self.head(&c.stream).next_chunk,
@@ -170,8 +171,9 @@ impl State {
                 let key = stream_key(self.head(stream).id, *chunk);
                 let place = item_of(at, *item)?;
                 let table = if *withheld { Table::Withheld } else { Table::Chunk };
-                // Sealed, dropped or ruled about meanwhile: whoever took it over has its own way to the old place, which
-                // stays until it is moved.
+                // Sealed, dropped or ruled about since the copy was made: the row that names the payload now (a
+                // batch's, a new chunk's) still has the old place, and that segment is not retired before that row is
+                // moved too.
                 if fetch(rows, lookup, table, &key).is_none() {
                     return Ok(());
                 }
@@ -192,7 +194,7 @@ impl State {
                 self.change_batch(stream, *batches, *seq, rows, lookup, |b| {
                     match b.parts.get_mut(usize::from(*part)) {
                         Some(p) => *p = place,
-                        // Erased meanwhile: the copy is of no use, and dies with its segment.
+                        // Erased since the copy was made: the copy is of no use, and goes with its segment.
                         None => known = b.erased,
                     }
                 })?;
@@ -296,7 +298,8 @@ impl State {
         self.streams.get_mut(stream).expect("it was put there")
     }
 
-    /// A number no table has in its keys.
+    /// A number that stands in no key: chunks are filed under a stream's `id`, batches under its `batches`, those of
+    /// earlier epochs under `past`, and all three share one range.
     fn next_id(&self) -> u32 {
         let used = self.streams.values().flat_map(|h| h.past.iter().copied().chain([h.id, h.batches]));
         used.max().map_or(0, |n| n + 1)
@@ -319,6 +322,8 @@ impl State {
             if answered || batch.void || batch.erased {
                 continue;
             }
+            // The payload passes from the batch to a chunk. Left at both, it would be moved and erased by either while
+            // the other still names it.
             let mut parts = std::mem::take(&mut batch.parts).into_iter();
             let Some(payload) = parts.next() else { continue };
             let records = u32::try_from(batch.records).map_err(|_| Contradiction("a batch too large"))?;
@@ -330,6 +335,7 @@ impl State {
                 rest: parts.collect(),
                 table: batch.table,
                 records,
+                // How many of the lines recall is not kept of a batch: at most all.
                 recalls: records,
                 raw: 0,
                 description: batch.description,
@@ -347,6 +353,7 @@ impl State {
             head.past.push(head.batches);
             head.batches = batches;
         }
+        // The first batch of an epoch has no predecessor (docs/formats.md, section 4).
         head.next_seq = 1;
         head.announced = None;
         head.prev.clear();
@@ -401,8 +408,9 @@ impl State {
         rows.put(Table::Tombstone, tombstone_key(&r.dataset, &unhex(&r.id)?), &row);
         for (stream, key) in &r.keys {
             let head = self.head(stream);
-            // The recall's own line is in a chunk of this very frame, applied before or after this event: rows up
-            // to the newest chunk are cleared only once everything before the recall is sealed.
+            // Lines in chunks below `next_chunk` are before the recall. A group puts its recalls behind all its chunks,
+            // so these include the chunk with the recall's own line and puts of the same frame; which of them the recall
+            // settles is decided by rev. The row goes when the last of those chunks is sealed (`Sealed::cleared`).
             let at = pending_recall_key(head.id, head.next_chunk, &unhex(key)?);
             rows.put(Table::PendingRecall, at, &r.rev);
         }

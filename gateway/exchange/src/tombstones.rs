@@ -43,7 +43,8 @@ impl Tombstones {
         }
     }
 
-    /// Changes with every recall: a submission judged at an older generation is judged again before it is committed.
+    /// Changes with every recall: a submission made at an older generation is compared with the tombstones again before
+    /// it is committed.
     pub fn generation(&self) -> u64 {
         self.generation
     }

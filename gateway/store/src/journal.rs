@@ -1,7 +1,7 @@
 //! The journal: the truth of the node, as append-only segments. What [`Journal::append`] returned for survives a power
 //! cut; what it did not return for is void or, if nothing followed it, whole.
 //!
-//! One thread appends, any number read through [`Reader`]. The journal knows nothing of what the bytes mean.
+//! One thread appends, any number read through [`Reader`]. What the bytes mean is the caller's.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -98,6 +98,9 @@ impl Journal {
             let full = durable::is_full(&error);
             return Err(if full { AppendError::Full(error) } else { AppendError::OutcomeUnknown(error) });
         }
+        // Never tried again: after a failed sync the kernel may count the lost pages as written, and a second sync would
+        // succeed for nothing. Whether the frame is on the disk is unknown; it becomes void with the header of the next
+        // segment, which says where this one ends.
         if let Err(error) = self.faults.sync_data(&file.file) {
             self.close_active();
             return Err(AppendError::OutcomeUnknown(error));
@@ -109,6 +112,8 @@ impl Journal {
         self.end = Some(position);
         let offset = align(place.offset + len);
         let frames = end.frames + 1;
+        // Only now, after the sync: from here on readers see the frame, and could hand out what a power cut takes back.
+        // The same holds for the idempotency keys, from which a repeat is answered.
         segment.advance(End { frames, offset, tail, log_index: self.log_index, last: self.end });
         self.shared.idempotency.insert(frame.idempotency);
         self.buffer.shrink_to(4 << 20);
@@ -132,8 +137,10 @@ impl Journal {
     /// Takes over `keys` and wraps every data key of journal and evidence by their current one. Returns how many were
     /// re-wrapped. May be repeated after an error; the older key must be kept until it returns.
     pub fn rewrap(&self, keys: &AtRestKeys) -> Result<usize, OpenError> {
-        // Not while a segment is retired: its destroyed key must not be written again.
+        // Not while a segment is retired: its destroyed key must not be written again. `retiring` is taken before `keys`
+        // here and in [`Reader::retire`].
         let _none = self.shared.archives.retiring.lock();
+        // In front of the files: what is created while they are gone through is wrapped by the new key from the start.
         *self.shared.keys.write() = keys.clone();
         let mut count = 0;
         for (dir, part, purpose) in [
@@ -212,10 +219,14 @@ impl Journal {
 
     fn create_segment(&self) -> io::Result<Active> {
         let dir = self.shared.dir.journal();
-        // First, for a mark beside a newer segment would say that the journal was exchanged.
+        // First: a mark of a clean shutdown beside a newer segment would look like an exchanged journal at the next
+        // start.
         durable::remove(&self.shared.dir.clean_mark())?;
+        // Never a number that was retired: its archive lies under it, and would be taken for this segment's.
         let number = self.previous.map_or(1, |previous| previous.number + 1).max(self.first_free);
         let wrapped = WrappedKey { id: unique(), key: Secret::random() };
+        // The key is durable before the segment exists. A segment without a key is refused at the next start, a key
+        // without a segment is overwritten by the next one of its number.
         wrapped.write(&Part::Key.path(&dir, number), Purpose::Segment, number, &self.shared.keys.read())?;
         let header = SegmentHeader {
             number,
@@ -230,6 +241,7 @@ impl Journal {
             OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&path)?;
         let allocated = allocate(&self.faults, &file, 0, ALIGN + LEAST, AHEAD.min(self.segment_bytes))?;
         self.faults.write_all_at(&file, &header.to_bytes(), 0)?;
+        // Header and name are durable before the first frame: the frame would be lost with its file, though synced.
         file.sync_all()?;
         durable::sync_dir(&dir)?;
         let file = Arc::new(SegmentFile { file, key: wrapped.data_key() });
@@ -249,6 +261,8 @@ impl Journal {
             tail: end.tail,
         });
         trim(&active.file.file, end.offset);
+        // The closing record is written with the next segment or at the end, not here: this runs after failures too, when
+        // the disk may be full, and a lost record is collected again from the frames.
         let keys = self.shared.idempotency.close(header.number);
         self.unwritten.push((active.segment, keys));
     }

@@ -100,6 +100,8 @@ impl Queue {
                 }
                 Err(reason) => reason,
             },
+            // Not a fault of the queue: the at-rest keys are not those of this data directory, and a rebuild would meet
+            // the same in the journal. A person has to bring the right ones.
             Err(KeyFault::Unknown(path, id)) => return Err(OpenError::KeyUnknown(path, id)),
             Err(_) if path.exists() => "the queue's key is missing or damaged".to_owned(),
             Err(_) => "there was no queue".to_owned(),
@@ -186,6 +188,8 @@ impl Queue {
             }
             changes.insert(key_of(*table, key), Some(value));
         }
+        // Held over reading the old tags and applying the batch: a write in between would leave a sum that does not
+        // belong to the rows, and the queue would be thrown away at the next start.
         let mut writer = self.0.writer.lock();
         let mut next = Writer { applied: Some(applied), ..*writer };
         let mut batch = Batch::default();
@@ -205,6 +209,7 @@ impl Queue {
             }
         }
         batch.insert(META, self.0.sealer.seal(META, &row::encode_meta(&next)));
+        // The sum and the position are in the batch with the rows: sled applies it whole or not at all.
         self.guard(|db| db.apply_batch(batch))?;
         *writer = next;
         Ok(())
@@ -213,6 +218,9 @@ impl Queue {
     /// Makes everything written so far durable: sled's flush, and the sync that sled leaves out. The caller does this
     /// every few seconds, on any one thread.
     pub fn checkpoint(&self) -> Result<(), QueueError> {
+        // `syncing` alone is held while the disk works; `writer` and `checkpointed` only for the moment they are read,
+        // so writes go on. `applied` is read first: what is written during the flush may or may not be in it and is not
+        // claimed.
         let _one = self.0.syncing.lock();
         let applied = self.applied();
         if applied == self.checkpointed() {
@@ -258,6 +266,7 @@ impl Queue {
         if self.0.lost.load(Ordering::Acquire) {
             return Err(QueueError::Lost { reason: self.0.lost_reason.lock().clone() });
         }
+        // Whatever state a panic leaves sled in is never looked at again: `lost` closes every way to it.
         match catch_unwind(AssertUnwindSafe(|| step(&self.0.db))) {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(self.lose(row::describe(&error))),

@@ -1,6 +1,6 @@
 //! Answering for what is stored.
 //!
-//! An answer is final, so it is written down before it is sent, and sent again unchanged after a crash.
+//! An acknowledgement is final, so it is written down before it is sent, and sent again unchanged after a crash.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 use xinqiao_evidence::Digests;
@@ -22,7 +22,7 @@ pub struct LineVerdict {
     pub message: String,
 }
 
-/// A batch judged line by line but not answered yet.
+/// A batch whose lines were all decided about, but which is not acknowledged yet.
 #[derive(Debug)]
 pub struct Review {
     document: Acknowledgement,
@@ -58,10 +58,10 @@ impl Review {
 }
 
 impl Puller {
-    /// Shows every line of the oldest unanswered batch to `judge`: number from 0, and the line without LF.
+    /// Shows every line of the oldest batch that is not acknowledged to `judge`: number from 0, and the line without LF.
     ///
     /// `None` if everything stored is answered. The payload is verified once more on the way; if this is an error, undo
-    /// what the judge did. Lines that are refused go back to their sources; the rest counts as stored.
+    /// what `judge` did. Lines that are refused go back to their sources; the rest counts as stored.
     pub fn review(
         &mut self,
         mut judge: impl FnMut(u64, &[u8]) -> Option<LineVerdict>,
@@ -71,6 +71,8 @@ impl Puller {
         if seq >= state.chain.next_seq() {
             return Ok(None);
         }
+        // Written before a crash and perhaps received: it must go out as it is, even if `judge` would decide otherwise
+        // now.
         if let Some(bytes) = self.folder.read(&folder::acknowledgement(seq))? {
             let place = self.folder.path(&folder::acknowledgement(seq)).display().to_string();
             let document = Acknowledgement::from_json(&bytes).map_err(|error| unverified(place, &error))?;
@@ -99,8 +101,11 @@ impl Puller {
     /// Sends a review's answer.
     pub async fn confirm(&mut self, review: Review) -> Result<Acknowledged, ClientError> {
         let Review { document, bytes } = review;
+        // On disk, then sent, then counted. Killed after the first step, `review` finds it and sends the same bytes;
+        // killed after the second, it is sent once more, which the node confirms.
         self.folder.write(&folder::acknowledgement(document.seq), &bytes)?;
         self.client.acknowledge(&self.settings.stream, bytes.into()).await?;
+        // A review may be older than a new epoch that was adopted since, in which its number means another batch.
         if let Some(state) = &mut self.state
             && document.seq == state.acknowledged + 1
             && document.epoch == state.chain.epoch()
@@ -123,8 +128,8 @@ impl Puller {
         Ok(done)
     }
 
-    /// Tells the node that the batch [`Puller::next`] just failed on does not verify, so that it is reissued. Says
-    /// nothing (`false`) if not even its manifest was genuine: then there is nobody to trust with the news.
+    /// Acknowledges the batch [`Puller::next`] just failed on as `rejected`: it does not verify. Sends nothing
+    /// (`false`) if not even its manifest was genuine, for then it is not known to be the node's.
     pub async fn report_unusable(&mut self) -> Result<bool, ClientError> {
         let Some(manifest) = self.unusable.take() else { return Ok(false) };
         let review = review(&manifest, Outcome::Rejected, Vec::new())?;

@@ -78,6 +78,7 @@ impl Puller {
         let failed = |error: PayloadError| self.at(&said.seq.to_string(), unverified("payload", &error));
         if part.length < said.payload.bytes {
             let response = self.ask_for(said, part.length).await?;
+            // A gateway may answer a range with the whole: appended to what is there it would only fail the digest.
             if part.length > 0 && !continues(&response, part.length) {
                 part.restart(manifest, self)?;
             }
@@ -89,6 +90,7 @@ impl Puller {
         }
         let verifier = PayloadVerifier::new(manifest, self.settings.limits).map_err(failed)?;
         std::mem::replace(&mut part.verifier, verifier).finish().map_err(failed)?;
+        // Before it gets its name: under that name a payload counts as stored.
         part.file.sync_all().map_err(|error| ClientError::local(&part.path, error))
     }
 

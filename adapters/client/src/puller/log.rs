@@ -1,6 +1,6 @@
 //! The node's log as this recipient saw it: it only grows.
 //!
-//! Every signed head we are shown must extend, or be extended by, the newest one we know. The proof is computed from the
+//! Every checkpoint the node shows must extend, or be extended by, the newest one known. The proof is computed from the
 //! log's own tiles, so a gateway cannot leave it out.
 
 use bytes::Bytes;
@@ -103,6 +103,8 @@ impl LogView {
         let known = known.clone();
         let failed = |error| unverified("the node's log", &error);
         let (old, new) = (known.checkpoint().size, shown.checkpoint().size);
+        // A proof may be against an older checkpoint than the newest known one. That must then be a beginning of what is
+        // known, and the newest stays.
         if old.cmp(&new) == Ordering::Greater {
             let proof = self.prove(client, new, old).await?;
             return known.extends(&shown, &proof).map_err(failed);
@@ -165,8 +167,8 @@ async fn fetch(client: &Client, wanted: Tile) -> Result<Bytes, ClientError> {
     }
 }
 
-/// What the proof may be for. A node logs a batch at the time its manifest says, so the entry follows from the manifest; a
-/// node that logged it at another time sends the entry along. A void batch may be logged as what it is.
+/// What the proof may be for. A node logs a batch at the time its manifest says, so the entry follows from the
+/// manifest; a node that logged it at another time sends the entry along. A void batch may be logged as what it is.
 fn logged_entries(manifest: &VerifiedManifest, entry: &BatchEntry) -> Result<Vec<Vec<u8>>, ClientError> {
     let said = manifest.manifest();
     let failed = |error| unverified("its log entry", &error);

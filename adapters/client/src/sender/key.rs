@@ -52,7 +52,8 @@ impl Secret {
         }
     }
 
-    /// What a submission's files are called. A key that was given may hold anything, and need not be told.
+    /// What a submission's files are called. A key that was given may hold anything, so it does not
+    /// appear in a file's name.
     pub(super) fn file(&self, key: &str) -> String {
         hex::encode(&self.mac(&[b"file", key.as_bytes()])[..16])
     }

@@ -1,9 +1,9 @@
 //! `sender.state`: what a sender knows, one line per step, added to and synced as it goes.
 //!
-//! A line is 16 hexadecimal digits, a space and a JSON object: the digits begin the SHA-256 of the line before's digits and
-//! the object. The first line is the header. A last line without its LF is a write that was cut short: its step was not
-//! taken, and it is dropped. Any other line that does not fit is damage: nothing is guessed, and a person restores the
-//! file.
+//! A line is 16 hexadecimal digits, a space and a JSON object: the digits begin the SHA-256 of the line before's digits
+//! and the object. The first line is the header. A last line without its LF is a write that was cut short: its step was
+//! not taken, and it is dropped. Any other line that does not fit is damage: nothing is guessed, and a person restores
+//! the file.
 
 mod file;
 mod line;
@@ -22,7 +22,8 @@ use line::Outcome;
 struct State {
     waiting: VecDeque<Queued>,
     outcomes: HashMap<String, (u64, Outcome)>,
-    /// Keys by the number of their outcome. A key whose outcome was replaced stands here more than once; the newest counts.
+    /// Keys by the number of their outcome. A key whose outcome was replaced stands here more than once; the newest
+    /// counts.
     order: VecDeque<(u64, String)>,
     next_outcome: u64,
     /// The node and epoch of the newest receipt.
@@ -33,7 +34,7 @@ struct State {
 }
 
 impl State {
-    /// Takes a step. Any line may follow any other: what it speaks of may have been forgotten.
+    /// Takes a step. Any line may follow any other: the submission it names may have been forgotten.
     fn apply(&mut self, event: Event, remember: usize) {
         match event {
             Event::Queued(queued) => {

@@ -34,7 +34,7 @@ pub(super) struct Dialler {
 }
 
 /// What the gateway said last when it broke a TLS connection off, and when. With TLS 1.3 a refused certificate shows only
-/// after the handshake, to whoever reads first: the pool's own task, which tells nobody.
+/// after the handshake, to whoever reads first: the pool's own task, which does not pass it on.
 #[derive(Clone, Default)]
 pub(super) struct Alerts(Arc<Mutex<Option<(Instant, String)>>>);
 
@@ -61,8 +61,8 @@ impl Default for Heard {
 }
 
 impl Heard {
-    /// Runs `request`, whose dialling tells this. The pool may wait for a connection without end when the one it dialled
-    /// was refused at once: if it is still `waiting` then, what the gateway said is the error.
+    /// Runs `request`, whose dialling reports here. The pool may wait for a connection without end when the one it
+    /// dialled was refused at once: if it is still `waiting` then, what the gateway said is the error.
     pub(super) async fn or_answer<T>(
         &self,
         request: impl Future<Output = T>,
@@ -164,7 +164,7 @@ impl tower_service::Service<Uri> for Dialler {
     }
 }
 
-/// A TLS connection that tells the pool which protocol was negotiated.
+/// A TLS connection that lets the pool know which protocol was negotiated.
 pub(super) struct Link {
     stream: TlsStream<TcpStream>,
     switch: Arc<Switch>,
@@ -195,8 +195,8 @@ impl Link {
         }
     }
 
-    /// A peer that closed may have said why, and that stands unread behind the write that failed: the failure waits for it.
-    /// It is there already, or the failure would not be; only the reactor may not have heard of it yet.
+    /// A peer that closed may have said why, and that stands unread behind the write that failed: the failure waits for
+    /// it. It is there already, or the failure would not be; only the reactor may not have seen it yet.
     fn after_last_words<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -225,7 +225,7 @@ impl Link {
         if self.unread.is_empty() {
             return Poll::Ready(Err(error));
         }
-        // An early answer is read before the failure is told; whoever reads is told to come.
+        // An early answer is read before the failure is reported; the reader is woken.
         self.broken = Some(error);
         cx.waker().wake_by_ref();
         Poll::Pending

@@ -8,7 +8,7 @@ use xinqiao_crypto::hex;
 use crate::der;
 use crate::trouble::LoadError;
 
-/// What the file says, without judging the signature.
+/// What the file says; its signature is not verified here.
 #[derive(Clone)]
 pub(super) struct Document {
     pub(super) kind: Kind,

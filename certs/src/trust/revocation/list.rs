@@ -52,7 +52,8 @@ impl RevocationList {
         }
     }
 
-    /// Reads the lists of several files, each PEM (any number of blocks) or DER, and lays every delta over the list it changes.
+    /// Reads the lists of several files, each PEM (any number of blocks) or DER, and lays every delta over the list it
+    /// changes.
     ///
     /// A delta that a newer complete list already contains is passed over.
     pub fn read_all<'a>(
@@ -72,6 +73,7 @@ impl RevocationList {
         // As numbers, which have no leading zeros here: of 255 and 256 the second is laid over last and holds.
         let number = |delta: &Document| delta.number.as_ref().map(|digits| (digits.len(), digits.clone()));
         deltas.sort_by_key(|(_, delta)| number(delta));
+        // After all complete lists, in whatever order the files came: a delta may stand in a file before its base.
         for (name, delta) in deltas {
             let mut of_issuer = lists.iter_mut().filter(|list| list.base.same_scope(&delta)).peekable();
             if of_issuer.peek().is_none() {
@@ -114,6 +116,7 @@ impl RevocationList {
             return Ok(());
         }
         let too_long = || document::malformed(name);
+        // Always from the complete list, never from the delta before: a delta holds every change since its base.
         let removed = Serials::new(delta.removed.iter().map(Vec::as_slice)).ok_or_else(too_long)?;
         let kept = self.revoked.iter().filter(|serial| !removed.contains(serial));
         let revoked =
@@ -142,7 +145,7 @@ impl RevocationList {
         self.newest().number.as_deref().map(hex::encode)
     }
 
-    /// Whether it speaks of the same certificates as the other: the same issuer's, and no narrower a part of them.
+    /// Whether it is about the same certificates as the other: the same issuer's, and no narrower a part of them.
     pub fn succeeds(&self, other: &Self) -> bool {
         self.base.same_scope(&other.base)
     }
@@ -227,12 +230,15 @@ impl RevocationList {
 
     /// What of it the holder of this key (a DER SubjectPublicKeyInfo) signed. Verified once per key.
     pub(super) fn signed_by(&self, key: &[u8]) -> Signed {
+        // The lock is not held while a signature is verified (milliseconds for a long list, while every handshake asks).
+        // Two threads may verify the same at once and find the same. A poisoned lock costs a verification, no more.
         let digest = sha256(key);
         if let Ok(known) = self.signed.lock()
             && let Some(signed) = known.get(&digest)
         {
             return *signed;
         }
+        // The base on its own first: a delta by somebody else must not make a genuine base say nothing.
         let signed = match &self.delta {
             _ if !verifies(&self.base.der, key) => Signed::Nothing,
             Some(delta) if !verifies(&delta.document.der, key) => Signed::Base,
@@ -256,7 +262,7 @@ impl RevocationList {
         crate::der::only(&self.base.issuer_raw).is_some_and(|name| name.content == issuer_content)
     }
 
-    /// A list for one distribution point may leave certificates out; only a list without one tells of all.
+    /// A list for one distribution point may leave certificates out; only a list without one is about all.
     pub(super) fn tells_of_all(&self) -> bool {
         self.base.scope.is_none()
     }

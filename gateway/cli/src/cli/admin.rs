@@ -244,7 +244,7 @@ async fn proposals(desk: &Desk, what: Proposals) -> Result<(), Failure> {
         Proposals::Approve { id, digest, reason, despite } => {
             let seen: Value = desk.ask(&format!("/v1/proposals/{id}")).await?;
             let whole = seen["digest"].as_str().unwrap_or_default();
-            // A few digits are enough for the eye; the node is told all of them only if they agree.
+            // A few digits are enough to compare by eye; all of them are sent to the node only if they agree.
             let sent = if digest.len() >= 12 && whole.starts_with(&digest) { whole } else { &digest };
             (id, "approve", json!({ "digest": sent, "reason": reason, "despite": despite }))
         }

@@ -155,7 +155,7 @@ mod tests {
         assert!(VerifiedCheckpoint::open_with_jwks(&note, "xm.example/350200-credit", &jwks).is_ok());
         let elsewhere = VerifiedCheckpoint::open_with_jwks(&note, "qz.example/350500-credit", &jwks);
         assert_eq!(elsewhere, Err(TlogError::WrongOrigin));
-        // A key that may sign under another name cannot speak for this log.
+        // A key that signs under another name does not sign for this log.
         let foreign = sign_note(&checkpoint().to_text(), "other/log", [&key]).unwrap();
         let other = VerifierKey::of("other/log", &key).unwrap();
         assert_eq!(VerifiedCheckpoint::open(&foreign, &[other]), Err(TlogError::WrongOrigin));

@@ -1,4 +1,4 @@
-//! Lines of another node's batch, taken as a source's records are: validated again, entitlement judged again, the
+//! Lines of another node's batch, taken as a source's records are: validated again, entitlement checked again, the
 //! audience only ever narrowed. A line that has already passed this node is refused, so 回流 cannot loop: `via` names
 //! this node, or, if a node of an earlier version has stripped it, the rev of the recall is one this node drew.
 
@@ -68,11 +68,11 @@ pub struct RelayBatch<'a> {
     pub received: Date,
     /// Limits on one record.
     pub caps: &'a Caps,
-    /// Told of every upstream rev, so that this node's own are later.
+    /// Called with every upstream rev, so that the revs this node draws itself are later.
     pub observe_rev: &'a dyn Fn(u64),
 }
 
-/// Judges the lines of a verified batch. Refused lines are found in `rejected` by their number.
+/// Validates the lines of a verified batch. Refused lines are found in `rejected` by their number.
 pub fn accept_relayed(batch: RelayBatch<'_>, around: &Surroundings<'_>) -> Prepared {
     let load = if batch.lane == Lane::History { Load::History } else { Load::Daily };
     let mut work = Work::new(batch.dataset, load, batch.received, around);
@@ -87,6 +87,8 @@ pub fn accept_relayed(batch: RelayBatch<'_>, around: &Surroundings<'_>) -> Prepa
         let ordinal = u32::try_from(n).unwrap_or(u32::MAX);
         match serde_json::from_slice::<RelayLine<'_>>(line) {
             Ok(parsed) => {
+                // Before the line is looked at: a later line of this node about the same record must have a higher rev,
+                // whether this one is taken or refused.
                 observe_rev(parsed.rev);
                 step.take(&mut work, ordinal, &parsed);
             }
@@ -129,6 +131,7 @@ impl Step<'_> {
                 "该行未注明使用范围（audience），转送数据缺少使用范围的一律拒收。",
             );
         };
+        // In front of the length of `via`: a line that goes round is counted as looped, not as refused for its distance.
         if self.has_passed(line) {
             return work.findings.loops(ordinal);
         }
@@ -168,6 +171,7 @@ impl Step<'_> {
         if recalled.is_some_and(|rev| rev >= line.rev) {
             return work.findings.recalled(ordinal);
         }
+        // Only a put that was taken ends the recall: after a refused one, the older version must stay withdrawn.
         let stands = self.put(work, ordinal, line, audience, id, &way);
         if stands && recalled.is_some() {
             work.reinstated.push(id);

@@ -124,7 +124,7 @@ impl View<'_> {
     }
 
     /// The digest of what these acts touch, hexadecimal. A proposal holds while it stays the same: a change of anything
-    /// else leaves it as it was judged, a change of what it touches means that it must be proposed again.
+    /// else leaves it as it was checked, a change of what it touches means that it must be proposed again.
     pub fn base(&self, acts: &[Act]) -> String {
         let touched: BTreeMap<String, String> =
             acts.iter().map(|a| (a.subject(), (self.subject)(&a.subject()))).collect();

@@ -44,8 +44,8 @@ struct Data<'a> {
     effective: Cow<'a, str>,
 }
 
-/// Separates the recalls from the puts. `from` and `to` are the encodings of what is read and written; recipients that
-/// are no authorities are told that, not why, whatever was said under the older policy.
+/// Separates the recalls from the puts. `from` and `to` are the encodings of what is read and written. Recipients that
+/// are no authorities learn that a record is recalled, not why, whatever the older policy let out.
 pub fn recalls(
     from: Encoding,
     to: Encoding,
@@ -63,6 +63,7 @@ fn separate(from: Encoding, to: Encoding, government: bool, chunk: &Pending) -> 
     let (mut records, mut stopping, mut puts) = (0u32, 0u32, 0u64);
     let (mut kept, mut rest) = (vec![table::VERSION], vec![table::VERSION]);
     for group in table::groups(&chunk.table)? {
+        // What stays keeps its table too: the sources of those lines have to be told to send again.
         let (mut out, mut staying) = ((0u32, Vec::new()), (0u32, Vec::new()));
         for e in group.entries()? {
             let line = lines.next().ok_or(Damaged)?;
@@ -76,6 +77,8 @@ fn separate(from: Encoding, to: Encoding, government: bool, chunk: &Pending) -> 
             if government {
                 raw.extend_from_slice(line);
             } else {
+                // Written anew from what may be said, not cut down: the line may hold a reason that the older policy let
+                // out. `via` stays, or the recall could pass a node twice.
                 let said: Line<'_> = serde_json::from_slice(line).map_err(|_| Damaged)?;
                 let (effective, _) = Date::parse_accepted(&said.data.effective).map_err(|_| Damaged)?;
                 let via: Vec<&str> = said.via.iter().map(AsRef::as_ref).collect();

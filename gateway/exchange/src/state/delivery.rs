@@ -16,6 +16,7 @@ impl State {
         lookup: &mut Lookup<'_>,
     ) -> Result<(), Contradiction> {
         let (id, batches) = (self.head(&s.stream).id, self.head(&s.stream).batches);
+        // Places are read from the chunks' rows before `drop_chunks` below deletes them.
         let mut parts = Vec::with_capacity(s.parts.len());
         let mut description = self.head(&s.stream).descriptions.len().saturating_sub(1) as u32;
         for p in &s.parts {
@@ -54,6 +55,7 @@ impl State {
             rejections: 0,
         };
         rows.put(Table::Batch, stream_key(batches, s.seq), &batch);
+        // Voids and control batches take no chunk: what waits stays in the queue.
         if s.last_chunk >= s.first_chunk && !s.void && s.announces.is_none() {
             rows.put(Table::BatchOfChunk, stream_key(batches, s.last_chunk), &s.seq);
             self.drop_chunks(&s.stream, s.last_chunk, rows, lookup)?;
@@ -136,6 +138,9 @@ impl State {
         let withheld: WithheldRow = read(rows, lookup, Table::Withheld, &stream_key(id, chunk))?;
         rows.delete(Table::Withheld, stream_key(id, chunk));
         if release {
+            // At the end of the stream under a new number: the old one lies below `first_unsealed` by now, where sealing
+            // does not look. That newer lines may be in front of it does no harm: revs decide at the recipient, not the
+            // order of arrival.
             let head = self.head(stream);
             let number = head.next_chunk;
             head.next_chunk += 1;

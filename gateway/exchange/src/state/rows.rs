@@ -249,7 +249,8 @@ pub struct BatchRow {
     /// The payload is gone.
     #[serde(default)]
     pub erased: bool,
-    /// The node took it back before it was handed out, and told its sources: nothing of it was delivered, whatever is answered.
+    /// The node took it back before it was handed out, and reported that to its sources: nothing of it was delivered,
+    /// whatever the recipient acknowledges.
     #[serde(default)]
     pub taken_back: bool,
     /// The latest answer.

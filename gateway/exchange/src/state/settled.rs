@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 pub const INDEXED: [Table; 5] =
     [Table::Group, Table::Batch, Table::BatchOfChunk, Table::Feedback, Table::GroupChunk];
 
-/// Judges rows, group by group in order of table and key.
+/// Decides about rows, group by group in order of table and key.
 #[derive(Debug)]
 pub struct Settled {
     /// Rows of this segment and of later ones stay.
@@ -61,6 +61,7 @@ impl Settled {
             }
             Table::Batch => {
                 let row: BatchRow = serde_json::from_slice(value).map_err(|_| bad)?;
+                // A batch with payload is still asked for, moved and erased by its row.
                 let leaves = row.erased && row.parts.is_empty() && row.manifest.segment < self.segment;
                 if leaves {
                     self.left(table, key);
@@ -69,6 +70,7 @@ impl Settled {
             }
             Table::BatchOfChunk => {
                 let seq: u64 = serde_json::from_slice(value).map_err(|_| bad)?;
+                // It names a batch, and leaves no sooner than that one.
                 let (batches, _) = numbers(key).ok_or(bad)?;
                 self.batches.get(&batches).is_some_and(|through| seq <= *through)
             }

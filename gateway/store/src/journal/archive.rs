@@ -99,15 +99,20 @@ impl Reader {
                 return Err(RetireError::Io(closing, io::ErrorKind::NotFound.into()));
             }
         }
+        // The order is what makes a crash harmless: the archive is durable under its name before the key goes, and the
+        // key before the file. Opening completes a retirement exactly when it finds an archive and no key.
         let path = Part::Archive.path(&shared.dir.evidence(), segment);
         write_archive(self, segment).map_err(|error| match error {
             WriteError::Read(error) => RetireError::Read(error),
             WriteError::Io(error) => RetireError::Io(path, error),
         })?;
+        // An archive that an earlier, failed call wrote may be open under the key of that call.
         shared.archives.forget(segment);
         let io = |path: PathBuf| move |error| RetireError::Io(path, error);
         let key = Part::Key.path(&journal, segment);
         durable::destroy(&key).map_err(io(key.clone()))?;
+        // Before the segment leaves the map: a reader that still finds it opens it anew, finds no key, and turns to the
+        // archive (`Reader::read`). The open key in memory goes too.
         *found.open.lock() = None;
         shared.segments.write().remove(&segment);
         let file = Part::Segment.path(&journal, segment);
@@ -164,6 +169,7 @@ impl Reader {
         if !archive.exists() && !mark.exists() {
             return Err(RetireError::Unknown(segment));
         }
+        // The mark first: without archive and without mark the segment would count as lost, and the node would not start.
         durable::replace(&mark, b"").map_err(io(mark.clone()))?;
         let key = Part::Key.path(&dir, segment);
         durable::destroy(&key).map_err(io(key.clone()))?;
@@ -244,6 +250,7 @@ fn move_items(
 ) -> Result<(), WriteError> {
     for item in frame.items.iter().filter(|item| item.class != Class::Payload) {
         let mut bytes = frame.read(item).map_err(WriteError::Read)?;
+        // The nonce under this archive's own key; zero is the index's.
         let ordinal = entries.len() as u64 + 1;
         let entry = Entry {
             frame: item.reference.frame,

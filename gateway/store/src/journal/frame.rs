@@ -19,7 +19,7 @@ pub enum Class {
     Event,
     /// Evidence kept for years: archived.
     Evidence,
-    /// Personal data under retention: dies with the segment.
+    /// Personal data under retention: goes with the segment.
     Payload,
 }
 

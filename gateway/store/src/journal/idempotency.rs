@@ -267,7 +267,8 @@ fn page_intact(page: &[u8]) -> bool {
     crc32fast::hash(&page[..PAGE - 4]).to_le_bytes() == page[PAGE - 4..]
 }
 
-/// Visits the bits of `key` in a filter of `len` bytes: all in one block. Keys are digests, so their bytes are hashes.
+/// Goes through the bits of `key` in a filter of `len` bytes: all in one block. Keys are digests, so their bytes are
+/// hashes.
 fn probe(key: &[u8; 16], len: usize, mut visit: impl FnMut(usize, u8)) {
     let blocks = len / BLOCK;
     if blocks == 0 {

@@ -114,6 +114,8 @@ impl Journal {
         options: Options,
     ) -> Result<(Self, Reader, Recovery), OpenError> {
         let mut recovery = Recovery::default();
+        // Up to the decision about `known` only what a crash left unfinished is touched: temporary files, and retirements
+        // whose archive was complete. A journal that is refused can be opened again once what is missing was put back.
         let numbers = survey(dir, keys, &mut recovery)?;
         let found = Found::load(dir, keys, &numbers, &options, &mut recovery)?;
         let mark = Mark::read(&dir.clean_mark());
@@ -131,6 +133,7 @@ impl Journal {
             recovery.rolled_back = Some(rollback);
         }
         recovery.clean = known.is_none() && mark.is_some_and(|mark| mark.previous == found.previous());
+        // What refers past the adopted end goes, or the next start would refuse for the same reason again.
         if recovery.rolled_back.is_some() {
             for path in found.orphans.iter().chain([&dir.clean_mark()]) {
                 durable::remove(path).map_err(|error| OpenError::Io(path.clone(), error))?;
@@ -139,6 +142,8 @@ impl Journal {
         let mut journal = found.into_journal(dir, keys, &options);
         // A full disk must not keep the journal from being read; the record is written before the next segment.
         let _ = journal.write_closing_records();
+        // What stands behind a cut, or behind an end that was adopted, stays in the file: it is void once the next
+        // segment's header is written.
         if recovery.cut.is_none() && recovery.rolled_back.is_none() {
             journal.trim_newest();
         }
@@ -175,6 +180,8 @@ fn survey(dir: &DataDir, keys: &AtRestKeys, recovery: &mut Recovery) -> Result<V
         let key = Part::Key.path(&journal, number);
         match WrappedKey::read(&key, Purpose::Segment, number, keys) {
             Ok(_) => kept.push(number),
+            // Retiring destroys the key only after the archive is durable, so archive and no readable key together mean a
+            // retirement that was cut off. Without an archive the same fault is a damaged journal.
             Err(KeyFault::Damaged(_)) if archived => {
                 archive::finish_retirement(dir, number)?;
                 recovery.retired.push(number);
@@ -325,6 +332,8 @@ impl Found {
     ) -> Result<(), OpenError> {
         let Candidate { path, header, closing, by_next, newest } = candidate;
         let number = header.number;
+        // A closing record that agrees with the header of the segment after it is believed without reading the frames:
+        // opening costs one segment, however long the journal is. The newest has no successor, so it is always read.
         let agrees = |end: &End| by_next.is_none_or(|by_next| by_next == (end.frames, end.tail));
         let closing = closing.filter(|(_, end)| agrees(end));
         if !newest && let Some((file, end)) = closing {
@@ -338,11 +347,14 @@ impl Found {
         }
         let open = SegmentFile { file: open_fresh(&path)?, key: key.data_key() };
         let recorded = closing.as_ref().map(|(_, end)| end.frames);
+        // What the successor's header does not count is void: its outcome was unknown when the successor was opened,
+        // and the client was told to repeat it.
         let limit = by_next.map(|(frames, _)| frames).or(recorded);
         let scanned = scan(&open, &header, limit).map_err(|error| OpenError::Io(path, error))?;
         let end = scanned.end;
         let here = Damage { segment: number, frame: end.frames, offset: end.offset };
         match scanned.tail {
+            // Only at the very end may a person decide to go on without: frames of later segments build on this one.
             Tail::Damaged(damage) => {
                 if !(newest && options.adopt_rollback) {
                     return Err(damage.into());
@@ -379,7 +391,7 @@ impl Found {
     }
 
     /// Idempotency keys outlive their retired segment until they expire. A closing record of a segment that was never
-    /// retired tells that the segment itself is lost.
+    /// retired means that the segment itself is lost.
     fn add_orphaned_keys(
         &mut self,
         dir: &DataDir,
@@ -427,6 +439,8 @@ impl Found {
         {
             return Some(Known::Referenced(referenced));
         }
+        // A mark beyond the end: the end was lost. One at this end with another digest of what precedes it: the journal
+        // is not the one that was closed.
         if let Some(mark) = mark {
             let same_end = mark.end == end && mark.previous == self.previous();
             if mark.end > end || (mark.end == end && !same_end) {

@@ -1,4 +1,4 @@
-//! Walks the frames of one segment as the disk holds them, and tells a torn end from damage in the middle.
+//! Walks the frames of one segment as the disk holds them, and distinguishes a torn end from damage in the middle.
 
 use std::fs::File;
 use std::io;
@@ -72,6 +72,9 @@ impl End {
     }
 }
 
+/// What stands behind the last intact frame. Each frame is synced before the next is written, so an intact frame further
+/// on proves that the broken one was once acknowledged: that is damage, and cutting there would lose it. Without one, it
+/// is a write that never returned.
 fn tail(file: &File, header: &SegmentHeader, end: &End) -> io::Result<Tail> {
     let len = file.metadata()?.len();
     let mut window = Window::new(file);

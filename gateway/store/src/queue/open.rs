@@ -20,7 +20,7 @@ pub(super) struct Opened {
     pub(super) writer: Writer,
 }
 
-/// A sled that has not opened by then never will.
+/// A sled that has not opened by then is taken to hang.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Opens what is there and adds up its rows; the error says why it cannot be trusted.
@@ -94,7 +94,7 @@ fn on_a_thread<T: Send + 'static>(
 ) -> Result<T, String> {
     let (sender, receiver) = mpsc::channel();
     let thread = std::thread::Builder::new().name("queue-open".to_owned()).spawn(move || {
-        // The receiver is gone only after it lost patience.
+        // The receiver is gone only after the deadline.
         let _ = sender.send(step());
     });
     thread.map_err(|error| format!("no thread: {}", error.kind()))?;
@@ -107,6 +107,7 @@ fn on_a_thread<T: Send + 'static>(
 
 /// Moves the queue out of the way and deletes it and its key. What sled still has open goes on in the deleted files.
 pub(super) fn discard(path: &Path, key_path: &Path) -> Result<(), OpenError> {
+    // The key first: if this stops half way, what is left is a queue that cannot be opened, and is rebuilt.
     durable::destroy(key_path).map_err(|error| OpenError::Io(key_path.to_owned(), error))?;
     match fs::rename(path, discarded(path)) {
         Ok(()) => remove_discarded(path),

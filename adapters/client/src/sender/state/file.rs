@@ -110,8 +110,8 @@ impl StateFile {
         Ok(opened)
     }
 
-    /// Takes a step: it is on disk when this returns. After an error it was not taken; only when the disk would not sync is
-    /// that not known, and then nothing more is taken until the file is read again.
+    /// Takes a step: it is on disk when this returns. After an error it was not taken; only when the disk would not
+    /// sync is that not known, and then nothing more is taken until the file is read again.
     pub(in crate::sender) fn append(&mut self, event: Event) -> Result<(), ClientError> {
         if self.broken {
             return Err(error_at(
@@ -129,7 +129,7 @@ impl StateFile {
             return Err(ClientError::local(&self.path, error));
         }
         if let Err(error) = self.file.sync_data() {
-            // The kernel may have dropped what it could not write and says so only once: never tried again.
+            // The kernel may have dropped what it could not write and reports that only once: never tried again.
             self.broken = true;
             return Err(ClientError::local(&self.path, error));
         }
@@ -173,7 +173,8 @@ impl StateFile {
         self.state.feedback
     }
 
-    /// Whether a receipt from this node and epoch is from elsewhere than the one before; for the first there is none before.
+    /// Whether a receipt from this node and epoch is from elsewhere than the one before; for the first there is none
+    /// before.
     pub(in crate::sender) fn is_elsewhere(&self, at: &(String, u64)) -> Option<bool> {
         self.state.node.as_ref().map(|known| known != at)
     }
@@ -196,6 +197,8 @@ impl StateFile {
         for event in &events {
             last = line::write(&mut bytes, &last, event);
         }
+        // A new file under the old name, so that a crash leaves one of the two whole. The handle must follow: lines
+        // added to the old file would be lost.
         durable::write_whole(&self.path, &bytes, Readers::Owner)?;
         self.file = append_to(&self.path)?;
         (self.last, self.length, self.lines) = (last, bytes.len() as u64, events.len() as u64 + 1);
@@ -235,7 +238,7 @@ fn read(path: &Path, bytes: &[u8], remember: usize) -> Result<Read, ClientError>
     let mut state = State::default();
     let (mut length, mut count) = (first.len() as u64, 1);
     for line in lines {
-        // A write that was cut short: its step was not taken, and whoever asked for it was told nothing.
+        // A write that was cut short: its step was not taken, and `append` never returned for it.
         let Some(text) = line.strip_suffix(b"\n") else { break };
         let (text, check) = line::read(&last, text).ok_or_else(|| damaged(path, count + 1))?;
         let event: Event = serde_json::from_slice(text).map_err(|_| other_version(path))?;

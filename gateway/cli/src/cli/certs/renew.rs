@@ -98,7 +98,7 @@ impl Renew {
         request.ips.clone_from(&leaf.ips);
         match &self.ca {
             Some(directory) => {
-                // A passphrase file that cannot be used is told before a certificate is spent on it.
+                // A passphrase file that cannot be used is refused before a certificate is issued for it.
                 super::passphrase(own.secret)?;
                 let mut authority = ca::open(directory, self.passphrase_file.as_deref())?;
                 let issued = authority.issue(&request, now)?;

@@ -17,6 +17,7 @@ mod keys;
 mod logged;
 pub mod maintenance;
 mod manifests;
+pub mod offer;
 mod open;
 mod open_error;
 mod pieces;

@@ -4,26 +4,33 @@
 //!
 //! Protocol: `PUT <url>/<stream>/<seq>/payload` with the payload's bytes, then `PUT <url>/<stream>/<seq>/manifest` with
 //! `{"manifest":…,"proof":…,"entry":…}`. The answer to the second is 200 with the acknowledgement (JSON or JWS), or
-//! 202 if the recipient will acknowledge later through the API. A batch answered `rejected` is pushed again.
+//! 202 if the recipient will acknowledge later through the API. A batch answered `rejected` is pushed again. Of a batch
+//! without a payload, or whose payload is gone, the manifest comes alone.
+//!
+//! `machine.rs` says in which order, and what happens when something fails; here it is done.
 
-use super::relay::jitter;
+mod machine;
+
+use super::backoff::random;
 use crate::standing::{Dial, Keeper};
 use bytes::Bytes;
+use machine::{Code, Outcome, Pushing, Report, Step};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use xinqiao_client::{Client, Profile};
+use xinqiao_client::{Client, ClientError, Profile};
 use xinqiao_edge::off_reactor;
-use xinqiao_evidence::acknowledgement::{Acknowledgement, Outcome};
+use xinqiao_evidence::acknowledgement::{self, Acknowledgement};
 use xinqiao_exchange::event::Event;
 use xinqiao_exchange::group::Change;
 use xinqiao_exchange::names::StreamId;
 use xinqiao_node::config::{Push, Recipient};
 use xinqiao_node::engine::acknowledge::Received;
+use xinqiao_node::engine::offer::Offer;
+use xinqiao_node::engine::serve::PayloadParts;
 use xinqiao_node::engine::{CommitError, Node};
-
-const BACKOFF_MOST: Duration = Duration::from_secs(600);
+use xinqiao_runtime::problem::Problem;
 
 /// Starts pushing to a recipient that has an endpoint.
 pub fn spawn(
@@ -38,11 +45,14 @@ pub fn spawn(
         for r in dataset.recipients.iter().filter(|r| r.name == recipient.member) {
             for stream in [r.daily.clone(), r.history.clone()] {
                 let pusher = Pusher {
+                    news: node.news(),
                     node: node.clone(),
                     keeper: keeper.clone(),
                     member: recipient.member.clone(),
                     push: push.clone(),
                     stream,
+                    document: Bytes::new(),
+                    answer: Bytes::new(),
                 };
                 let mut stop = stop.clone();
                 tasks.spawn(async move {
@@ -62,127 +72,83 @@ struct Pusher {
     member: String,
     push: Push,
     stream: StreamId,
-}
-
-/// How an attempt ended.
-enum Pushed {
-    /// Answered for good.
-    Answered,
-    /// Delivered; the answer will come by itself.
-    Later,
-    /// Nothing to push.
-    Nothing,
+    /// Commits after the last look.
+    news: watch::Receiver<u64>,
+    /// Manifest and proof of the batch that was found.
+    document: Bytes,
+    /// What came back for them.
+    answer: Bytes,
 }
 
 impl Pusher {
-    async fn run(&self) {
-        let mut next = 1u64;
-        let mut failures = 0u32;
-        let mut pause = Duration::from_millis(self.push.backoff_ms.max(1));
+    async fn run(mut self) {
+        let first = Duration::from_millis(self.push.backoff_ms.max(1));
+        let mut machine = Pushing::new(self.push.attempts, first);
         loop {
-            let mut news = self.node.news();
-            news.mark_unchanged();
-            if self.node.head(&self.stream).is_some_and(|h| h.dead) {
-                failures = 0;
-                let _ = news.changed().await;
-                continue;
-            }
-            match self.attempt(next).await {
-                Ok(Pushed::Nothing) => {
-                    let _ = news.changed().await;
-                }
-                Ok(Pushed::Answered | Pushed::Later) => {
-                    self.node.metrics.pushed(&self.member, "delivered");
-                    next += 1;
-                    failures = 0;
-                    pause = Duration::from_millis(self.push.backoff_ms.max(1));
-                }
-                Err(code) => {
-                    failures += 1;
+            let outcome = self.perform(machine.step()).await.unwrap_or_else(Outcome::Failed);
+            match machine.ended(outcome, random()) {
+                Some(Report::Delivered) => self.node.metrics.pushed(&self.member, "delivered"),
+                Some(Report::Failed { seq, code, failures }) => {
                     self.node.metrics.pushed(&self.member, "retry");
-                    tracing::warn!(
-                        stream = self.stream.as_str(),
-                        seq = next,
-                        code,
-                        failures,
-                        "a push failed"
-                    );
-                    if failures >= self.push.attempts {
-                        self.give_up().await;
-                        continue;
-                    }
-                    tokio::time::sleep(pause + jitter(pause)).await;
-                    pause = (pause * 2).min(BACKOFF_MOST);
+                    let (stream, code) = (self.stream.as_str(), &*code);
+                    tracing::warn!(stream, seq, code, failures, "a push failed");
                 }
+                None => {}
             }
         }
     }
 
-    async fn give_up(&self) {
-        self.node.metrics.pushed(&self.member, "dead");
-        tracing::error!(stream = self.stream.as_str(), "pushing was given up; the batches wait in the queue");
-        let change = Change {
-            events: vec![Event::DeadLetter { stream: self.stream.clone(), dead: true }],
-            ..Change::default()
-        };
-        if let Err(e) = self.node.change(change, |_| true).await
-            && e != CommitError::Stopping
-        {
-            tracing::error!(stream = self.stream.as_str(), ?e, "the dead letter could not be noted");
+    async fn perform(&mut self, step: Step) -> Result<Outcome, Code> {
+        match step {
+            Step::Look { seq } => self.look(seq).await,
+            Step::WaitForNews => {
+                // The node is never gone while this runs: it holds the sender.
+                let _ = self.news.changed().await;
+                Ok(Outcome::News)
+            }
+            Step::SendPayload { seq } => match self.node.offer(&self.member, &self.stream, seq).await {
+                Ok(Offer::Payload(found)) => {
+                    let payload = self.read(found).await?;
+                    let sent = self.put(seq, "payload", "application/octet-stream", payload).await?;
+                    Ok(Outcome::Status(sent.0))
+                }
+                Ok(Offer::Gone) => Ok(Outcome::Gone),
+                Ok(Offer::Withheld) => Ok(Outcome::Withheld),
+                Err(p) => Err(problem(p)),
+            },
+            Step::SendManifest { seq } => {
+                let document = self.document.clone();
+                let (status, answer) = self.put(seq, "manifest", "application/json", document).await?;
+                self.answer = answer;
+                Ok(Outcome::Status(status))
+            }
+            Step::Take => self.take().await,
+            Step::Pause { length } => {
+                tokio::time::sleep(length).await;
+                Ok(Outcome::Rested)
+            }
+            Step::GiveUp => Ok(Outcome::Noted(self.give_up().await)),
         }
     }
 
-    async fn attempt(&self, seq: u64) -> Result<Pushed, String> {
-        let problem = |p: xinqiao_runtime::problem::Problem| p.code().to_string();
-        let (head, list) = {
-            let list = self.node.batches(&self.member, &self.stream, seq - 1, 1, Duration::ZERO).await;
-            (self.node.head(&self.stream), list.map_err(problem)?)
+    async fn look(&mut self, seq: u64) -> Result<Outcome, Code> {
+        // Before anything is looked at, so that nothing committed meanwhile is missed when waiting.
+        self.news.mark_unchanged();
+        if self.node.head(&self.stream).is_some_and(|h| h.dead) {
+            return Ok(Outcome::Dead);
+        }
+        let list = self.node.batches(&self.member, &self.stream, seq - 1, 1, Duration::ZERO).await;
+        let document = list.map_err(problem)?.first();
+        let (Some(head), Some(document)) = (self.node.head(&self.stream), document) else {
+            return Ok(Outcome::Nothing);
         };
-        let (Some(head), Some(document)) = (head, list.first()) else { return Ok(Pushed::Nothing) };
         let batch = self.node.batch(&head, seq).ok_or("batch.unknown")?;
-        if batch.answer.as_ref().is_some_and(|a| a.outcome.is_final()) {
-            return Ok(Pushed::Answered);
-        }
-        let client = self.client().map_err(|e| e.code().to_owned())?;
-        if !batch.void {
-            let payload = self.payload(seq).await?;
-            let path = format!("{}/{}/{seq}/payload", self.push.split().1, self.stream);
-            let sent = client.put(&path, "application/octet-stream", payload).await;
-            let status = sent.map_err(|e| e.code().to_owned())?.0;
-            if !(200..300).contains(&status) {
-                return Err(format!("status-{status}"));
-            }
-        }
-        let path = format!("{}/{}/{seq}/manifest", self.push.split().1, self.stream);
-        let sent = client.put(&path, "application/json", document).await;
-        let (status, body) = sent.map_err(|e| e.code().to_owned())?;
-        match status {
-            202 => Ok(Pushed::Later),
-            200 => {
-                let (as_sent, keys) = (body.clone(), self.node.acknowledgement_keys(&self.member));
-                let read = move || {
-                    Acknowledgement::from_json(&body).or_else(|_| Acknowledgement::from_jws(&body, &keys))
-                };
-                let said = off_reactor(as_sent.len(), read).await;
-                let said = said.map_err(|_| "acknowledgement.malformed".to_owned())?;
-                let outcome = said.outcome;
-                let received = Received { said, as_sent, paid: None };
-                let taken = self.node.acknowledge(&self.member, &self.stream, received).await;
-                taken.map_err(problem)?;
-                // A rejected batch stays pending: it is pushed again, as long as any other failure is.
-                match outcome {
-                    Outcome::Rejected => Err("recipient-rejected".to_owned()),
-                    Outcome::Accepted | Outcome::Partial => Ok(Pushed::Answered),
-                }
-            }
-            other => Err(format!("status-{other}")),
-        }
+        self.document = document;
+        let answered = batch.answer.as_ref().is_some_and(|a| a.outcome.is_final());
+        Ok(Outcome::Found { answered, payload: !batch.void })
     }
 
-    async fn payload(&self, seq: u64) -> Result<Bytes, String> {
-        let problem = |p: xinqiao_runtime::problem::Problem| p.code().to_string();
-        let found = self.node.payload(&self.member, &self.stream, seq).await.map_err(problem)?;
-        self.node.note_served(&self.stream, seq, &found).await.map_err(problem)?;
+    async fn read(&self, found: PayloadParts) -> Result<Bytes, Code> {
         let (node, stream) = (self.node.clone(), self.stream.clone());
         let read = tokio::task::spawn_blocking(move || {
             let mut all = Vec::with_capacity(found.bytes as usize);
@@ -191,14 +157,59 @@ impl Pusher {
             }
             Some(Bytes::from(all))
         });
-        read.await.ok().flatten().ok_or_else(|| "disk.failed".to_owned())
+        Ok(read.await.ok().flatten().ok_or("disk.failed")?)
     }
 
-    fn client(&self) -> Result<Client, xinqiao_client::ClientError> {
+    async fn put(&self, seq: u64, what: &str, media_type: &str, body: Bytes) -> Result<(u16, Bytes), Code> {
+        let path = format!("{}/{}/{seq}/{what}", self.push.split().1, self.stream);
+        self.client().map_err(code)?.put(&path, media_type, body).await.map_err(code)
+    }
+
+    async fn take(&mut self) -> Result<Outcome, Code> {
+        let body = std::mem::take(&mut self.answer);
+        let (as_sent, keys) = (body.clone(), self.node.acknowledgement_keys(&self.member));
+        let read =
+            move || Acknowledgement::from_json(&body).or_else(|_| Acknowledgement::from_jws(&body, &keys));
+        let said = off_reactor(as_sent.len(), read).await.map_err(|_| "acknowledgement.malformed")?;
+        let outcome = said.outcome;
+        let received = Received { said, as_sent, paid: None };
+        self.node.acknowledge(&self.member, &self.stream, received).await.map_err(problem)?;
+        Ok(match outcome {
+            acknowledgement::Outcome::Rejected => Outcome::Rejected,
+            acknowledgement::Outcome::Accepted | acknowledgement::Outcome::Partial => Outcome::Final,
+        })
+    }
+
+    /// Notes that the stream's batches wait for a person; false if that could not be written.
+    async fn give_up(&self) -> bool {
+        self.node.metrics.pushed(&self.member, "dead");
+        tracing::error!(stream = self.stream.as_str(), "pushing was given up; the batches wait in the queue");
+        let change = Change {
+            events: vec![Event::DeadLetter { stream: self.stream.clone(), dead: true }],
+            ..Change::default()
+        };
+        let noted = self.node.change(change, |_| true).await;
+        if let Err(e) = &noted
+            && *e != CommitError::Stopping
+        {
+            tracing::error!(stream = self.stream.as_str(), ?e, "the dead letter could not be noted");
+        }
+        noted.is_ok()
+    }
+
+    fn client(&self) -> Result<Client, ClientError> {
         let exchange = &self.node.config.exchange;
         let (origin, _) = self.push.split();
         let mut profile = Profile::new(origin, &exchange.certificate, &exchange.key, &self.push.authorities);
         profile.address = self.push.address.clone();
         self.keeper.client(&Dial::Push(self.member.clone()), &profile)
     }
+}
+
+fn code(error: ClientError) -> Code {
+    error.code().to_owned().into()
+}
+
+fn problem(p: Problem) -> Code {
+    p.code().to_string().into()
 }

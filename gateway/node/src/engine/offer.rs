@@ -1,0 +1,78 @@
+//! Offering a payload to a recipient that is pushed to. Every attempt is judged by the rules of its moment: that the
+//! payload was offered before, perhaps to an endpoint that was down, is evidence and no permission.
+
+use super::Node;
+use super::seal::still_allowed;
+use super::serve::PayloadParts;
+use std::sync::Arc;
+use xinqiao_exchange::names::StreamId;
+use xinqiao_exchange::op::Op;
+use xinqiao_exchange::state::BatchRow;
+use xinqiao_exchange::table;
+use xinqiao_runtime::problem::{Problem, ProblemCode};
+use xinqiao_schemas::RecipientKind;
+
+/// What may be sent.
+pub enum Offer {
+    /// This payload; that it leaves is durable.
+    Payload(PayloadParts),
+    /// Nothing: it was taken back, now or before, or is past its age.
+    Gone,
+    /// Nothing: it was offered under rules that have changed. It may have arrived, so it cannot be taken back.
+    Withheld,
+}
+
+impl Node {
+    /// Judges a payload by the rules in force, and notes that it is handed out. What was never handed out and may not be
+    /// is taken back.
+    ///
+    /// # Errors
+    /// Those of asking for the payload, but for a payload that is gone.
+    pub async fn offer(
+        self: &Arc<Self>,
+        member: &str,
+        stream: &StreamId,
+        seq: u64,
+    ) -> Result<Offer, Problem> {
+        let found = match self.payload(member, stream, seq).await {
+            Ok(found) => found,
+            Err(p) if matches!(p.code(), ProblemCode::BatchVoid | ProblemCode::BatchExpired) => {
+                return Ok(Offer::Gone);
+            }
+            Err(p) => return Err(p),
+        };
+        self.note_served(stream, seq, &found).await?;
+        if !found.served {
+            // It was judged and noted under the same rules.
+            return Ok(Offer::Payload(found));
+        }
+        let (node, stream) = (self.clone(), stream.clone());
+        let judged = tokio::task::spawn_blocking(move || node.may_leave_again(&stream, seq));
+        match judged.await.map_err(|_| ProblemCode::Internal)? {
+            true => Ok(Offer::Payload(found)),
+            false => Ok(Offer::Withheld),
+        }
+    }
+
+    /// Would the rules in force let a batch that was handed out before leave, if it had not been? Blocks.
+    fn may_leave_again(&self, stream: &StreamId, seq: u64) -> bool {
+        let rules = self.rules();
+        let Some(head) = self.head(stream) else { return false };
+        let Some(batch) = self.batch(&head, seq) else { return false };
+        let authority = rules.plan.recipient_of(stream).is_some_and(|r| r.kind == RecipientKind::Government);
+        batch.released
+            || batch.records == 0
+            || still_allowed(&rules, stream, &head, batch.description)
+            // As when a batch is taken back: recalls go on, to authorities as they were written.
+            || authority && self.only_recalls(stream, &batch)
+    }
+
+    fn only_recalls(&self, stream: &StreamId, batch: &BatchRow) -> bool {
+        let Ok(bytes) = self.read_item(stream, batch.table) else { return false };
+        let Ok(groups) = table::groups(&bytes) else { return false };
+        groups.iter().all(|g| g.entries().is_ok_and(|all| all.iter().all(|e| e.op != Op::Put)))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -161,7 +161,8 @@ async fn everything_ever_signed_verifies_through_changes_of_every_key() {
                 assert_eq!(node.rotate_key(KeyKind::Log, false, "officer-chen").unwrap().kid, pending.kid);
                 assert_eq!(node.rotate_key(KeyKind::Log, true, "officer-chen").unwrap().kid, pending.kid);
                 let at_rest = node.keys().into_iter().filter(|k| k.kind == KeyKind::AtRest);
-                let in_use = at_rest.filter(|k| k.place != "destroyed").count();
+                let in_use =
+                    at_rest.filter(|k| k.place != xinqiao_node::keyring::KeyPlace::Destroyed).count();
                 assert_eq!(in_use, 1, "what the older wrapped is wrapped anew, and it is forgotten");
             });
         });

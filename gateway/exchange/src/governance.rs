@@ -109,6 +109,22 @@ impl Progress {
         matches!(self, Progress::Open | Progress::Approved)
     }
 
+    /// All of them.
+    pub const ALL: [Progress; 7] = [
+        Progress::Open,
+        Progress::Approved,
+        Progress::Rejected,
+        Progress::Expired,
+        Progress::Withdrawn,
+        Progress::Enacted,
+        Progress::Failed,
+    ];
+
+    /// The inverse of [`Progress::name`].
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == text)
+    }
+
     /// As it stands in rows and in the API.
     pub fn name(self) -> &'static str {
         match self {

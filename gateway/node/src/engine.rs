@@ -14,7 +14,7 @@ mod idempotency;
 mod index;
 mod kept;
 mod keys;
-mod logged;
+pub mod logged;
 pub mod maintenance;
 mod manifests;
 pub mod offer;

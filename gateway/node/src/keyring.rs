@@ -22,7 +22,7 @@ pub use backup::{Backup, Drill};
 pub use book::{KeyKind, KeyState};
 pub use change::reseal;
 pub use error::KeyringError;
-pub use view::KeyView;
+pub use view::{KeyPlace, KeyView};
 
 use crate::config;
 use book::Book;

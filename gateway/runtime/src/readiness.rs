@@ -1,9 +1,9 @@
 //! How a part of the node is: what `/readyz` lists.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// How one part of the node is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     /// As it should be.
@@ -12,6 +12,18 @@ pub enum State {
     Degraded,
     /// Does not work: the node is not ready.
     Failing,
+}
+
+impl State {
+    /// As it is written.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Ok => "ok",
+            State::Degraded => "degraded",
+            State::Failing => "failing",
+        }
+    }
 }
 
 /// One named check of readiness.

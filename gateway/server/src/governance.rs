@@ -18,11 +18,11 @@ pub mod streams;
 mod views;
 mod words;
 
-pub use difference::Difference;
 pub use notes::note_officer;
 pub use roles::{Auditor, Officer, SecurityOfficer, SystemOfficer};
-pub use views::{ActsView, ProposalView, Rehearsal};
+pub use views::ActsView;
 
+use crate::officers::{Difference, Draft, ProposalView, Rehearsal};
 use crate::standing::{Keeper, Report};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -50,32 +50,6 @@ pub struct Governor {
     node: Arc<Node>,
     keeper: Arc<Keeper>,
     turn: tokio::sync::Mutex<()>,
-}
-
-/// What an officer wants done.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Draft {
-    /// The acts.
-    pub acts: Vec<Act>,
-    /// Why.
-    pub reason: String,
-    /// Members he accepts to lock out.
-    #[serde(default)]
-    pub despite: Vec<String>,
-}
-
-/// An officer's word for a proposal.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Word {
-    /// The digest of the proposal he saw, hexadecimal.
-    pub digest: String,
-    /// Why.
-    pub reason: String,
-    /// Further members he accepts to lock out.
-    #[serde(default)]
-    pub despite: Vec<String>,
 }
 
 /// An approval as it is kept.
@@ -132,7 +106,7 @@ impl Governor {
     pub async fn rehearse(&self, who: &SecurityOfficer, draft: Draft) -> Result<Rehearsal, Problem> {
         let _turn = self.turn.lock().await;
         let (acts, report, needs, _) = self.judged(&who.signer(), draft).await?;
-        Ok(Rehearsal::new(&acts, report, needs))
+        Ok(views::rehearsal(&acts, report, needs))
     }
 
     /// Proposes acts; what one officer suffices for is in force when this returns.

@@ -21,7 +21,7 @@ mod waiting;
 pub use material::Dial;
 pub use report::{Advice, Affected, Refusal, Report};
 pub use set::Standing;
-pub use status::StatusRow;
+pub use status::{StatusKind, StatusRow, StatusState};
 
 use lists::{Before, Remembered};
 use material::{Material, Named};

@@ -2,7 +2,7 @@
 //! against the checkpoint that was signed then before anyone sees them.
 
 use super::Node;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use xinqiao_evidence::merkle::{inclusion_proof, leaf_hash, verify_inclusion};
 use xinqiao_evidence::tlog::{Checkpoint, write_log_proof};
@@ -11,10 +11,12 @@ use xinqiao_runtime::problem::{Problem, ProblemCode};
 use xinqiao_store::LogError;
 
 /// An entry of the log, as it stands there.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct LogEntryView {
-    index: u64,
-    entry: Box<RawValue>,
+    /// Its index, from 0.
+    pub index: u64,
+    /// Its bytes: a JSON object in canonical form (RFC 8785).
+    pub entry: Box<RawValue>,
 }
 
 impl Node {

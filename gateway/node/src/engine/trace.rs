@@ -3,7 +3,7 @@
 
 use super::Node;
 use super::entries::timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use xinqiao_exchange::names::StreamId;
 use xinqiao_exchange::op::Op;
@@ -31,35 +31,50 @@ pub enum Wanted<'a> {
 }
 
 /// One line that went, or is to go, to a recipient.
-#[derive(Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Traced {
-    stream: String,
-    key: String,
-    op: Op,
-    rev: u64,
+    /// The stream it is in.
+    pub stream: String,
+    /// The recipient's key of the record, 32 hexadecimal digits.
+    pub key: String,
+    /// What it says of the record.
+    pub op: Op,
+    /// Its number among all versions of all records; the highest of a key wins.
+    pub rev: u64,
     /// Index of the submission's entry in the log.
-    log_index: u64,
-    member: String,
-    record: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    batch: Option<TracedBatch>,
-    /// What the lines of the stream were made with.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    policy: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    policy_digest: Option<String>,
+    pub log_index: u64,
+    /// The member that sent it.
+    pub member: String,
+    /// Zero-based ordinal of the record in the submission's body.
+    pub record: u32,
+    /// The batch it went out in; none while it waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<TracedBatch>,
+    /// The policy the lines of the stream were made with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// The SHA-256 digest of its document, hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_digest: Option<String>,
 }
 
-#[derive(Serialize)]
-struct TracedBatch {
-    seq: u64,
-    manifest_digest: String,
-    sealed: String,
-    served: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    answered: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    outcome: Option<xinqiao_exchange::event::Outcome>,
+/// A batch that a traced line went out in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TracedBatch {
+    /// Its number in the stream.
+    pub seq: u64,
+    /// The SHA-256 digest of its manifest, hexadecimal.
+    pub manifest_digest: String,
+    /// When it was sealed, RFC 3339.
+    pub sealed: String,
+    /// Whether its payload was handed out.
+    pub served: bool,
+    /// When the recipient answered, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered: Option<String>,
+    /// How the recipient answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<xinqiao_exchange::event::Outcome>,
 }
 
 impl Node {

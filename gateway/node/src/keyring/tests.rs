@@ -150,7 +150,7 @@ fn retired_private_keys_go_after_a_day_and_public_ones_stay() {
     assert!(!site.keys().join("manifest.p8").exists());
     assert_eq!(site.open().unwrap().jwks(), ring.jwks());
     let places: Vec<_> = ring.view(site.clock.now()).iter().map(|k| k.place).collect();
-    assert_eq!(places.iter().filter(|p| **p == "destroyed").count(), 1);
+    assert_eq!(places.iter().filter(|p| **p == crate::keyring::KeyPlace::Destroyed).count(), 1);
 }
 
 #[test]

@@ -2,13 +2,13 @@
 
 use super::book::{Fact, KeyKind, KeyState, Place};
 use crate::config;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use xinqiao_evidence::timestamp::Timestamp;
 
 const DAY: i64 = 86_400;
 
 /// A key as officers see it: public facts alone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KeyView {
     /// Its id: the RFC 7638 thumbprint of a signing key, `at-rest-<n>` of an at-rest key.
     pub kid: String,
@@ -20,18 +20,41 @@ pub struct KeyView {
     /// When it was made.
     pub created: String,
     /// From when it signs; absent on the first keys of a node.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_before: Option<String>,
     /// From when it signs no more.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retired: Option<String>,
     /// Days since it was made.
     pub age_days: i64,
     /// Days until it takes over, or until its successor does by the schedule.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub days_left: Option<i64>,
-    /// Where the private part is: `file`, `token`, `destroyed`.
-    pub place: &'static str,
+    /// Where the private part is.
+    pub place: KeyPlace,
+}
+
+/// Where the private part of a key is, for officers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KeyPlace {
+    /// In a file.
+    File,
+    /// In the token.
+    Token,
+    /// Nowhere any more.
+    Destroyed,
+}
+
+impl KeyPlace {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Token => "token",
+            Self::Destroyed => "destroyed",
+        }
+    }
 }
 
 impl KeyView {
@@ -56,9 +79,9 @@ impl KeyView {
             age_days: days(now - fact.created),
             days_left,
             place: match fact.place {
-                Place::File(_) => "file",
-                Place::Token(_) => "token",
-                Place::Gone => "destroyed",
+                Place::File(_) => KeyPlace::File,
+                Place::Token(_) => KeyPlace::Token,
+                Place::Gone => KeyPlace::Destroyed,
             },
         }
     }

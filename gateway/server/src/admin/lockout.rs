@@ -1,8 +1,8 @@
 //! Who failed too often on the officers' listener is locked out for a while: addresses whose certificates were refused,
 //! officers who tried what is not theirs. Kept in memory: a restart forgets it, and is itself in the log.
 
+use crate::officers::{LockoutKind, LockoutView};
 use parking_lot::Mutex;
-use serde::Serialize;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
@@ -52,16 +52,6 @@ struct Record {
     failed: VecDeque<Instant>,
     role: Option<Role>,
     until: Option<Instant>,
-}
-
-/// One who is locked out, for officers to see.
-#[derive(Serialize)]
-pub(super) struct LockoutView {
-    name: String,
-    who: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    role: Option<Role>,
-    seconds_left: u64,
 }
 
 impl Lockouts {
@@ -123,7 +113,10 @@ impl Lockouts {
         let kept = self.kept.lock();
         let one = |(who, record): (&Who, &Record)| {
             let seconds_left = seconds(record.until?, now)?;
-            let kind = if matches!(who, Who::Address(_)) { "address" } else { "officer" };
+            let kind = match who {
+                Who::Address(_) => LockoutKind::Address,
+                Who::Officer(_) => LockoutKind::Officer,
+            };
             Some(LockoutView { name: who.name(), who: kind, role: record.role, seconds_left })
         };
         kept.iter().filter_map(one).collect()

@@ -1,69 +1,32 @@
-//! What is in force: members, trust, certificates, policies, and the screen an officer looks at first.
+//! What is in force: members, trust, certificates, keys, policies, documents, entries of the log, and the screen an officer
+//! looks at first.
 
-use super::{List, Office, json};
-use crate::governance::{Officer, ProposalView};
-use crate::standing::StatusRow;
-use serde::Serialize;
+use super::Visit;
+use crate::officers::{AnchorView, List, PolicyOrigin, PolicyView, Screen, StatusState, Waiting};
+use crate::routes::{Call, json};
+use http::StatusCode;
 use std::time::Instant;
-use xinqiao_certs::Role;
-use xinqiao_edge::{Exchange, Reply};
+use xinqiao_edge::Reply;
 use xinqiao_evidence::Digest;
-use xinqiao_runtime::Check;
 use xinqiao_runtime::problem::{Problem, ProblemCode};
 
-#[derive(Serialize)]
-struct AnchorView {
-    digest: String,
-    name: String,
-    domains: Vec<String>,
-    roles: Vec<Role>,
-    pem: String,
+pub(super) async fn members(call: Call<'_, Visit>) -> Result<Reply, Problem> {
+    let keeper = &call.with.office.keeper;
+    let mut items = keeper.overlay().members(&keeper.files());
+    items.sort_by(|a, b| (a.role, &a.name).cmp(&(b.role, &b.name)));
+    json(call.template, &List { items })
 }
 
-#[derive(Serialize)]
-struct PolicyView {
-    id: String,
-    digest: String,
-    /// By officers, or of the catalogue.
-    from: &'static str,
+pub(super) async fn member(call: Call<'_, Visit>) -> Result<Reply, Problem> {
+    let keeper = &call.with.office.keeper;
+    let members = keeper.overlay().members(&keeper.files());
+    let found = members.into_iter().find(|m| m.name == call.names[0]).ok_or(ProblemCode::NotFound)?;
+    json(call.template, &found)
 }
 
-#[derive(Serialize)]
-struct Screen {
-    node: String,
-    epoch: u64,
-    checks: Vec<Check>,
-    proposals: Vec<ProposalView>,
-    certificates: Vec<StatusRow>,
-    held: Vec<String>,
-    dead: Vec<String>,
-    withheld: Vec<Waiting>,
-    locked_out: Vec<super::lockout::LockoutView>,
-    pending_records: u64,
-}
-
-#[derive(Serialize)]
-struct Waiting {
-    stream: String,
-    records: u64,
-}
-
-pub(super) fn members(office: &Office, name: Option<&str>, template: &'static str) -> Result<Reply, Problem> {
-    let mut items = office.keeper.overlay().members(&office.keeper.files());
-    match name {
-        Some(name) => {
-            let found = items.into_iter().find(|m| m.name == name).ok_or(ProblemCode::NotFound)?;
-            json(template, &found)
-        }
-        None => {
-            items.sort_by(|a, b| (a.role, &a.name).cmp(&(b.role, &b.name)));
-            json(template, &List { items })
-        }
-    }
-}
-
-pub(super) fn trust(office: &Office, template: &'static str) -> Result<Reply, Problem> {
-    let anchors = office.keeper.overlay().anchors(&office.keeper.files());
+pub(super) async fn trust(call: Call<'_, Visit>) -> Result<Reply, Problem> {
+    let keeper = &call.with.office.keeper;
+    let anchors = keeper.overlay().anchors(&keeper.files());
     let one = |(digest, a): (String, xinqiao_node::decisions::OverlayAnchor)| AnchorView {
         digest,
         name: a.name,
@@ -71,33 +34,51 @@ pub(super) fn trust(office: &Office, template: &'static str) -> Result<Reply, Pr
         roles: a.roles,
         pem: a.pem,
     };
-    json(template, &List { items: anchors.into_iter().map(one).collect() })
+    json(call.template, &List { items: anchors.into_iter().map(one).collect() })
 }
 
-pub(super) fn policies(office: &Office, template: &'static str) -> Result<Reply, Problem> {
-    let rules = office.node.rules();
+pub(super) async fn certificates(call: Call<'_, Visit>) -> Result<Reply, Problem> {
+    json(call.template, &List { items: call.with.office.keeper.status() })
+}
+
+pub(super) async fn keys(call: Call<'_, Visit>) -> Result<Reply, Problem> {
+    json(call.template, &List { items: call.with.office.node.keys() })
+}
+
+pub(super) async fn lockouts(call: Call<'_, Visit>) -> Result<Reply, Problem> {
+    json(call.template, &List { items: call.with.office.lockouts.list(Instant::now()) })
+}
+
+pub(super) async fn policies(call: Call<'_, Visit>) -> Result<Reply, Problem> {
+    let rules = call.with.office.node.rules();
+    let origin = |id: &str| match rules.policies().contains_key(id) {
+        true => PolicyOrigin::Officers,
+        false => PolicyOrigin::Catalogue,
+    };
     let one = |p: &std::sync::Arc<xinqiao_schemas::Policy>| PolicyView {
         id: p.id().to_owned(),
         digest: Digest::of(p.document()).to_hex(),
-        from: if rules.policies().contains_key(p.id()) { "officers" } else { "catalogue" },
+        from: origin(p.id()),
     };
-    json(template, &List { items: rules.catalogue.policies().map(one).collect() })
+    json(call.template, &List { items: rules.catalogue.policies().map(one).collect() })
 }
 
 /// One screen: what an officer must look at tonight.
-pub(super) async fn status(office: &Office, template: &'static str) -> Result<Reply, Problem> {
+pub(super) async fn status(call: Call<'_, Visit>) -> Result<Reply, Problem> {
+    let office = &call.with.office;
     let (node, governor) = (office.node.clone(), office.governor.clone());
     let (keeper, readiness) = (office.keeper.clone(), office.readiness.clone());
     let gather = move || {
         // What has time is no matter for tonight.
-        let certificates: Vec<_> = keeper.status().into_iter().filter(|row| row.state != "good").collect();
+        let certificates: Vec<_> =
+            keeper.status().into_iter().filter(|row| row.state != StatusState::Good).collect();
         let checks = readiness();
-        let proposals = governor.list(Some("open"), 100)?;
+        let proposals = governor.list(Some(crate::officers::Progress::Open), 100)?;
         let mut withheld = Vec::new();
         for (stream, _) in node.heads() {
             let chunks = crate::governance::streams::withheld(&node, &stream)?;
             if !chunks.is_empty() {
-                let records = chunks.iter().map(|c| u64::from(c.records())).sum();
+                let records = chunks.iter().map(|c| u64::from(c.records)).sum();
                 withheld.push(Waiting { stream: stream.to_string(), records });
             }
         }
@@ -112,7 +93,7 @@ pub(super) async fn status(office: &Office, template: &'static str) -> Result<Re
     let screen = Screen {
         node: office.node.name.to_string(),
         epoch: office.node.epoch(),
-        checks,
+        checks: checks.into_iter().map(Into::into).collect(),
         proposals,
         certificates,
         held: named(|h| h.held),
@@ -121,27 +102,36 @@ pub(super) async fn status(office: &Office, template: &'static str) -> Result<Re
         locked_out: office.lockouts.list(Instant::now()),
         pending_records: heads.iter().map(|(_, h)| h.pending_records).sum(),
     };
-    json(template, &screen)
+    json(call.template, &screen)
 }
 
 /// Entries of the log, as they stand there: from an index on, or the newest.
-pub(super) async fn entries(
-    office: &Office,
-    officer: &Officer,
-    exchange: &Exchange,
-    template: &'static str,
-) -> Result<Reply, Problem> {
-    if let Officer::System(_) = officer {
-        return Err(ProblemCode::RoleWrong.into());
-    }
-    let query = crate::api::query::Query::parse(exchange.parts.uri.query(), &["from", "limit", "last"])?;
-    let (from, limit) = (query.number("from", 0, u64::MAX)?, query.number("limit", 100, 1_000)?);
-    let last = query.number("last", 0, 1_000)?;
-    let node = office.node.clone();
+pub(super) async fn entries(call: Call<'_, Visit>) -> Result<Reply, Problem> {
+    let (from, limit) = (call.query.number("from", 0, u64::MAX)?, call.query.number("limit", 100, 1_000)?);
+    let last = call.query.number("last", 0, 1_000)?;
+    let node = call.with.office.node.clone();
     let work = move || match last {
         0 => node.log_entries(from, limit),
         _ => node.log_entries(node.log_size().saturating_sub(last), last),
     };
     let items = tokio::task::spawn_blocking(work).await.map_err(|_| ProblemCode::Internal)??;
-    json(template, &List { items })
+    json(call.template, &List { items })
+}
+
+/// A document the node keeps, by its digest.
+pub(super) async fn document(call: Call<'_, Visit>) -> Result<Reply, Problem> {
+    let [digest, _] = call.names;
+    let good = digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_hexdigit());
+    let bytes = call.with.office.node.document(digest).filter(|_| good).ok_or_else(|| {
+        Problem::new(ProblemCode::NotFound).detail(
+            "No document is kept under this digest; `xinqiao admin log` shows digests of documents that are, of lists (`crl`), certificates, proposals and policies among others.",
+            "没有以该摘要保存的原文；可读取原文的有吊销列表（crl）、证书、提案、策略等，摘要见 xinqiao admin log。",
+        )
+    })?;
+    let media_type = match bytes.first() {
+        Some(b'{') => "application/json",
+        _ if bytes.starts_with(b"-----BEGIN") => "application/x-pem-file",
+        _ => "application/toml",
+    };
+    Ok(Reply::bytes(call.template, StatusCode::OK, media_type, bytes))
 }

@@ -1,37 +1,19 @@
 //! Streams, holds, withheld chunks, dead letters, traces.
 
-use super::{List, Office, json};
-use crate::governance::{self, Officer, check_reason};
-use serde::{Deserialize, Serialize};
+use super::{Visit, body};
+use crate::governance::{self, check_reason};
+use crate::officers::{HeadView, Held, List, Reason, Retried, Ruled, Ruling};
+use crate::routes::{Call, json};
 use std::sync::Arc;
-use xinqiao_edge::{Exchange, Reply};
+use xinqiao_edge::Reply;
 use xinqiao_exchange::names::StreamId;
 use xinqiao_node::engine::trace::Wanted;
 use xinqiao_runtime::problem::{Problem, ProblemCode};
 
-/// Why an officer does something, and what.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Decision {
-    reason: String,
-    #[serde(default)]
-    release: bool,
-}
-
-#[derive(Serialize)]
-struct HeadView {
-    stream: String,
-    next_seq: u64,
-    pending_records: u64,
-    sealed_records: u64,
-    acknowledged_records: u64,
-    rejected_records: u64,
-    held: bool,
-    dead: bool,
-}
-
-pub(super) fn list(office: &Office, template: &'static str) -> Result<Reply, Problem> {
-    let items = office
+pub(super) async fn list(call: Call<'_, Visit>) -> Result<Reply, Problem> {
+    let items = call
+        .with
+        .office
         .node
         .heads()
         .into_iter()
@@ -46,72 +28,48 @@ pub(super) fn list(office: &Office, template: &'static str) -> Result<Reply, Pro
             dead: h.dead,
         })
         .collect();
-    json(template, &List { items })
+    json(call.template, &List { items })
 }
 
-pub(super) fn withheld(office: &Office, stream: &str, template: &'static str) -> Result<Reply, Problem> {
-    let items = governance::streams::withheld(&office.node, &stream_of(stream)?)?;
-    json(template, &List { items })
+pub(super) async fn withheld(call: Call<'_, Visit>) -> Result<Reply, Problem> {
+    let items = governance::streams::withheld(&call.with.office.node, &stream_of(call.names[0])?)?;
+    json(call.template, &List { items })
 }
 
-pub(super) async fn hold(
-    office: &Office,
-    officer: &Officer,
-    exchange: Exchange,
-    stream: &str,
-    held: bool,
-    template: &'static str,
-) -> Result<Reply, Problem> {
+pub(super) async fn hold(call: Call<'_, Visit>, held: bool) -> Result<Reply, Problem> {
+    let Call { with: Visit { office, officer }, exchange, names: [stream, _], template, .. } = call;
     let by = officer.security()?;
     let stream = stream_of(stream)?;
-    let decision = decision(exchange).await?;
-    governance::streams::hold(&office.node, &stream, held, by, &decision.reason).await?;
-    json(template, &serde_json::json!({ "stream": stream.as_str(), "held": held }))
+    let Reason { reason } = body::read(exchange, body::SMALL).await?;
+    check_reason(&reason)?;
+    governance::streams::hold(&office.node, &stream, held, by, &reason).await?;
+    json(template, &Held { stream: stream.to_string(), held })
 }
 
-pub(super) async fn rule(
-    office: &Office,
-    officer: &Officer,
-    exchange: Exchange,
-    (stream, chunk): (&str, &str),
-    template: &'static str,
-) -> Result<Reply, Problem> {
+pub(super) async fn rule(call: Call<'_, Visit>) -> Result<Reply, Problem> {
+    let Call { with: Visit { office, officer }, exchange, names: [stream, chunk], template, .. } = call;
     let by = officer.security()?;
     let stream = stream_of(stream)?;
     let chunk: u64 = chunk.parse().map_err(|_| ProblemCode::NotFound)?;
-    let decision = decision(exchange).await?;
-    governance::streams::rule(&office.node, &stream, chunk, decision.release, by, &decision.reason).await?;
-    let said = serde_json::json!({ "stream": stream.as_str(), "chunk": chunk, "released": decision.release });
-    json(template, &said)
+    let Ruling { reason, release } = body::read(exchange, body::SMALL).await?;
+    check_reason(&reason)?;
+    governance::streams::rule(&office.node, &stream, chunk, release, by, &reason).await?;
+    json(template, &Ruled { stream: stream.to_string(), chunk, released: release })
 }
 
-pub(super) async fn retry(
-    office: &Office,
-    officer: &Officer,
-    stream: &str,
-    template: &'static str,
-) -> Result<Reply, Problem> {
+pub(super) async fn retry(call: Call<'_, Visit>) -> Result<Reply, Problem> {
+    let Visit { office, officer } = call.with;
     let by = officer.system()?;
-    let stream = stream_of(stream)?;
+    let stream = stream_of(call.names[0])?;
     governance::streams::retry_push(&office.node, &stream, by).await?;
-    json(template, &serde_json::json!({ "stream": stream.as_str(), "dead": false }))
+    json(call.template, &Retried { stream: stream.to_string(), dead: false })
 }
 
-pub(super) async fn trace(
-    office: &Office,
-    officer: &Officer,
-    exchange: &Exchange,
-    template: &'static str,
-) -> Result<Reply, Problem> {
-    if let Officer::System(_) = officer {
-        return Err(ProblemCode::RoleWrong.into());
-    }
-    let known = ["dataset", "member", "ref", "recipient", "key"];
-    let query = crate::api::query::Query::parse(exchange.parts.uri.query(), &known)?;
-    let text = |name: &'static str| query.text(name).map(str::to_owned);
+pub(super) async fn trace(call: Call<'_, Visit>) -> Result<Reply, Problem> {
+    let text = |name: &'static str| call.query.text(name).map(str::to_owned);
     let dataset = text("dataset").ok_or(ProblemCode::ParameterInvalid)?;
     let (member, reference, recipient, key) = (text("member"), text("ref"), text("recipient"), text("key"));
-    let node = Arc::clone(&office.node);
+    let node = Arc::clone(&call.with.office.node);
     let found = tokio::task::spawn_blocking(move || match (&member, &reference, &recipient, &key) {
         (Some(member), Some(reference), None, None) => {
             node.trace(&dataset, &Wanted::Reference { member, reference })
@@ -120,15 +78,9 @@ pub(super) async fn trace(
         _ => Err(ProblemCode::ParameterInvalid.into()),
     });
     let items = found.await.map_err(|_| ProblemCode::Internal)??;
-    json(template, &List { items })
+    json(call.template, &List { items })
 }
 
 fn stream_of(text: &str) -> Result<StreamId, Problem> {
     StreamId::parse(text).map_err(|_| ProblemCode::StreamUnknown.into())
-}
-
-async fn decision(exchange: Exchange) -> Result<Decision, Problem> {
-    let decision: Decision = super::proposals::read(exchange, 64 << 10).await?;
-    check_reason(&decision.reason)?;
-    Ok(decision)
 }

@@ -3,8 +3,8 @@
 //! A body may be large and made to be costly, so nothing here is done on a thread that answers requests: it is read in
 //! the member's turn, and what reading takes is paid for before it begins.
 
-use super::json;
 use super::streams::stream_of;
+use crate::routes::{Call, json};
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use std::sync::Arc;
@@ -54,12 +54,8 @@ impl Form {
     }
 }
 
-pub(super) async fn acknowledge(
-    node: &Arc<Node>,
-    exchange: Exchange,
-    template: &'static str,
-    stream: &str,
-) -> Result<Reply, Problem> {
+pub(super) async fn acknowledge(call: Call<'_, Arc<Node>>) -> Result<Reply, Problem> {
+    let Call { with: node, exchange, names: [stream, _], template, .. } = call;
     let stream = stream_of(stream)?;
     let Exchange { member, parts, body, account, .. } = exchange;
     node.my_stream(member.name(), &stream)?;

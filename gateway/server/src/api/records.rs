@@ -1,7 +1,7 @@
 //! What departments do: send records, read what they may send, and hear what became of it.
 
-use super::json;
-use super::query::{Query, invalid};
+use crate::routes::query::invalid;
+use crate::routes::{Call, json};
 use http::header::{CONTENT_TYPE, HeaderName};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use serde::Serialize;
@@ -17,14 +17,9 @@ use xinqiao_schemas::{Charset, Format};
 /// The longest long poll, in seconds.
 pub(super) const WAIT_CAP: u64 = 60;
 
-pub(super) async fn post(
-    node: Arc<Node>,
-    exchange: Exchange,
-    template: &'static str,
-    dataset: &str,
-) -> Result<Reply, Problem> {
+pub(super) async fn post(call: Call<'_, Arc<Node>>) -> Result<Reply, Problem> {
+    let Call { with: node, exchange, names: [dataset, _], query, template } = call;
     let Exchange { member, parts, body, account, .. } = exchange;
-    let query = Query::parse(parts.uri.query(), &["op", "schema", "load"])?;
     let op = match query.text("op") {
         None => Op::Put,
         Some(text) => Op::parse(text).ok_or(ProblemCode::OperationUnknown)?,
@@ -58,6 +53,7 @@ pub(super) async fn post(
         return Err(ProblemCode::BodyEmpty.into());
     }
     // Once begun, a submission is carried through even if its sender hangs up: it will ask again with the same key.
+    let node = node.clone();
     let work = tokio::spawn(async move { node.submit(head, authorised, body.bytes).await });
     let answer = work.await.map_err(|_| ProblemCode::Internal)??;
     let mut response = Response::new(ReplyBody::from(answer).holding(body.permit));
@@ -147,9 +143,9 @@ struct DatasetList<'a> {
     datasets: Vec<DatasetView<'a>>,
 }
 
-pub(super) fn datasets(node: &Node, exchange: &Exchange, template: &'static str) -> Result<Reply, Problem> {
-    let rules = node.rules();
-    let source = rules.sources.get(exchange.member.name());
+pub(super) async fn datasets(call: Call<'_, Arc<Node>>) -> Result<Reply, Problem> {
+    let rules = call.with.rules();
+    let source = rules.sources.get(call.exchange.member.name());
     let datasets = rules
         .plan
         .datasets()
@@ -171,7 +167,7 @@ pub(super) fn datasets(node: &Node, exchange: &Exchange, template: &'static str)
         })
         .filter(|d| d.may_send || source.is_none())
         .collect();
-    json(template, &DatasetList { datasets })
+    json(call.template, &DatasetList { datasets })
 }
 
 fn digests(bytes: &[u8; 32]) -> xinqiao_evidence::Digests {
@@ -179,17 +175,11 @@ fn digests(bytes: &[u8; 32]) -> xinqiao_evidence::Digests {
     xinqiao_evidence::Digests::sha256(digest)
 }
 
-pub(super) fn file(
-    node: &Node,
-    exchange: &Exchange,
-    template: &'static str,
-    dataset: &str,
-    file: &str,
-) -> Result<Reply, Problem> {
-    let query = Query::parse(exchange.parts.uri.query(), &["schema"])?;
-    let rules = node.rules();
+pub(super) async fn file(call: Call<'_, Arc<Node>>) -> Result<Reply, Problem> {
+    let [dataset, file] = call.names;
+    let rules = call.with.rules();
     let plan = rules.plan.dataset(dataset).ok_or(ProblemCode::DatasetUnknown)?;
-    let schema = match query.text("schema") {
+    let schema = match call.query.text("schema") {
         None => plan.schema(None).ok_or(ProblemCode::SchemaMissing)?,
         some => plan.schema(some).ok_or(ProblemCode::SchemaUnknown)?,
     };
@@ -206,15 +196,11 @@ pub(super) fn file(
             })?,
         ),
     };
-    Ok(Reply::bytes(template, StatusCode::OK, media_type, bytes))
+    Ok(Reply::bytes(call.template, StatusCode::OK, media_type, bytes))
 }
 
-pub(super) async fn feedback(
-    node: &Arc<Node>,
-    exchange: &Exchange,
-    template: &'static str,
-) -> Result<Reply, Problem> {
-    let query = Query::parse(exchange.parts.uri.query(), &["after", "wait"])?;
+pub(super) async fn feedback(call: Call<'_, Arc<Node>>) -> Result<Reply, Problem> {
+    let Call { with: node, exchange, query, template, .. } = call;
     let after = query.number("after", 0, u64::MAX)?;
     let wait = Duration::from_secs(query.number("wait", 0, WAIT_CAP)?);
     let member = exchange.member.name();

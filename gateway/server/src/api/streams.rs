@@ -1,15 +1,15 @@
 //! What recipients read: lists of batches, payloads.
 
-use super::json;
-use super::query::{Query, invalid};
 use super::records::WAIT_CAP;
+use crate::routes::query::invalid;
+use crate::routes::{Call, json};
 use bytes::Bytes;
 use http::header::{ACCEPT_RANGES, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE, RANGE};
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
-use xinqiao_edge::{Exchange, Reply, ReplyBody};
+use xinqiao_edge::{Reply, ReplyBody};
 use xinqiao_evidence::http_digest;
 use xinqiao_exchange::names::StreamId;
 use xinqiao_node::engine::Node;
@@ -26,19 +26,15 @@ pub(super) fn stream_of(text: &str) -> Result<StreamId, Problem> {
     StreamId::parse(text).map_err(|_| ProblemCode::StreamUnknown.into())
 }
 
-pub(super) fn list(node: &Node, exchange: &Exchange, template: &'static str) -> Result<Reply, Problem> {
-    let streams = node.streams_of(exchange.member.name());
-    json(template, &StreamList { node: node.name.to_string(), streams })
+pub(super) async fn list(call: Call<'_, Arc<Node>>) -> Result<Reply, Problem> {
+    let node = call.with;
+    let streams = node.streams_of(call.exchange.member.name());
+    json(call.template, &StreamList { node: node.name.to_string(), streams })
 }
 
-pub(super) async fn batches(
-    node: &Arc<Node>,
-    exchange: &Exchange,
-    template: &'static str,
-    stream: &str,
-) -> Result<Reply, Problem> {
+pub(super) async fn batches(call: Call<'_, Arc<Node>>) -> Result<Reply, Problem> {
+    let Call { with: node, exchange, names: [stream, _], query, template } = call;
     let stream = stream_of(stream)?;
-    let query = Query::parse(exchange.parts.uri.query(), &["after", "limit", "wait"])?;
     let after = query.number("after", 0, u64::MAX - 1)?;
     let limit = query.number("limit", 10, LIST_CAP as u64)? as usize;
     let wait = Duration::from_secs(query.number("wait", 0, WAIT_CAP)?);
@@ -50,15 +46,9 @@ pub(super) async fn batches(
     json(template, &list)
 }
 
-pub(super) async fn payload(
-    node: &Arc<Node>,
-    exchange: &Exchange,
-    template: &'static str,
-    stream: &str,
-    seq: &str,
-) -> Result<Reply, Problem> {
+pub(super) async fn payload(call: Call<'_, Arc<Node>>) -> Result<Reply, Problem> {
+    let Call { with: node, exchange, names: [stream, seq], template, .. } = call;
     let stream = stream_of(stream)?;
-    Query::parse(exchange.parts.uri.query(), &[])?;
     let digits = !seq.is_empty() && seq.bytes().all(|b| b.is_ascii_digit());
     let seq: u64 = seq.parse().ok().filter(|_| digits).ok_or(ProblemCode::BatchUnknown)?;
     let found = node.payload(exchange.member.name(), &stream, seq).await?;

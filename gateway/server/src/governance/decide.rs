@@ -1,14 +1,20 @@
 //! A second officer's word: yes, no, or the proposer's own change of mind.
 
 use super::words::refused;
-use super::{ApprovalPaper, Governor, ProposalView, SecurityOfficer, Word, Written, check_reason, unnamed};
+use super::{ApprovalPaper, Governor, SecurityOfficer, Written, check_reason, unnamed};
+use crate::officers::{ApprovalRequest, ProposalView};
 use xinqiao_exchange::governance::{Approval, End, Progress, Step};
 use xinqiao_node::decisions::canonical;
 use xinqiao_runtime::problem::{Problem, ProblemCode};
 
 impl Governor {
     /// Says yes to a proposal; with its last officer it is put into force.
-    pub async fn approve(&self, who: &SecurityOfficer, id: u64, word: Word) -> Result<ProposalView, Problem> {
+    pub async fn approve(
+        &self,
+        who: &SecurityOfficer,
+        id: u64,
+        word: ApprovalRequest,
+    ) -> Result<ProposalView, Problem> {
         let _turn = self.turn.lock().await;
         self.present(who)?;
         self.sweep().await?;

@@ -1,21 +1,13 @@
 //! What members and trust would be afterwards that they are not now, in words.
 
 use super::InForce;
+use crate::officers::Difference;
 use serde::Serialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use xinqiao_exchange::governance::Act;
 use xinqiao_node::config::Member;
 use xinqiao_node::decisions::{FileSet, OverlayAnchor};
-
-/// One thing that becomes another.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Difference {
-    /// What, in English.
-    pub en: String,
-    /// The same in Chinese.
-    pub zh: String,
-}
 
 fn said(en: String, zh: String) -> Difference {
     Difference { en, zh }

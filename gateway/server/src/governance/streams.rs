@@ -1,7 +1,7 @@
 //! What officers decide about streams: holds, withheld chunks, dead letters.
 
 use super::{SecurityOfficer, SystemOfficer};
-use serde::Serialize;
+use crate::officers::WithheldView;
 use xinqiao_evidence::entry::WithheldState;
 use xinqiao_exchange::event::Event;
 use xinqiao_exchange::group::Change;
@@ -9,22 +9,6 @@ use xinqiao_exchange::names::StreamId;
 use xinqiao_exchange::state::{Table, WithheldRow, stream_key};
 use xinqiao_node::engine::{Node, entries};
 use xinqiao_runtime::problem::{Problem, ProblemCode};
-
-/// A withheld chunk, as an officer sees it.
-#[derive(Serialize)]
-pub struct WithheldView {
-    stream: String,
-    chunk: u64,
-    records: u32,
-    reason: String,
-}
-
-impl WithheldView {
-    /// How many records wait in it.
-    pub fn records(&self) -> u32 {
-        self.records
-    }
-}
 
 /// Puts a stream on hold or lets it go, from this moment.
 pub async fn hold(

@@ -1,11 +1,11 @@
 //! What a change of the set means: who is affected, why it was refused, what someone should look at.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use xinqiao_certs::LoadError;
 
 /// One sentence for an officer, in both languages, under a stable code.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Advice {
     /// The stable code.
     pub code: String,
@@ -36,7 +36,7 @@ impl From<LoadError> for Advice {
 }
 
 /// Someone who was let in with a certificate before and would not be with it after the change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Affected {
     /// The member.
     pub member: String,
@@ -53,7 +53,7 @@ pub struct Affected {
 }
 
 /// What a change does, or would do.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Report {
     /// What is not as it was: `identity`, `anchors`, `revocation`, `members`, `upstreams`, `keys`. Empty: nothing.
     pub changed: Vec<String>,

@@ -3,7 +3,7 @@
 use super::report::Advice;
 use super::set::Standing;
 use super::{Keeper, lists};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use xinqiao_certs::{Details, RevocationList, UnixTime, certificates};
@@ -15,10 +15,10 @@ const DAY: i64 = 86_400;
 const SOON: i64 = 14;
 
 /// One thing that runs out.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StatusRow {
-    /// `certificate`, `anchor`, `crl` or `ocsp`.
-    pub kind: &'static str,
+    /// What it is.
+    pub kind: StatusKind,
     /// What it is called here: the file, the peer.
     pub name: String,
     /// Whose it is; for a list, its issuer.
@@ -29,8 +29,57 @@ pub struct StatusRow {
     pub not_after: Option<u64>,
     /// Whole days until then; negative afterwards.
     pub days_left: Option<i64>,
-    /// `good`, `soon` or `ended`.
-    pub state: &'static str,
+    /// Whether someone must act.
+    pub state: StatusState,
+}
+
+/// A kind of thing that runs out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StatusKind {
+    /// A certificate this node shows.
+    Certificate,
+    /// An authority's certificate.
+    Anchor,
+    /// A revocation list.
+    Crl,
+    /// A stapled answer about this node's certificate.
+    Ocsp,
+}
+
+impl StatusKind {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Certificate => "certificate",
+            Self::Anchor => "anchor",
+            Self::Crl => "crl",
+            Self::Ocsp => "ocsp",
+        }
+    }
+}
+
+/// How near its end something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StatusState {
+    /// It has time.
+    Good,
+    /// Its successor is due.
+    Soon,
+    /// It has ended.
+    Ended,
+}
+
+impl StatusState {
+    /// As it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Soon => "soon",
+            Self::Ended => "ended",
+        }
+    }
 }
 
 impl Keeper {
@@ -65,7 +114,7 @@ impl Keeper {
     /// What runs out, or has, and the lists that nobody known signed.
     pub(super) fn ends(&self) -> Vec<Advice> {
         let rows = self.status();
-        let ends = rows.iter().filter(|row| row.state != "good").map(ending);
+        let ends = rows.iter().filter(|row| row.state != StatusState::Good).map(ending);
         ends.chain(self.unvouched()).collect()
     }
 
@@ -88,14 +137,14 @@ impl Keeper {
         metrics.on_scrape(move |m| {
             let Some(keeper) = keeper.upgrade() else { return };
             // A file may hold several: the one that ends first counts.
-            let mut soonest: BTreeMap<(&str, String), i64> = BTreeMap::new();
+            let mut soonest: BTreeMap<(StatusKind, String), i64> = BTreeMap::new();
             for row in keeper.status() {
                 let Some(days) = row.days_left else { continue };
                 let least = soonest.entry((row.kind, row.name)).or_insert(days);
                 *least = days.min(*least);
             }
             for ((kind, name), days) in &soonest {
-                m.set(Metric::CertificateExpiryDays, &[kind, name], *days as f64);
+                m.set(Metric::CertificateExpiryDays, &[kind.as_str(), name], *days as f64);
             }
             let refused = keeper.refused.lock();
             let refused = refused.reload.is_some() || refused.files.is_some();
@@ -107,27 +156,27 @@ impl Keeper {
 fn rows(set: &Standing, now: UnixTime) -> Vec<StatusRow> {
     let mut all = Vec::new();
     for details in set.identity.details() {
-        all.push(of_certificate("certificate", "exchange", &details, now));
+        all.push(of_certificate(StatusKind::Certificate, "exchange", &details, now));
     }
     if let Some(next) = set.identity.ocsp_next_update() {
         let subject = set.identity.details().into_iter().next().map_or_else(String::new, |d| d.subject);
-        all.push(row("ocsp", "exchange", (subject, String::new()), Some(next), 0, now));
+        all.push(row(StatusKind::Ocsp, "exchange", (subject, String::new()), Some(next), 0, now));
     }
     for (name, identity) in &set.own {
         for details in identity.details() {
-            all.push(of_certificate("certificate", name, &details, now));
+            all.push(of_certificate(StatusKind::Certificate, name, &details, now));
         }
     }
     for anchor in set.anchors.values() {
         let chain = certificates(&anchor.name, anchor.pem.as_bytes()).unwrap_or_default();
         let details = chain.first().and_then(|der| Details::of(der).ok());
-        all.extend(details.map(|d| of_certificate("anchor", &anchor.name, &d, now)));
+        all.extend(details.map(|d| of_certificate(StatusKind::Anchor, &anchor.name, &d, now)));
     }
     all.extend(set.trust.revocation().lists().iter().map(|list| of_list(list, now)));
     all
 }
 
-fn of_certificate(kind: &'static str, name: &str, d: &Details, now: UnixTime) -> StatusRow {
+fn of_certificate(kind: StatusKind, name: &str, d: &Details, now: UnixTime) -> StatusRow {
     // Renewal is due at two thirds of a certificate's life.
     let soon = seconds(d.not_after.saturating_sub(d.not_before) / 3).min(SOON * DAY);
     row(kind, name, (d.subject.clone(), d.issuer.clone()), Some(d.not_after), soon, now)
@@ -138,7 +187,7 @@ fn of_list(list: &RevocationList, now: UnixTime) -> StatusRow {
     // A day before the next one is overdue is early enough, and for lists of a day or two a quarter of their time.
     let soon =
         list.next_update().map_or(0, |next| seconds(next.saturating_sub(list.this_update()) / 4).min(DAY));
-    row("crl", list.name(), (issuer.clone(), issuer), list.next_update(), soon, now)
+    row(StatusKind::Crl, list.name(), (issuer.clone(), issuer), list.next_update(), soon, now)
 }
 
 fn seconds(time: u64) -> i64 {
@@ -146,7 +195,7 @@ fn seconds(time: u64) -> i64 {
 }
 
 fn row(
-    kind: &'static str,
+    kind: StatusKind,
     name: &str,
     (subject, issuer): (String, String),
     not_after: Option<u64>,
@@ -155,9 +204,9 @@ fn row(
 ) -> StatusRow {
     let left = not_after.map(|end| seconds(end).saturating_sub(seconds(now.as_secs())));
     let state = match left {
-        Some(left) if left < 0 => "ended",
-        Some(left) if left < soon => "soon",
-        _ => "good",
+        Some(left) if left < 0 => StatusState::Ended,
+        Some(left) if left < soon => StatusState::Soon,
+        _ => StatusState::Good,
     };
     let days_left = left.map(|left| left.div_euclid(DAY));
     StatusRow { kind, name: name.to_owned(), subject, issuer, not_after, days_left, state }
@@ -166,26 +215,26 @@ fn row(
 fn ending(row: &StatusRow) -> Advice {
     let (name, days) = (&row.name, row.days_left.unwrap_or_default());
     match (row.kind, row.state) {
-        ("crl", "ended") => Advice::new(
+        (StatusKind::Crl, StatusState::Ended) => Advice::new(
             "crl.stale",
             format!(
                 "{name}: the revocation list is past its next update; fetch the newest list of this authority"
             ),
             format!("{name}：吊销列表已超过下次更新时间，请获取该机构的最新列表"),
         ),
-        ("crl", _) => Advice::new(
+        (StatusKind::Crl, _) => Advice::new(
             "crl.stale-soon",
             format!("{name}: the revocation list is due within a day; see that its successor arrives"),
             format!("{name}：吊销列表将在一天内到期，请确认新列表能够送达"),
         ),
-        (_, "ended") => Advice::new(
+        (_, StatusState::Ended) => Advice::new(
             "certificate.ended",
-            format!("{name}: the {} has ended; put its successor in place", row.kind),
+            format!("{name}: the {} has ended; put its successor in place", row.kind.as_str()),
             format!("{name}：证书已到期，请更换"),
         ),
         _ => Advice::new(
             "certificate.ends-soon",
-            format!("{name}: the {} ends in {days} days; put its successor in place", row.kind),
+            format!("{name}: the {} ends in {days} days; put its successor in place", row.kind.as_str()),
             format!("{name}：证书将在 {days} 天后到期，请更换"),
         ),
     }

@@ -32,7 +32,7 @@ impl Status {
 fn line(key: &KeyView) -> String {
     let left = key.days_left.map_or("-".to_owned(), |days| days.to_string());
     let age = key.age_days.to_string();
-    row([key.kind.as_str(), key.state.as_str(), &age, &left, key.place, &key.kid])
+    row([key.kind.as_str(), key.state.as_str(), &age, &left, key.place.as_str(), &key.kid])
 }
 
 fn row([kind, state, age, left, place, kid]: [&str; 6]) -> String {

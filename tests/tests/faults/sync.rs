@@ -34,7 +34,8 @@ async fn between_a_request_and_its_201_the_journal_is_written_and_synced() {
     let exchange = format!("TCP:[127.0.0.1:{}->", node.exchange.port());
     // One connection, one request after the other: the n-th answer is to the n-th request.
     let client = world.site.client(world.next(1).member(), &node);
-    for n in 0..REQUESTS {
+    // One more, not looked at: while it is answered the node still writes frames of its own, as it does when it starts.
+    for n in 0..=REQUESTS {
         let request = xinqiao_tests::traffic::Request { first: n as u64 * 64, count: 1, department: 0 };
         client.send(&request.submission()).await.expect("the node takes records");
     }
@@ -43,7 +44,7 @@ async fn between_a_request_and_its_201_the_journal_is_written_and_synced() {
     assert!(node.stop());
     let text = std::fs::read_to_string(&trace).expect("there is a trace");
     let answers = answers(&calls(&text), &exchange);
-    assert!(answers.len() >= REQUESTS, "{answers:?}");
+    assert!(answers.len() > REQUESTS, "{answers:?}");
     let last = &answers[answers.len() - REQUESTS..];
     assert!(
         last.iter().all(|synced| *synced),

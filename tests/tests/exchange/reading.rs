@@ -110,11 +110,14 @@ async fn everyone_sees_its_own_streams_and_datasets() {
 
 #[tokio::test]
 async fn what_a_recipient_s_schema_cannot_hold_is_kept_from_it_alone() {
+    // A node whose recipients nobody else reads as.
+    let dir = tempfile::tempdir().expect("a directory");
+    let city = City::start_in(dir.path(), 0, |_| String::new());
     let mut one = record(0, Table::Penalty2017, SubjectKind::LegalPerson);
     one.set("BZ", "备注".repeat(300));
     let path = format!("{PENALTIES}?schema=administrative-penalty-2017");
     let ask = Ask { path, ..put(NDJSON, ndjson(std::slice::from_ref(&one))) };
-    let told = CITY.peer("alpha").ask(ask.clone()).await.good(201);
+    let told = city.peer("alpha").ask(ask.clone()).await.good(201);
     assert_eq!((told["accepted"].as_u64(), told["refused"].as_u64()), (Some(1), Some(0)), "{told}");
     // The province would get the remark, in a column that is too short for it; the agency never gets remarks.
     let errors = told["errors"].as_array().expect("a list").iter();
@@ -128,23 +131,23 @@ async fn what_a_recipient_s_schema_cannot_hold_is_kept_from_it_alone() {
     assert!(quarantined.iter().all(|found| found["record"] == 0));
     assert!(told["errors"].as_array().expect("a list").iter().all(|e| e["recipient"] != "agency"));
     let got = |recipient: &'static str| {
-        let one = one.clone();
+        let (one, city) = (one.clone(), &city);
         async move {
             let stream = format!("{recipient}.administrative-penalty");
-            let all = batches(&CITY.peer(recipient), &CITY.keys(), &stream, 0).await;
+            let all = batches(&city.peer(recipient), &city.keys(), &stream, 0).await;
             all.iter().any(|batch| batch.line(&one).is_some())
         }
     };
     assert!(got("agency").await && !got("province").await);
     let view = format!("/v1/submissions/{}", told["submission"].as_str().expect("an id"));
-    let view = CITY.peer("alpha").ask(Ask::get(view)).await.good(200);
+    let view = city.peer("alpha").ask(Ask::get(view)).await.good(200);
     let streams: Vec<&Value> =
         view["streams"].as_array().expect("a list").iter().map(|s| &s["recipient"]).collect();
     assert!(streams.contains(&&json!("agency")), "{view}");
     // Strict is about records that are refused; this one is not.
     let strict =
         Ask { headers: vec![("content-type", NDJSON.into()), ("idempotency-key", fresh_key())], ..ask };
-    let told = CITY.peer("alpha").ask(strict.with("prefer", "handling=strict")).await.good(201);
+    let told = city.peer("alpha").ask(strict.with("prefer", "handling=strict")).await.good(201);
     assert_eq!(refusals(&told), []);
 }
 

@@ -8,8 +8,9 @@ use crate::details::Details;
 use crate::identity::{Identity, key_mistake};
 use crate::renewal::State;
 use crate::role::Role;
-use crate::trouble::LoadError;
+use crate::trouble::unusable;
 use crate::trust::{AnchorRights, Revocation, RevocationList, RevocationPolicy, Trust, TrustAnchors};
+use xinqiao_explain::Explanation;
 
 /// What a certificate is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -56,16 +57,16 @@ pub struct Bundle<'a> {
 /// Something found: a mistake that keeps the bundle from going live, or something worth knowing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Finding {
-    problem: LoadError,
+    problem: Explanation,
     error: bool,
 }
 
 impl Finding {
-    fn error(problem: LoadError) -> Self {
+    fn error(problem: Explanation) -> Self {
         Self { problem, error: true }
     }
 
-    fn note(problem: LoadError) -> Self {
+    fn note(problem: Explanation) -> Self {
         Self { problem, error: false }
     }
 
@@ -75,7 +76,7 @@ impl Finding {
     }
 
     /// Where, what, and the way out.
-    pub fn problem(&self) -> &LoadError {
+    pub fn problem(&self) -> &Explanation {
         &self.problem
     }
 }
@@ -146,7 +147,7 @@ impl Bundle<'_> {
             }
             for details in Details::read(place, text).unwrap_or_default() {
                 if details.authority && !details.self_issued {
-                    findings.push(Finding::note(LoadError::new(
+                    findings.push(Finding::note(unusable(
                         "anchor.intermediate",
                         place,
                         format!("{} is an issuing authority, not a root; as an anchor it must be replaced whenever it is renewed", details.subject),
@@ -159,7 +160,7 @@ impl Bundle<'_> {
     }
 
     /// What the leaf must say for its purpose.
-    fn says(&self, chain: &[CertificateDer<'_>]) -> Option<LoadError> {
+    fn says(&self, chain: &[CertificateDer<'_>]) -> Option<Explanation> {
         let details = Details::of(chain.first()?).ok()?;
         let said = match self.purpose {
             Purpose::Any => Ok(()),
@@ -170,7 +171,7 @@ impl Bundle<'_> {
     }
 
     /// The verdict of the verifier that peers use.
-    fn leads(&self, trust: &Trust, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<(), LoadError> {
+    fn leads(&self, trust: &Trust, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<(), Explanation> {
         match self.purpose {
             Purpose::Server { .. } => Identity::check_path_as_server(chain, trust, now),
             Purpose::Member { .. } => Identity::check_path_as_client(chain, trust, now),
@@ -201,14 +202,14 @@ fn unvouched<'a>(
     lists: &'a [RevocationList],
     anchors: &'a TrustAnchors,
     chain: &'a [CertificateDer<'_>],
-) -> impl Iterator<Item = LoadError> + 'a {
+) -> impl Iterator<Item = Explanation> + 'a {
     // One in an anchor's name is checked with the anchors.
     let vouched = |list: &RevocationList| {
         anchors.iter().any(|anchor| list.bears_name_of(anchor.certificate()))
             || chain.iter().skip(1).any(|authority| list.is_signed_by(authority))
     };
     lists.iter().filter(move |list| !vouched(list)).map(|list| {
-        LoadError::new(
+        unusable(
             "crl.unknown-issuer",
             list.name(),
             format!(
@@ -236,10 +237,10 @@ fn trusted(
 }
 
 /// Why a list must not go live now.
-pub(crate) fn list_mistake(list: &RevocationList, now: UnixTime) -> Option<LoadError> {
+pub(crate) fn list_mistake(list: &RevocationList, now: UnixTime) -> Option<Explanation> {
     const LENIENCE: u64 = 300;
     if list.this_update() > now.as_secs().saturating_add(LENIENCE) {
-        return Some(LoadError::new(
+        return Some(unusable(
             "crl.not-yet-valid",
             list.name(),
             "the revocation list was made in the future; check this machine's clock",
@@ -247,7 +248,7 @@ pub(crate) fn list_mistake(list: &RevocationList, now: UnixTime) -> Option<LoadE
         ));
     }
     list.is_stale_after(now, Duration::ZERO).then(|| {
-        LoadError::new(
+        unusable(
             "crl.expired",
             list.name(),
             format!("the revocation list of {} is past its next update; fetch the next one", list.issuer()),
@@ -261,7 +262,7 @@ fn notes(place: &str, chain: &[CertificateDer<'_>], now: UnixTime) -> Vec<Findin
     for (at, der) in chain.iter().enumerate() {
         let Ok(details) = Details::of(der) else { continue };
         if at > 0 && details.self_issued {
-            notes.push(Finding::note(LoadError::new(
+            notes.push(Finding::note(unusable(
                 "identity.root-in-chain",
                 place,
                 "the chain ends with the root, which peers have already; it may be left out",
@@ -270,7 +271,7 @@ fn notes(place: &str, chain: &[CertificateDer<'_>], now: UnixTime) -> Vec<Findin
         }
         if matches!(details.plan().state(now.as_secs()), State::Renew | State::Urgent) {
             let days = details.not_after.saturating_sub(now.as_secs()) / 86_400;
-            notes.push(Finding::note(LoadError::new(
+            notes.push(Finding::note(unusable(
                 "certificate.renewal-due",
                 place,
                 format!("{} has {days} days left; renew it", details.subject),

@@ -9,7 +9,8 @@ use x509_parser::public_key::PublicKey;
 use xinqiao_crypto::{hex, sha256};
 
 use crate::der;
-use crate::trouble::LoadError;
+use crate::trouble::unusable;
+use xinqiao_explain::Explanation;
 
 /// SHA-256 of a DER SubjectPublicKeyInfo, written as 64 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -18,7 +19,7 @@ pub struct PublicKeyPin([u8; 32]);
 
 impl PublicKeyPin {
     /// The pin of a certificate's public key.
-    pub fn of(certificate: &CertificateDer<'_>) -> Result<Self, LoadError> {
+    pub fn of(certificate: &CertificateDer<'_>) -> Result<Self, Explanation> {
         let parsed = parse(certificate).ok_or_else(|| malformed("certificate"))?;
         Ok(Self(sha256(parsed.public_key().raw)))
     }
@@ -75,14 +76,14 @@ pub(crate) fn parse<'a>(der: &'a CertificateDer<'_>) -> Option<X509Certificate<'
 }
 
 /// Every `CERTIFICATE` block of a PEM text, in order. At least one.
-pub(crate) fn from_pem(place: &str, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, LoadError> {
+pub(crate) fn from_pem(place: &str, text: &[u8]) -> Result<Vec<CertificateDer<'static>>, Explanation> {
     let blocks = pem::parse_many(text).map_err(|_| malformed(place))?;
     let mut certificates = Vec::new();
     for block in blocks {
         if matches!(block.tag(), "CERTIFICATE" | "X509 CERTIFICATE") {
             let der = CertificateDer::from(block.into_contents());
             if parse(&der).is_none() {
-                return Err(LoadError::new(
+                return Err(unusable(
                     "certificate.malformed",
                     place,
                     format!(
@@ -101,8 +102,8 @@ pub(crate) fn from_pem(place: &str, text: &[u8]) -> Result<Vec<CertificateDer<'s
     Ok(certificates)
 }
 
-pub(crate) fn none_in_file(place: &str) -> LoadError {
-    LoadError::new(
+pub(crate) fn none_in_file(place: &str) -> Explanation {
+    unusable(
         "certificate.none-in-file",
         place,
         "holds no PEM block that begins with -----BEGIN CERTIFICATE-----; was it exported as DER or PKCS#12?",
@@ -110,8 +111,8 @@ pub(crate) fn none_in_file(place: &str) -> LoadError {
     )
 }
 
-pub(crate) fn malformed(place: &str) -> LoadError {
-    LoadError::new(
+pub(crate) fn malformed(place: &str) -> Explanation {
+    unusable(
         "pem.malformed",
         place,
         "is not well-formed PEM; check that no line was cut or changed when it was copied",

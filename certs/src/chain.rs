@@ -4,10 +4,10 @@ use rustls_pki_types::CertificateDer;
 use xinqiao_crypto::Sha256;
 
 use crate::certificate;
-use crate::trouble::LoadError;
+use xinqiao_explain::Explanation;
 
 /// The certificates of a PEM text, in order; `place` is what a message calls the text.
-pub fn certificates(place: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, LoadError> {
+pub fn certificates(place: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Explanation> {
     certificate::from_pem(place, pem)
 }
 

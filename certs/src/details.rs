@@ -12,7 +12,8 @@ use crate::certificate;
 use crate::member::parse_uri;
 use crate::renewal::RenewalPlan;
 use crate::role::Role;
-use crate::trouble::LoadError;
+use crate::trouble::unusable;
+use xinqiao_explain::Explanation;
 
 /// A certificate in words. Nothing here is verified.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -49,9 +50,9 @@ pub struct Details {
 
 impl Details {
     /// Reads them.
-    pub fn of(der: &CertificateDer<'_>) -> Result<Self, LoadError> {
+    pub fn of(der: &CertificateDer<'_>) -> Result<Self, Explanation> {
         let parsed = certificate::parse(der).ok_or_else(|| {
-            LoadError::new(
+            unusable(
                 "certificate.malformed",
                 "certificate",
                 "is not a readable X.509 certificate; export it again as PEM",
@@ -100,7 +101,7 @@ impl Details {
     }
 
     /// Every certificate of a PEM text, in order.
-    pub fn read(place: &str, text: &[u8]) -> Result<Vec<Self>, LoadError> {
+    pub fn read(place: &str, text: &[u8]) -> Result<Vec<Self>, Explanation> {
         certificate::from_pem(place, text)?.iter().map(Self::of).collect()
     }
 }

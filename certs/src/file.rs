@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use crate::trouble::LoadError;
+use crate::trouble::unusable;
+use xinqiao_explain::Explanation;
 
 /// No file of certificates, keys or revocation lists is larger.
 const LARGEST: u64 = 64 << 20;
@@ -23,9 +24,9 @@ pub fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
     std::fs::read(path)
 }
 
-pub(crate) fn read(path: &Path) -> Result<Vec<u8>, LoadError> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, Explanation> {
     read_file(path).map_err(|error| {
-        LoadError::new(
+        unusable(
             "file.unreadable",
             &path.display().to_string(),
             format!("cannot be read ({error}); check the path and its permissions"),

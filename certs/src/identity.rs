@@ -20,7 +20,8 @@ use crate::crypto;
 use crate::details::Details;
 use crate::file::read;
 use crate::pair;
-use crate::trouble::LoadError;
+use crate::trouble::unusable;
+use xinqiao_explain::Explanation;
 
 /// What this process proves itself with: leaf first, then intermediates, and the key of the leaf.
 ///
@@ -49,7 +50,7 @@ struct Source<'a> {
 
 impl Identity {
     /// Reads the two PEM files. They may be one and the same file.
-    pub fn from_files(chain: &Path, key: &Path, now: UnixTime) -> Result<Self, LoadError> {
+    pub fn from_files(chain: &Path, key: &Path, now: UnixTime) -> Result<Self, Explanation> {
         Self::from_sealed_files(chain, key, None, now)
     }
 
@@ -59,7 +60,7 @@ impl Identity {
         key: &Path,
         passphrase: Option<&Path>,
         now: UnixTime,
-    ) -> Result<Self, LoadError> {
+    ) -> Result<Self, Explanation> {
         let passphrase = passphrase.map(|path| read(path).map(Zeroizing::new)).transpose()?;
         let mut looked = 0;
         loop {
@@ -86,7 +87,7 @@ impl Identity {
     }
 
     /// The same from texts already in memory.
-    pub fn from_pem(chain: &[u8], key: &[u8], now: UnixTime) -> Result<Self, LoadError> {
+    pub fn from_pem(chain: &[u8], key: &[u8], now: UnixTime) -> Result<Self, Explanation> {
         Self::from_sealed_pem(chain, key, None, now)
     }
 
@@ -96,7 +97,7 @@ impl Identity {
         key: &[u8],
         passphrase: Option<&[u8]>,
         now: UnixTime,
-    ) -> Result<Self, LoadError> {
+    ) -> Result<Self, Explanation> {
         let source =
             Source { chain_place: "certificate chain", chain, key_place: "private key", key, passphrase };
         Self::build(&source, now)
@@ -106,14 +107,14 @@ impl Identity {
     ///
     /// It must be about this certificate, call it good and be current. Its signature is checked if the issuer's
     /// certificate is in the chain; clients check it in any case.
-    pub fn with_ocsp(self, response: &[u8], now: UnixTime) -> Result<Self, LoadError> {
+    pub fn with_ocsp(self, response: &[u8], now: UnixTime) -> Result<Self, Explanation> {
         let status = ocsp::check(response, self.chain(), now)?;
         let mut certified = CertifiedKey::clone(&self.certified);
         certified.ocsp = Some(response.to_vec());
         Ok(Self { certified: Arc::new(certified), ocsp_next_update: status.next_update, ..self })
     }
 
-    fn build(source: &Source<'_>, now: UnixTime) -> Result<Self, LoadError> {
+    fn build(source: &Source<'_>, now: UnixTime) -> Result<Self, Explanation> {
         let Source { chain_place, key_place, .. } = *source;
         let chain = certificate::from_pem(chain_place, source.chain)?;
         // First: the key of a weak or SM2 certificate cannot be loaded, and would be blamed for it.
@@ -128,7 +129,7 @@ impl Identity {
     }
 
     /// Algorithms, key sizes and critical extensions.
-    pub(crate) fn check_strength(place: &str, chain: &[CertificateDer<'_>]) -> Result<(), LoadError> {
+    pub(crate) fn check_strength(place: &str, chain: &[CertificateDer<'_>]) -> Result<(), Explanation> {
         chain::strength(place, chain)
     }
 
@@ -137,7 +138,7 @@ impl Identity {
         place: &str,
         chain: &[CertificateDer<'_>],
         now: UnixTime,
-    ) -> Result<(u64, u64), LoadError> {
+    ) -> Result<(u64, u64), Explanation> {
         let leaf = certificate::parse(&chain[0]).ok_or_else(|| certificate::malformed(place))?;
         Self::check_strength(place, chain)?;
         chain::order(place, chain)?;
@@ -195,8 +196,8 @@ impl fmt::Debug for Identity {
     }
 }
 
-pub(crate) fn unusable_key(place: &str) -> LoadError {
-    LoadError::new(
+pub(crate) fn unusable_key(place: &str) -> Explanation {
+    unusable(
         "identity.key-unusable",
         place,
         "the private key cannot be used; it must be ECDSA P-256 or P-384, Ed25519, or RSA of at least 2048 bits",
@@ -211,14 +212,14 @@ pub(crate) fn key_mistake(
     key_place: &str,
     key: &[u8],
     passphrase: Option<&[u8]>,
-) -> Result<(), LoadError> {
+) -> Result<(), Explanation> {
     let key = private_key(key_place, key, passphrase)?;
     let signer =
         crypto::provider().key_provider.load_private_key(key).map_err(|_| unusable_key(key_place))?;
     check_key(&CertifiedKey::new(chain.to_vec(), signer), chain_place, key_place)
 }
 
-fn check_key(key: &CertifiedKey, chain_place: &str, key_place: &str) -> Result<(), LoadError> {
+fn check_key(key: &CertifiedKey, chain_place: &str, key_place: &str) -> Result<(), Explanation> {
     let Some(own) = key.key.public_key() else {
         return Err(unusable_key(key_place));
     };
@@ -228,14 +229,14 @@ fn check_key(key: &CertifiedKey, chain_place: &str, key_place: &str) -> Result<(
         return Ok(());
     }
     if key.cert[1..].iter().any(belongs) {
-        return Err(LoadError::new(
+        return Err(unusable(
             "identity.chain-order",
             chain_place,
             "the certificate of the key is not the first one; put it first, then each issuer below it",
             "与私钥对应的证书不在首位，请把它放在最前，其后依次为各级签发者证书",
         ));
     }
-    Err(LoadError::new(
+    Err(unusable(
         "identity.key-mismatch",
         key_place,
         format!(

@@ -41,5 +41,4 @@ pub use member::{
 pub use renewal::{RenewalPlan, State};
 pub use role::Role;
 pub use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
-pub use trouble::LoadError;
 pub use trust::{Anchor, AnchorRights, Revocation, RevocationList, RevocationPolicy, Trust, TrustAnchors};

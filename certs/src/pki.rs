@@ -27,61 +27,17 @@ pub use install::{Installation, install};
 pub use request::{KeyRequest, SigningRequest};
 pub use seal::{key_as_pkcs8, passphrase, seal_key};
 
-use std::fmt;
+use xinqiao_explain::Explanation;
 
-/// Making or writing certificates failed.
-#[derive(Debug)]
-pub struct PkiError {
-    code: &'static str,
-    en: String,
-    zh: String,
+/// Why the library that makes certificates did not.
+fn cannot_make(error: rcgen::Error) -> Explanation {
+    Explanation::new(
+        "pki.cannot-make",
+        format!("the certificate could not be made: {error}"),
+        format!("无法生成证书：{error}"),
+    )
 }
 
-impl PkiError {
-    pub(crate) fn new(code: &'static str, en: impl Into<String>, zh: impl Into<String>) -> Self {
-        Self { code, en: en.into(), zh: zh.into() }
-    }
-
-    pub(crate) fn generator(error: rcgen::Error) -> Self {
-        Self::new(
-            "pki.cannot-make",
-            format!("the certificate could not be made: {error}"),
-            format!("无法生成证书：{error}"),
-        )
-    }
-
-    /// The stable code.
-    pub fn code(&self) -> &'static str {
-        self.code
-    }
-
-    /// What is wrong, in English.
-    pub fn english(&self) -> &str {
-        &self.en
-    }
-
-    /// What is wrong, in Chinese.
-    pub fn chinese(&self) -> &str {
-        &self.zh
-    }
+fn no_randomness(error: xinqiao_crypto::NoRandomness) -> Explanation {
+    Explanation::new("pki.no-randomness", error.to_string(), "系统未能提供随机数")
 }
-
-impl From<xinqiao_crypto::NoRandomness> for PkiError {
-    fn from(error: xinqiao_crypto::NoRandomness) -> Self {
-        Self::new("pki.no-randomness", error.to_string(), "系统未能提供随机数")
-    }
-}
-
-impl From<crate::LoadError> for PkiError {
-    fn from(error: crate::LoadError) -> Self {
-        Self::new(error.code(), error.english(), error.chinese())
-    }
-}
-
-impl fmt::Display for PkiError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} [{}]", self.en, self.code)
-    }
-}
-
-impl std::error::Error for PkiError {}

@@ -12,8 +12,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::chain::chain_digest;
-use crate::trouble::LoadError;
 use paths::SeenPaths;
+use xinqiao_explain::Explanation;
 
 /// Anchors and revocation lists, parsed once and shared by handshakes and the member registry.
 pub struct Trust {
@@ -25,7 +25,7 @@ pub struct Trust {
 
 impl Trust {
     /// Refuses a revocation list that claims an anchor's name but was not signed by it: such a list would lock out everyone.
-    pub fn new(anchors: TrustAnchors, revocation: Revocation) -> Result<Arc<Self>, LoadError> {
+    pub fn new(anchors: TrustAnchors, revocation: Revocation) -> Result<Arc<Self>, Explanation> {
         let anchors = anchors.into_vec();
         revocation.check_against(&anchors)?;
         let roots = anchors

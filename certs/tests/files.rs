@@ -5,7 +5,8 @@
 use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, SystemTime};
 use xinqiao_certs::pki::{Authority, Issued, Request, Validity};
-use xinqiao_certs::{Identity, LoadError, Member, PublicKeyPin, Role, TrustAnchors, UnixTime};
+use xinqiao_certs::{Identity, Member, PublicKeyPin, Role, TrustAnchors, UnixTime};
+use xinqiao_explain::Explanation;
 
 const DOMAIN: &str = "xm.example";
 
@@ -18,15 +19,15 @@ fn issue(authority: &Authority) -> Issued {
     authority.issue(&Request::new(Role::Department, DOMAIN, "health", validity)).unwrap()
 }
 
-fn load(chain: &str, key: &str) -> Result<Identity, LoadError> {
+fn load(chain: &str, key: &str) -> Result<Identity, Explanation> {
     Identity::from_pem(chain.as_bytes(), key.as_bytes(), UnixTime::now())
 }
 
-fn refused(chain: &str, key: &str) -> &'static str {
+fn refused(chain: &str, key: &str) -> std::borrow::Cow<'static, str> {
     let error = load(chain, key).unwrap_err();
     assert!(error.chinese().chars().any(|c| c > '\u{4e00}'));
     assert!(!error.to_string().contains(key.lines().nth(1).unwrap_or("----")));
-    error.code()
+    error.into_code()
 }
 
 #[test]
@@ -68,7 +69,7 @@ fn validity_is_checked_at_the_time_given() {
         let seconds = UnixTime::now().as_secs().checked_add_signed(offset).unwrap();
         let time = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
         Identity::from_pem(issued.chain_pem().as_bytes(), issued.key_pem().as_bytes(), time)
-            .map_err(|e| e.code())
+            .map_err(|e| e.into_code())
     };
     assert_eq!(at(-86_400).unwrap_err(), "identity.not-yet-valid");
     assert!(at(0).is_ok());
@@ -126,7 +127,7 @@ fn an_authority_keeps_to_its_domains_and_to_good_names() {
     let city = authority();
     let validity = Validity::days(SystemTime::now(), 7);
     let code = |domain, name| {
-        city.issue(&Request::new(Role::Department, domain, name, validity)).unwrap_err().code()
+        city.issue(&Request::new(Role::Department, domain, name, validity)).unwrap_err().into_code()
     };
     assert_eq!(code("fj.example", "health"), "pki.domain-not-ours");
     assert_eq!(code(DOMAIN, "He alth"), "pki.name-malformed");

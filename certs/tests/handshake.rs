@@ -11,6 +11,7 @@ use xinqiao_certs::{
     AnchorRights, Attribute, Binding, CertificateDer, Identity, Member, PublicKeyPin, Registry, Revocation,
     RevocationList, RevocationPolicy, Role, SubjectBinding, Trust, TrustAnchors, UnixTime, tls,
 };
+use xinqiao_explain::Explain;
 
 const DOMAIN: &str = "xm.example";
 const DAY: Duration = Duration::from_secs(86_400);
@@ -270,7 +271,7 @@ fn an_identity_is_tried_before_it_goes_live() {
     let trust = simple(&city);
     let node = gateway(&issuing);
     let good = identity(&node);
-    let refusal = |result: Result<(), xinqiao_certs::LoadError>| result.unwrap_err().code();
+    let refusal = |result: Result<(), xinqiao_explain::Explanation>| result.unwrap_err().into_code();
     assert_eq!(good.check_as_server(&trust, &["gateway.xm.example"], now()), Ok(()));
     assert_eq!(good.check_as_client(&trust, now()), Ok(()));
     let other_name = good.check_as_server(&trust, &["gateway.xm.example", "10.0.0.1"], now());
@@ -414,7 +415,7 @@ fn an_issuer_without_uris_is_bound_by_subject() {
 fn two_members_cannot_share_a_name_or_a_binding() {
     let city = root("City Root", DOMAIN);
     let one = Member::new(DOMAIN, Role::Department, "health");
-    let refused = |members: Vec<Member>| Registry::new(members, simple(&city)).unwrap_err().code();
+    let refused = |members: Vec<Member>| Registry::new(members, simple(&city)).unwrap_err().into_code();
     assert_eq!(refused(vec![one.clone(), one.clone()]), "member.name-twice");
     let mut other = Member::new(DOMAIN, Role::Department, "other");
     other.bindings = vec![Binding::Uri(one.uri())];

@@ -6,13 +6,14 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 use xinqiao_certs::pki::{
-    Authority, Entry, Installation, KeyRequest, PkiError, Reason, Request, Revoked, SigningRequest, SmallCa,
-    Validity, install, key_as_pkcs8, passphrase, seal_key, write_pair,
+    Authority, Entry, Installation, KeyRequest, Reason, Request, Revoked, SigningRequest, SmallCa, Validity,
+    install, key_as_pkcs8, passphrase, seal_key, write_pair,
 };
 use xinqiao_certs::{
     AnchorRights, Details, Identity, Purpose, Revocation, RevocationList, RevocationPolicy, Role, Trust,
     TrustAnchors, UnixTime,
 };
+use xinqiao_explain::Explanation;
 
 const DOMAIN: &str = "xm.example";
 const SECRET: &[u8] = b"a long passphrase";
@@ -25,10 +26,10 @@ fn new_ca(directory: &Path) -> SmallCa {
     SmallCa::init(directory, "City", &[DOMAIN], 4, Some(SECRET), SystemTime::now()).unwrap()
 }
 
-fn code<T: std::fmt::Debug>(result: Result<T, PkiError>) -> &'static str {
+fn code<T: std::fmt::Debug>(result: Result<T, Explanation>) -> String {
     let error = result.unwrap_err();
     assert!(error.chinese().chars().any(|c| c > '\u{4e00}'), "{error}");
-    error.code()
+    error.code().to_owned()
 }
 
 #[test]
@@ -129,7 +130,7 @@ fn a_request_goes_out_and_its_answer_comes_in_whatever_its_order() {
         (at("answer.pem"), at("new.key"), at("node.crt"), at("node.key"));
     let anchors = [("root.crt", root.as_bytes())];
     let installation = Installation {
-        answer: &answer,
+        response: &answer,
         key: &key,
         passphrase: None,
         anchors: &anchors,

@@ -35,7 +35,7 @@ pub use date::Date;
 pub use decode::{BodyError, Caps, Charset, Format, decode};
 pub use finding::{Finding, Severity};
 pub use mapping::Mapping;
-pub use model::{Audience, Standing, SubjectKind};
+pub use model::{Audience, RecordStatus, SubjectKind};
 pub use policy::{Action, Admission, Policy, RecipientKind};
 pub use record::{Member, RawRecord, Slot};
 pub use route::explain::{ExplainRow, Explanation};

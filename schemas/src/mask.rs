@@ -1,7 +1,7 @@
 //! Masks: what stays of a value that a recipient may not see in full.
 //!
 //! The defaults are the strict ones: no check digit, no full birth date, no end of a phone number, and for
-//! a name nothing that tells its length. A mask is judged by what it shows: every mask of a text that does
+//! a name nothing that tells its length. A mask is checked by what it shows: every mask of a text that does
 //! not look as expected shows nothing of it.
 
 mod address;

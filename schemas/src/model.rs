@@ -81,9 +81,9 @@ impl Audience {
 /// Whether a record that is put still stands, by the status its own schema carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Standing {
+pub enum RecordStatus {
     /// It stands.
-    Standing,
+    InForce,
     /// Its status says that it was revoked: the put is a withdraw.
     Revoked,
 }

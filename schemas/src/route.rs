@@ -14,7 +14,7 @@ use xinqiao_crypto::{MacKey, Secret, sha256};
 
 use crate::finding::Finding;
 use crate::mapping::Mapping;
-use crate::model::{Audience, Standing, SubjectKind};
+use crate::model::{Audience, RecordStatus, SubjectKind};
 use crate::policy::{Admission, Policy};
 use crate::record::Slot;
 use crate::schema::Schema;
@@ -283,7 +283,7 @@ impl Route {
         if !std::ptr::eq(record.schema(), &*self.from) && record.schema().digest != self.from.digest {
             return Err(WithheldReason::OtherSchema);
         }
-        if record.standing() == Standing::Revoked {
+        if record.status() == RecordStatus::Revoked {
             return Err(WithheldReason::Revoked);
         }
         let audience = self.policy.audience(record.audience());

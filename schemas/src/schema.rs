@@ -35,7 +35,7 @@ pub struct Schema {
     pub(crate) subject_kind: SubjectKindRule,
     pub(crate) audience: Option<AudienceRule>,
     pub(crate) default_audience: Audience,
-    pub(crate) standing: Option<StandingRule>,
+    pub(crate) status: Option<StatusRule>,
     pub(crate) rules: Vec<Rule>,
     pub(crate) document: Vec<u8>,
     pub(crate) digest: [u8; 32],
@@ -313,7 +313,7 @@ pub(crate) struct AudienceRule {
 
 /// Which status values mean that the record is revoked.
 #[derive(Debug)]
-pub(crate) struct StandingRule {
+pub(crate) struct StatusRule {
     pub(crate) field: u16,
     pub(crate) revoked: Vec<Box<str>>,
 }

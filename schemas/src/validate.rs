@@ -9,7 +9,7 @@ use std::fmt;
 
 use crate::date::Date;
 use crate::finding::Finding;
-use crate::model::{Audience, Standing, SubjectKind};
+use crate::model::{Audience, RecordStatus, SubjectKind};
 use crate::problem;
 use crate::record::{Member, RawRecord, Slot};
 use crate::schema::{FieldType, Schema, SubjectKindRule};
@@ -48,7 +48,7 @@ pub struct ValidRecord<'a> {
     slots: Vec<Slot<'a>>,
     subject_kind: SubjectKind,
     audience: Audience,
-    standing: Standing,
+    status: RecordStatus,
 }
 
 impl Schema {
@@ -90,7 +90,7 @@ impl Schema {
         if findings[first..].iter().any(Finding::refuses) {
             return None;
         }
-        let standing = self.standing_of(&slots);
+        let status = self.status_of(&slots);
         let source = &context.source;
         let received = context.received;
         Some(ValidRecord {
@@ -100,7 +100,7 @@ impl Schema {
             slots,
             subject_kind: subject_kind?,
             audience: audience?,
-            standing,
+            status,
         })
     }
 
@@ -161,11 +161,11 @@ impl Schema {
         Some(relayed.map_or(audience, |relayed| audience.max(relayed)))
     }
 
-    fn standing_of(&self, slots: &[Slot<'_>]) -> Standing {
-        let Some(rule) = &self.standing else { return Standing::Standing };
+    fn status_of(&self, slots: &[Slot<'_>]) -> RecordStatus {
+        let Some(rule) = &self.status else { return RecordStatus::InForce };
         match slots[usize::from(rule.field)].filled() {
-            Some(value) if rule.revoked.iter().any(|revoked| **revoked == *value) => Standing::Revoked,
-            _ => Standing::Standing,
+            Some(value) if rule.revoked.iter().any(|revoked| **revoked == *value) => RecordStatus::Revoked,
+            _ => RecordStatus::InForce,
         }
     }
 
@@ -285,8 +285,8 @@ impl<'a> ValidRecord<'a> {
     }
 
     /// Whether its own status says that it was revoked.
-    pub fn standing(&self) -> Standing {
-        self.standing
+    pub fn status(&self) -> RecordStatus {
+        self.status
     }
 
     /// The last day on which it may be public, if it says one.

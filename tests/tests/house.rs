@@ -11,16 +11,17 @@ use std::process::Command;
 use serde_json::Value;
 
 /// For each crate of the workspace, the others it may know.
-const KNOWS: [(&str, &[&str]); 13] = [
+const KNOWS: [(&str, &[&str]); 14] = [
+    ("xinqiao-explain", &[]),
     ("xinqiao-crypto", &[]),
-    ("xinqiao-evidence", &["xinqiao-crypto"]),
-    ("xinqiao-schemas", &["xinqiao-crypto"]),
-    ("xinqiao-certs", &["xinqiao-crypto"]),
+    ("xinqiao-evidence", &["xinqiao-crypto", "xinqiao-explain"]),
+    ("xinqiao-schemas", &["xinqiao-crypto", "xinqiao-explain"]),
+    ("xinqiao-certs", &["xinqiao-crypto", "xinqiao-explain"]),
     ("xinqiao-exchange", &["xinqiao-crypto", "xinqiao-evidence", "xinqiao-schemas"]),
-    ("xinqiao-store", &["xinqiao-crypto", "xinqiao-evidence"]),
-    ("xinqiao-client", &["xinqiao-certs", "xinqiao-crypto", "xinqiao-evidence"]),
+    ("xinqiao-store", &["xinqiao-crypto", "xinqiao-evidence", "xinqiao-explain"]),
+    ("xinqiao-client", &["xinqiao-certs", "xinqiao-crypto", "xinqiao-evidence", "xinqiao-explain"]),
     ("xinqiao-workbook", &["xinqiao-schemas"]),
-    ("xinqiao-runtime", &[]),
+    ("xinqiao-runtime", &["xinqiao-explain"]),
     ("xinqiao-edge", &["xinqiao-certs", "xinqiao-crypto", "xinqiao-runtime"]),
     (
         "xinqiao-node",
@@ -29,6 +30,7 @@ const KNOWS: [(&str, &[&str]); 13] = [
             "xinqiao-crypto",
             "xinqiao-evidence",
             "xinqiao-exchange",
+            "xinqiao-explain",
             "xinqiao-runtime",
             "xinqiao-schemas",
             "xinqiao-store",
@@ -42,6 +44,7 @@ const KNOWS: [(&str, &[&str]); 13] = [
             "xinqiao-edge",
             "xinqiao-evidence",
             "xinqiao-exchange",
+            "xinqiao-explain",
             "xinqiao-node",
             "xinqiao-runtime",
             "xinqiao-schemas",
@@ -57,6 +60,7 @@ const KNOWS: [(&str, &[&str]); 13] = [
             "xinqiao-crypto",
             "xinqiao-evidence",
             "xinqiao-exchange",
+            "xinqiao-explain",
             "xinqiao-node",
             "xinqiao-runtime",
             "xinqiao-schemas",
@@ -69,7 +73,8 @@ const KNOWS: [(&str, &[&str]); 13] = [
 /// The node speaks no HTTP.
 const NO_HTTP: [&str; 4] = ["http", "hyper", "h2", "tokio-rustls"];
 
-const PURE: [&str; 4] = ["xinqiao-crypto", "xinqiao-evidence", "xinqiao-exchange", "xinqiao-schemas"];
+const PURE: [&str; 5] =
+    ["xinqiao-explain", "xinqiao-crypto", "xinqiao-evidence", "xinqiao-exchange", "xinqiao-schemas"];
 const NOT_PURE: [&str; 4] = ["tokio", "hyper", "rustls", "sled"];
 
 const COMMANDS: [&str; 2] = ["cargo run --release --bin xinqiao -- demo", "bash .ci/test"];

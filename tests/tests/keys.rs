@@ -39,7 +39,7 @@ async fn send(site: &Site, node: &NodeProcess, first: u64) -> Result<Sent, Clien
 /// Keeps what the node gave for a submission.
 fn keep(site: &Site, name: u64, sent: &Sent) {
     std::fs::create_dir_all(site.dir.join("receipts")).unwrap();
-    std::fs::write(site.dir.join(format!("receipts/{name}.receipt.json")), sent.answer.receipt.get())
+    std::fs::write(site.dir.join(format!("receipts/{name}.receipt.json")), sent.response.receipt.get())
         .unwrap();
 }
 

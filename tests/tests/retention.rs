@@ -48,7 +48,7 @@ async fn send(site: &Site, node: &NodeProcess, first: u64, count: usize) {
     let submission =
         Submission { schema: Some("administrative-penalty-2020"), ..Submission::new(PENALTY, body) };
     let sent = site.client(DEPARTMENTS[0], node).send(&submission).await.unwrap();
-    assert_eq!(sent.answer.accepted, count as u64);
+    assert_eq!(sent.response.accepted, count as u64);
 }
 
 /// Waits until the second of this moment is over: ages are counted in whole seconds.
@@ -153,7 +153,7 @@ async fn a_publication_ends_by_itself_on_its_day() {
     write_ndjson(&[record], &mut body);
     let submission =
         Submission { schema: Some("administrative-penalty-2020"), ..Submission::new(PENALTY, body) };
-    assert_eq!(site.client(DEPARTMENTS[0], &node).send(&submission).await.unwrap().answer.accepted, 1);
+    assert_eq!(site.client(DEPARTMENTS[0], &node).send(&submission).await.unwrap().response.accepted, 1);
     let mut puller = site.puller(site.client(PORTAL, &node), PORTAL, PENALTY).await.unwrap();
     assert_eq!(puller.next(Duration::ZERO).await.unwrap().unwrap().records, 1);
     puller.acknowledge(|_, _| None).await.unwrap();

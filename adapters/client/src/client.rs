@@ -5,7 +5,7 @@ mod send;
 
 pub use retry::RetryPolicy;
 pub(crate) use send::check;
-pub use send::{Answer, Sent, Submission};
+pub use send::{Received, Sent, Submission};
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -236,8 +236,8 @@ impl Client {
     pub async fn put(&self, path: &str, media_type: &str, body: Bytes) -> Result<(u16, Bytes), ClientError> {
         let request =
             self.transport.request(Method::PUT, path).header(CONTENT_TYPE, media_type).body(Full::new(body));
-        let answer = self.transport.ask(build(request)?, Duration::ZERO).await?;
-        Ok((answer.status.as_u16(), answer.body))
+        let response = self.transport.ask(build(request)?, Duration::ZERO).await?;
+        Ok((response.status.as_u16(), response.body))
     }
 
     /// What stands at a path, as sent; for officers' tools.

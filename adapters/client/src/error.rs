@@ -4,24 +4,16 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use xinqiao_certs::LoadError;
-use xinqiao_evidence::Explain;
+use xinqiao_explain::{Explain, Explanation};
 
 /// Why a call did not succeed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ClientError {
     /// A certificate, key or authority file cannot be used.
-    Files(LoadError),
+    Files(Explanation),
     /// The profile, or a value given, is wrong.
-    Setting {
-        /// Which one.
-        place: String,
-        /// What is wrong, English.
-        en: String,
-        /// What is wrong, Chinese.
-        zh: String,
-    },
+    Setting(Explanation),
     /// The gateway could not be reached, or the connection broke.
     Connection(String),
     /// The TLS handshake failed, on either side.
@@ -33,7 +25,7 @@ pub enum ClientError {
     /// The gateway answered something this client does not understand.
     Protocol(String),
     /// Something does not verify. Nothing of it was acknowledged.
-    Unverified(Box<Unverified>),
+    Unverified(Box<Explanation>),
     /// The node began a new epoch; someone must look and adopt it.
     NewEpoch {
         /// The epoch followed so far.
@@ -42,16 +34,7 @@ pub enum ClientError {
         seen: u64,
     },
     /// A sender's folder cannot be used as it is, or not for this.
-    Sender {
-        /// Stable, `sender.…`.
-        code: &'static str,
-        /// Which folder or file.
-        place: String,
-        /// What is wrong and what to do, English.
-        en: String,
-        /// The same, Chinese.
-        zh: String,
-    },
+    Sender(Explanation),
     /// A local file cannot be read or written.
     Local {
         /// Which one.
@@ -59,19 +42,6 @@ pub enum ClientError {
         /// Why.
         source: io::Error,
     },
-}
-
-/// What failed to verify.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unverified {
-    /// The verifier's stable code.
-    pub code: String,
-    /// Which thing: a stream and sequence number, a file, a checkpoint.
-    pub place: String,
-    /// The reason, English.
-    pub en: String,
-    /// The reason, Chinese.
-    pub zh: String,
 }
 
 /// An RFC 9457 problem document.
@@ -117,39 +87,30 @@ pub struct Finding {
     pub zh: String,
 }
 
-/// The verifier's word that the thing at `place` does not verify.
+/// The thing at `place` does not verify, for the verifier's reason.
 pub(crate) fn unverified(place: impl Into<String>, error: &(impl Explain + ?Sized)) -> ClientError {
-    ClientError::Unverified(Box::new(Unverified {
-        code: error.code().to_owned(),
-        place: place.into(),
-        en: error.english(),
-        zh: error.chinese(),
-    }))
+    ClientError::Unverified(Box::new(error.explain().at(place)))
 }
 
 impl ClientError {
     /// The stable code.
     pub fn code(&self) -> &str {
         match self {
-            Self::Files(error) => error.code(),
-            Self::Setting { .. } => "client.setting",
+            Self::Files(error) | Self::Setting(error) | Self::Sender(error) => error.code(),
             Self::Connection(_) => "client.connection",
             Self::Tls(_) => "client.tls",
             Self::Timeout => "client.timeout",
             Self::Problem(problem) => &problem.code,
             Self::Protocol(_) => "client.protocol",
-            Self::Unverified(what) => &what.code,
+            Self::Unverified(error) => error.code(),
             Self::NewEpoch { .. } => "client.new-epoch",
-            Self::Sender { code, .. } => code,
             Self::Local { .. } => "client.local-file",
         }
     }
 
-    /// What is wrong, where, and what to do, in English.
-    pub fn english(&self) -> String {
+    fn in_english(&self) -> String {
         match self {
-            Self::Files(error) => error.english(),
-            Self::Setting { place, en, .. } | Self::Sender { place, en, .. } => format!("{place}: {en}"),
+            Self::Files(error) | Self::Setting(error) | Self::Sender(error) => error.english(),
             Self::Connection(why) => {
                 format!(
                     "the gateway cannot be reached ({why}); check its address, the network and that it runs"
@@ -173,7 +134,9 @@ impl ClientError {
                     "the gateway's answer is not understood ({what}); is it a Xinqiao gateway of this version?"
                 )
             }
-            Self::Unverified(what) => format!("{} does not verify: {}", what.place, what.en),
+            Self::Unverified(error) => {
+                format!("{} does not verify: {}", error.place().unwrap_or_default(), error.sentences()[0])
+            }
             Self::NewEpoch { known, seen } => format!(
                 "the node is in epoch {seen}, this directory follows epoch {known}; ask the node's operators what was restored, then adopt the new epoch explicitly"
             ),
@@ -183,11 +146,9 @@ impl ClientError {
         }
     }
 
-    /// The same in Chinese.
-    pub fn chinese(&self) -> String {
+    fn in_chinese(&self) -> String {
         match self {
-            Self::Files(error) => error.chinese(),
-            Self::Setting { place, zh, .. } | Self::Sender { place, zh, .. } => format!("{place}：{zh}"),
+            Self::Files(error) | Self::Setting(error) | Self::Sender(error) => error.chinese(),
             Self::Connection(why) => format!("无法连接网关（{why}），请检查地址、网络以及网关是否运行"),
             Self::Tls(why) if refused(why) => format!(
                 "网关拒绝了本方证书（{why}）；常见原因：证书已吊销或过期、签发机构不受网关信任、相关吊销列表逾期未更新。请先用 xinqiao certs status 查看，再联系网关安全管理员"
@@ -199,7 +160,9 @@ impl ClientError {
                 false => format!("{}：{}", problem.title_zh, problem.detail_zh),
             },
             Self::Protocol(what) => format!("无法理解网关的应答（{what}），请确认对方是同版本的信桥网关"),
-            Self::Unverified(what) => format!("{} 验证不通过：{}", what.place, what.zh),
+            Self::Unverified(error) => {
+                format!("{} 验证不通过：{}", error.place().unwrap_or_default(), error.sentences()[1])
+            }
             Self::NewEpoch { known, seen } => format!(
                 "节点已进入第 {seen} 纪元，本目录跟随的是第 {known} 纪元；请向节点运维了解恢复情况后显式采用新纪元"
             ),
@@ -235,7 +198,7 @@ impl ClientError {
 
     /// A setting that cannot be used: where, and what to do, in English and Chinese.
     pub fn setting(place: impl Into<String>, en: impl Into<String>, zh: impl Into<String>) -> Self {
-        Self::Setting { place: place.into(), en: en.into(), zh: zh.into() }
+        Self::Setting(Explanation::new("client.setting", en.into(), zh.into()).at(place))
     }
 
     pub(crate) fn local(path: &Path, source: io::Error) -> Self {
@@ -253,15 +216,21 @@ fn refused(why: &str) -> bool {
     why.contains("received fatal alert") && ABOUT.iter().any(|word| why.contains(word))
 }
 
-impl From<LoadError> for ClientError {
-    fn from(error: LoadError) -> Self {
+impl From<Explanation> for ClientError {
+    fn from(error: Explanation) -> Self {
         Self::Files(error)
+    }
+}
+
+impl Explain for ClientError {
+    fn explain(&self) -> Explanation {
+        Explanation::new(self.code().to_owned(), self.in_english(), self.in_chinese())
     }
 }
 
 impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} [{}]", self.english(), self.code())
+        write!(f, "{} [{}]", self.in_english(), self.code())
     }
 }
 

@@ -14,9 +14,10 @@ mod sender;
 mod transport;
 
 pub use client::{
-    Answer, BatchEntry, BatchPage, Client, Feedback, FeedbackPage, RetryPolicy, Sent, StreamInfo, Submission,
+    BatchEntry, BatchPage, Client, Feedback, FeedbackPage, Received, RetryPolicy, Sent, StreamInfo,
+    Submission,
 };
-pub use error::{ClientError, Finding, Problem, Unverified};
+pub use error::{ClientError, Finding, Problem};
 pub use followed::FollowedKeys;
 pub use profile::Profile;
 pub use puller::{

@@ -117,6 +117,7 @@ fn sixty() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use xinqiao_explain::Explain;
 
     fn profile(text: &str) -> Result<Profile, ClientError> {
         let directory = tempfile::tempdir().unwrap();

@@ -31,9 +31,9 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
-use xinqiao_evidence::Explain;
 use xinqiao_evidence::chain::{Chain, ChainBreak};
 use xinqiao_evidence::manifest::{Manifest, SignedManifest, VerifiedManifest};
+use xinqiao_explain::Explain;
 
 use crate::client::{BatchEntry, Client};
 use crate::error::{ClientError, unverified};
@@ -256,9 +256,10 @@ impl Puller {
     /// Puts the batch's name before a failure that only named a part of it.
     fn at(&self, seq: &str, error: ClientError) -> ClientError {
         match error {
-            ClientError::Unverified(mut what) => {
-                what.place = format!("{} batch {seq}, {}", self.settings.stream, what.place);
-                ClientError::Unverified(what)
+            ClientError::Unverified(what) => {
+                let part = what.place().unwrap_or_default();
+                let place = format!("{} batch {seq}, {part}", self.settings.stream);
+                ClientError::Unverified(Box::new(what.at(place)))
             }
             other => other,
         }
@@ -277,7 +278,7 @@ impl fmt::Debug for Puller {
 /// What a node's change of keys looks like to those who pinned the old ones.
 pub(crate) fn may_be_a_new_key(error: &ClientError) -> bool {
     matches!(error, ClientError::Unverified(what)
-        if ["jws.unknown-key", "manifest.key-time", "tlog.unknown-key"].contains(&what.code.as_str()))
+        if ["jws.unknown-key", "manifest.key-time", "tlog.unknown-key"].contains(&what.code()))
 }
 
 fn pulled(manifest: &Manifest, payload: PathBuf) -> Pulled {

@@ -40,6 +40,7 @@ use std::collections::HashSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use xinqiao_explain::Explanation;
 
 use bytes::Bytes;
 
@@ -185,7 +186,7 @@ impl Sender {
         let body = self.body(&queued)?;
         let settled = match self.client.send(&queued.submission(body.clone())).await {
             Ok(sent) => {
-                let receipt = sent.answer.receipt.get().as_bytes();
+                let receipt = sent.response.receipt.get().as_bytes();
                 // Verified before it is kept: once the outcome is on disk the records go, and with them what a receipt
                 // can be checked against and what can be sent again.
                 let verified = proof::verify(self.keys.as_mut(), &self.client, &queued, &body, &sent).await?;
@@ -194,11 +195,11 @@ impl Sender {
                 let new_epoch = elsewhere.and_then(|(moved, epoch)| moved?.then_some(epoch));
                 let at = at.filter(|at| self.state.is_elsewhere(at) != Some(false));
                 let accepted = Acceptance {
-                    submission: sent.answer.submission.clone(),
-                    accepted: sent.answer.accepted,
-                    refused: sent.answer.refused,
-                    warned: sent.answer.warned,
-                    receipt: self.folder.keep_receipt(&sent.answer.submission, receipt)?,
+                    submission: sent.response.submission.clone(),
+                    accepted: sent.response.accepted,
+                    refused: sent.response.refused,
+                    warned: sent.response.warned,
+                    receipt: self.folder.keep_receipt(&sent.response.submission, receipt)?,
                     verified,
                 };
                 let outcome = SubmissionOutcome::Accepted(accepted);
@@ -318,15 +319,15 @@ impl Sender {
         if self.key_of(&queued.submission(body.clone()), "") == queued.content {
             return Ok(body);
         }
-        Err(ClientError::Sender {
-            code: "sender.body-damaged",
-            place: self.folder.body_path(&file).display().to_string(),
-            en: format!(
+        let damaged = Explanation::new(
+            "sender.body-damaged",
+            format!(
                 "the records of {} are missing or are not what was offered; offer the same records again, or discard the submission",
                 queued.name
             ),
-            zh: format!("{} 的待报数据缺失或已改变；请重新提交相同数据，或放弃该次提交", queued.name),
-        })
+            format!("{} 的待报数据缺失或已改变；请重新提交相同数据，或放弃该次提交", queued.name),
+        );
+        Err(ClientError::Sender(damaged.at(self.folder.body_path(&file).display().to_string())))
     }
 
     fn make_room(&self, more: u64) -> Result<(), ClientError> {

@@ -20,6 +20,7 @@ use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::time::timeout;
+use xinqiao_explain::Explain;
 
 use crate::error::{ClientError, Problem};
 use crate::profile::Profile;
@@ -53,7 +54,7 @@ struct Door {
 }
 
 /// A complete answer of a status that means success.
-pub(crate) struct Answer {
+pub(crate) struct WholeResponse {
     pub(crate) status: StatusCode,
     pub(crate) body: Bytes,
 }
@@ -120,11 +121,11 @@ impl Transport {
         &self,
         request: Request<Full<Bytes>>,
         wait: Duration,
-    ) -> Result<Answer, ClientError> {
+    ) -> Result<WholeResponse, ClientError> {
         let response = self.open(request, wait).await?;
         let status = response.status();
         let body = self.read_all(response.into_body()).await?;
-        Ok(Answer { status, body })
+        Ok(WholeResponse { status, body })
     }
 
     /// Asks and gives the answer's head as soon as it is there; the body is the caller's to read with [`Transport::frame`].
@@ -140,10 +141,10 @@ impl Transport {
             let connection = capture_connection(&mut attempt);
             let waiting = || connection.connection_metadata().is_none();
             let heard = Heard::default();
-            let answer = timeout(self.idle.saturating_add(wait), self.pool().request(attempt));
-            let answer = heard.or_answer(answer, waiting).await.map_err(ClientError::Tls)?;
+            let response = timeout(self.idle.saturating_add(wait), self.pool().request(attempt));
+            let response = heard.or_response(response, waiting).await.map_err(ClientError::Tls)?;
             // A gateway that broke the connection off with an alert does so again.
-            match (answer, heard.said()) {
+            match (response, heard.said()) {
                 (Ok(Ok(response)), _) => break response,
                 (Ok(Err(error)), None) if again > 0 && unprocessed(&error) => again -= 1,
                 (Ok(Err(error)), said) => return Err(self.explained(broken(&error), said, begin)),

@@ -4,10 +4,11 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 use x509_parser::prelude::X509Certificate;
 
 use crate::certificate;
-use crate::trouble::LoadError;
+use crate::trouble::unusable;
+use xinqiao_explain::Explanation;
 
 /// Weak or foreign algorithms and critical extensions nobody honours, in any certificate but a root's own signature.
-pub(super) fn strength(place: &str, chain: &[CertificateDer<'_>]) -> Result<(), LoadError> {
+pub(super) fn strength(place: &str, chain: &[CertificateDer<'_>]) -> Result<(), Explanation> {
     for (at, der) in chain.iter().enumerate() {
         let Some(parsed) = certificate::parse(der) else { return Err(certificate::malformed(place)) };
         let (which, which_zh) = which(at);
@@ -15,10 +16,10 @@ pub(super) fn strength(place: &str, chain: &[CertificateDer<'_>]) -> Result<(), 
         if let Some((code, en, zh)) = certificate::weakness(&parsed)
             && !(root && code == "certificate.weak-signature")
         {
-            return Err(LoadError::new(code, place, format!("{which} {en}"), format!("{which_zh}{zh}")));
+            return Err(unusable(code, place, format!("{which} {en}"), format!("{which_zh}{zh}")));
         }
         if let Some(oid) = certificate::unknown_critical_extension(&parsed) {
-            return Err(LoadError::new(
+            return Err(unusable(
                 "certificate.unknown-critical-extension",
                 place,
                 format!(
@@ -36,7 +37,7 @@ fn which(at: usize) -> (String, String) {
 }
 
 /// Each certificate issued the one before it, by name and by signature.
-pub(super) fn order(place: &str, chain: &[CertificateDer<'_>]) -> Result<(), LoadError> {
+pub(super) fn order(place: &str, chain: &[CertificateDer<'_>]) -> Result<(), Explanation> {
     let parsed: Vec<X509Certificate<'_>> = chain.iter().filter_map(certificate::parse).collect();
     for (position, pair) in parsed.windows(2).enumerate() {
         let (lower, upper) = (&pair[0], &pair[1]);
@@ -44,7 +45,7 @@ pub(super) fn order(place: &str, chain: &[CertificateDer<'_>]) -> Result<(), Loa
         if lower.issuer().as_raw() != upper.subject().as_raw() {
             let elsewhere = parsed.iter().any(|other| other.subject().as_raw() == lower.issuer().as_raw());
             return Err(match elsewhere {
-                true => LoadError::new(
+                true => unusable(
                     "identity.chain-order",
                     place,
                     format!(
@@ -54,7 +55,7 @@ pub(super) fn order(place: &str, chain: &[CertificateDer<'_>]) -> Result<(), Loa
                         "第 {high} 张证书不是第 {low} 张的签发者，但其签发者就在文件中；请将签发者逐级排列，或用 xinqiao certs install 自动排序"
                     ),
                 ),
-                false => LoadError::new(
+                false => unusable(
                     "identity.chain-broken",
                     place,
                     format!(
@@ -66,7 +67,7 @@ pub(super) fn order(place: &str, chain: &[CertificateDer<'_>]) -> Result<(), Loa
             });
         }
         if !upper.is_ca() {
-            return Err(LoadError::new(
+            return Err(unusable(
                 "identity.not-an-issuer",
                 place,
                 format!(
@@ -79,7 +80,7 @@ pub(super) fn order(place: &str, chain: &[CertificateDer<'_>]) -> Result<(), Loa
         }
         // Signatures this crate cannot verify are left to the peers' verifier.
         if verifiable(lower) && lower.verify_signature(Some(upper.public_key())).is_err() {
-            return Err(LoadError::new(
+            return Err(unusable(
                 "identity.chain-signature",
                 place,
                 format!(
@@ -107,9 +108,13 @@ fn verifiable(certificate: &X509Certificate<'_>) -> bool {
 }
 
 /// No authority's certificate, and within its validity; answers the validity.
-pub(super) fn leaf(place: &str, leaf: &X509Certificate<'_>, now: UnixTime) -> Result<(u64, u64), LoadError> {
+pub(super) fn leaf(
+    place: &str,
+    leaf: &X509Certificate<'_>,
+    now: UnixTime,
+) -> Result<(u64, u64), Explanation> {
     if leaf.is_ca() {
-        return Err(LoadError::new(
+        return Err(unusable(
             "identity.authority-as-leaf",
             place,
             format!(
@@ -123,7 +128,7 @@ pub(super) fn leaf(place: &str, leaf: &X509Certificate<'_>, now: UnixTime) -> Re
     let not_before = u64::try_from(validity.not_before.timestamp()).unwrap_or(0);
     let not_after = u64::try_from(validity.not_after.timestamp()).unwrap_or(0);
     if now.as_secs() < not_before {
-        return Err(LoadError::new(
+        return Err(unusable(
             "identity.not-yet-valid",
             place,
             format!(
@@ -139,7 +144,7 @@ pub(super) fn leaf(place: &str, leaf: &X509Certificate<'_>, now: UnixTime) -> Re
         ));
     }
     if now.as_secs() > not_after {
-        return Err(LoadError::new(
+        return Err(unusable(
             "identity.expired",
             place,
             format!(

@@ -8,14 +8,15 @@ use crate::certificate;
 use crate::details::Details;
 use crate::member::parse_uri;
 use crate::role::Role;
-use crate::trouble::LoadError;
+use crate::trouble::unusable;
 use crate::trust::Trust;
+use xinqiao_explain::Explanation;
 
 const PLACE: &str = "certificate chain";
 
 impl Identity {
     /// Whether peers that trust `trust` would accept it from a server they dial under `names`.
-    pub fn check_as_server(&self, trust: &Trust, names: &[&str], now: UnixTime) -> Result<(), LoadError> {
+    pub fn check_as_server(&self, trust: &Trust, names: &[&str], now: UnixTime) -> Result<(), Explanation> {
         Self::check_path_as_server(self.chain(), trust, now)?;
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         if names.is_empty() {
@@ -25,7 +26,7 @@ impl Identity {
     }
 
     /// Whether peers that trust `trust` would accept it from a client.
-    pub fn check_as_client(&self, trust: &Trust, now: UnixTime) -> Result<(), LoadError> {
+    pub fn check_as_client(&self, trust: &Trust, now: UnixTime) -> Result<(), Explanation> {
         Self::check_path_as_client(self.chain(), trust, now)
     }
 
@@ -37,7 +38,7 @@ impl Identity {
         role: Role,
         name: Option<&str>,
         now: UnixTime,
-    ) -> Result<(), LoadError> {
+    ) -> Result<(), Explanation> {
         Details::of(&self.chain()[0])?.check_member(Some(trust_domain), role, name)?;
         self.check_as_client(trust, now)
     }
@@ -46,7 +47,7 @@ impl Identity {
         chain: &[CertificateDer<'_>],
         trust: &Trust,
         now: UnixTime,
-    ) -> Result<(), LoadError> {
+    ) -> Result<(), Explanation> {
         trust.server(chain, now).map_err(|error| explain(&error, chain, trust, "server", "服务端"))
     }
 
@@ -54,7 +55,7 @@ impl Identity {
         chain: &[CertificateDer<'_>],
         trust: &Trust,
         now: UnixTime,
-    ) -> Result<(), LoadError> {
+    ) -> Result<(), Explanation> {
         let led = trust.client_anchor(chain, now).map(drop);
         led.map_err(|error| explain(&error, chain, trust, "client", "客户端"))
     }
@@ -62,16 +63,16 @@ impl Identity {
 
 impl Trust {
     /// Whether this chain, which a server presented, is still good. Its name was checked when it was dialled.
-    pub fn check_server(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<(), LoadError> {
+    pub fn check_server(&self, chain: &[CertificateDer<'_>], now: UnixTime) -> Result<(), Explanation> {
         Identity::check_path_as_server(chain, self, now)
     }
 }
 
 impl Details {
     /// Whether peers may dial the certificate under every one of these names.
-    pub fn check_server(&self, names: &[String]) -> Result<(), LoadError> {
+    pub fn check_server(&self, names: &[String]) -> Result<(), Explanation> {
         if self.dns.is_empty() && self.ips.is_empty() {
-            return Err(LoadError::new(
+            return Err(unusable(
                 "identity.no-name",
                 PLACE,
                 "a server's certificate must carry the DNS name or IP address peers dial among its subject alternative names, and this one carries none; request it again with --dns or --ip",
@@ -90,10 +91,10 @@ impl Details {
         trust_domain: Option<&str>,
         role: Role,
         name: Option<&str>,
-    ) -> Result<(), LoadError> {
+    ) -> Result<(), Explanation> {
         let spiffe: Vec<&String> = self.uris.iter().filter(|uri| uri.starts_with("spiffe:")).collect();
         let [uri] = spiffe.as_slice() else {
-            return Err(LoadError::new(
+            return Err(unusable(
                 "identity.no-uri",
                 PLACE,
                 format!(
@@ -106,7 +107,7 @@ impl Details {
                 ),
             ));
         };
-        let wrong = |code, en: String, zh: String| Err(LoadError::new(code, PLACE, en, zh));
+        let wrong = |code, en: String, zh: String| Err(unusable(code, PLACE, en, zh));
         let Some((own_domain, own_role, own_name)) = parse_uri(uri) else {
             return wrong(
                 "identity.uri-malformed",
@@ -156,10 +157,10 @@ impl Details {
         })
     }
 
-    fn wrong_name(&self, name: &str) -> LoadError {
+    fn wrong_name(&self, name: &str) -> Explanation {
         let own = self.dns.iter().cloned().chain(self.ips.iter().map(ToString::to_string));
         let own = own.collect::<Vec<_>>().join(", ");
-        LoadError::new(
+        unusable(
             "identity.wrong-name",
             PLACE,
             format!(
@@ -171,7 +172,7 @@ impl Details {
 }
 
 /// By webpki's rules, which peers apply.
-fn fits(leaf: &CertificateDer<'_>, names: &[String]) -> Result<(), LoadError> {
+fn fits(leaf: &CertificateDer<'_>, names: &[String]) -> Result<(), Explanation> {
     let details = Details::of(leaf)?;
     details.check_server(&[])?;
     let parsed = EndEntityCert::try_from(leaf).ok();
@@ -192,7 +193,7 @@ fn explain(
     trust: &Trust,
     usage: &str,
     usage_zh: &str,
-) -> LoadError {
+) -> Explanation {
     let (code, en, zh) = match error {
         Error::UnknownIssuer => return not_led(chain, trust),
         Error::RequiredEkuNotFoundContext(_) | Error::EmptyEkuExtension => (
@@ -246,14 +247,14 @@ fn explain(
             format!("对端不会接受该证书链（{other}），请重新申请证书"),
         ),
     };
-    LoadError::new(code, PLACE, en, zh)
+    unusable(code, PLACE, en, zh)
 }
 
 /// Why no anchor is reached: where the chain ends, and whether an anchor of that name is there.
-fn not_led(chain: &[CertificateDer<'_>], trust: &Trust) -> LoadError {
+fn not_led(chain: &[CertificateDer<'_>], trust: &Trust) -> Explanation {
     let parsed: Vec<_> = chain.iter().filter_map(certificate::parse).collect();
     let Some(top) = parsed.last() else {
-        return LoadError::new("certificate.malformed", PLACE, "cannot be read", "无法读取");
+        return unusable("certificate.malformed", PLACE, "cannot be read", "无法读取");
     };
     let issuer = top.issuer();
     let named = trust
@@ -290,5 +291,5 @@ fn not_led(chain: &[CertificateDer<'_>], trust: &Trust) -> LoadError {
             ),
         )
     };
-    LoadError::new(code, PLACE, en, zh)
+    unusable(code, PLACE, en, zh)
 }

@@ -4,16 +4,17 @@ use pkcs8::EncryptedPrivateKeyInfoRef;
 use rustls_pki_types::PrivateKeyDer;
 use zeroize::Zeroizing;
 
-use crate::trouble::LoadError;
+use crate::trouble::unusable;
+use xinqiao_explain::Explanation;
 
 /// The one private key of a PEM text. A passphrase that is not needed is passed over.
 pub(crate) fn private_key(
     place: &str,
     text: &[u8],
     passphrase: Option<&[u8]>,
-) -> Result<PrivateKeyDer<'static>, LoadError> {
+) -> Result<PrivateKeyDer<'static>, Explanation> {
     let blocks = pem::parse_many(text).map_err(|_| {
-        LoadError::new(
+        unusable(
             "pem.malformed",
             place,
             "is not well-formed PEM; check that no line was cut or changed when it was copied",
@@ -35,13 +36,13 @@ pub(crate) fn private_key(
     }
     match (keys.pop(), keys.len()) {
         (Some(key), 0) => Ok(key),
-        (None, _) => Err(LoadError::new(
+        (None, _) => Err(unusable(
             "identity.key-missing",
             place,
             "holds no private key in PEM; it should begin with -----BEGIN PRIVATE KEY-----",
             "没有 PEM 私钥，应以 -----BEGIN PRIVATE KEY----- 开头",
         )),
-        (Some(_), _) => Err(LoadError::new(
+        (Some(_), _) => Err(unusable(
             "identity.key-several",
             place,
             "holds several private keys; leave the one that belongs to the certificate",
@@ -50,9 +51,9 @@ pub(crate) fn private_key(
     }
 }
 
-fn open(place: &str, der: &[u8], passphrase: Option<&[u8]>) -> Result<PrivateKeyDer<'static>, LoadError> {
+fn open(place: &str, der: &[u8], passphrase: Option<&[u8]>) -> Result<PrivateKeyDer<'static>, Explanation> {
     let Some(passphrase) = passphrase else {
-        return Err(LoadError::new(
+        return Err(unusable(
             "identity.key-encrypted",
             place,
             "the private key is sealed with a passphrase and none was given; name the file that holds it (key_passphrase_file in the configuration, --passphrase-file on the command line), or unseal the key (openssl pkey -in … -out …) into a file only the service can read",
@@ -60,7 +61,7 @@ fn open(place: &str, der: &[u8], passphrase: Option<&[u8]>) -> Result<PrivateKey
         ));
     };
     let sealed = EncryptedPrivateKeyInfoRef::try_from(der).map_err(|_| {
-        LoadError::new(
+        unusable(
             "identity.key-cipher",
             place,
             "the private key is damaged, or sealed in a way this node does not open; seal it again with PBES2 (openssl pkcs8 -topk8 -v2 aes-256-cbc)",
@@ -68,7 +69,7 @@ fn open(place: &str, der: &[u8], passphrase: Option<&[u8]>) -> Result<PrivateKey
         )
     })?;
     let opened = sealed.decrypt(passphrase).map_err(|_| {
-        LoadError::new(
+        unusable(
             "identity.key-passphrase",
             place,
             "the passphrase does not open the private key; check the passphrase file (a line break at its end does no harm)",
@@ -78,8 +79,8 @@ fn open(place: &str, der: &[u8], passphrase: Option<&[u8]>) -> Result<PrivateKey
     Ok(PrivateKeyDer::Pkcs8(Zeroizing::new(opened.as_bytes().to_vec()).to_vec().into()))
 }
 
-fn sealed_in_the_old_way(place: &str) -> LoadError {
-    LoadError::new(
+fn sealed_in_the_old_way(place: &str) -> Explanation {
+    unusable(
         "identity.key-encrypted",
         place,
         "the private key is sealed with a passphrase in OpenSSL's old form, which is too weak to be read here; convert it (openssl pkcs8 -topk8 -v2 aes-256-cbc -in … -out …)",

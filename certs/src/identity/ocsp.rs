@@ -8,7 +8,8 @@ use x509_parser::verify::verify_signature;
 use crate::certificate;
 use crate::crypto::is_hash;
 use crate::der::{self, Element, Reader};
-use crate::trouble::LoadError;
+use crate::trouble::unusable;
+use xinqiao_explain::Explanation;
 
 const PLACE: &str = "OCSP response";
 
@@ -24,7 +25,7 @@ pub(super) fn check(
     response: &[u8],
     chain: &[CertificateDer<'_>],
     now: UnixTime,
-) -> Result<Status, LoadError> {
+) -> Result<Status, Explanation> {
     let leaf = certificate::parse(&chain[0]).ok_or_else(malformed)?;
     let issuer = chain.get(1).and_then(certificate::parse);
     let basic = successful(response)?;
@@ -39,17 +40,17 @@ pub(super) fn check(
     if let Some(issuer) = &issuer {
         check_signature(data, algorithm, signature, certificates, issuer, now)?;
     }
-    judge(&single, now)
+    status_of(&single, now)
 }
 
 /// The BasicOCSPResponse of a successful response.
-fn successful(response: &[u8]) -> Result<Element<'_>, LoadError> {
+fn successful(response: &[u8]) -> Result<Element<'_>, Explanation> {
     const BASIC: &[u8] = &[0x2b, 0x06, 0x01, 0x05, 0x05, 0x07, 0x30, 0x01, 0x01];
     let outer = der::only(response).filter(|o| o.tag == der::SEQUENCE).ok_or_else(malformed)?;
     let mut parts = outer.inside();
     let status = parts.take(der::ENUMERATED).ok_or_else(malformed)?;
     if status.content != [0] {
-        return Err(LoadError::new(
+        return Err(unusable(
             "ocsp.unsuccessful",
             PLACE,
             format!(
@@ -80,7 +81,7 @@ fn find(
     data: Element<'_>,
     leaf: &X509Certificate<'_>,
     issuer: Option<&X509Certificate<'_>>,
-) -> Result<Single, LoadError> {
+) -> Result<Single, Explanation> {
     let mut parts = data.inside();
     let _version = parts.take(0xa0);
     let _responder = parts.next().ok_or_else(malformed)?;
@@ -101,7 +102,7 @@ fn find(
         };
         return Ok(Single { status: status.tag & 0x1f, this_update, next_update });
     }
-    Err(LoadError::new(
+    Err(unusable(
         "ocsp.other-certificate",
         PLACE,
         "speaks of another certificate than the one it would be stapled to; fetch the response for the certificate now in use",
@@ -136,7 +137,7 @@ fn check_signature(
     certificates: Option<Element<'_>>,
     issuer: &X509Certificate<'_>,
     now: UnixTime,
-) -> Result<(), LoadError> {
+) -> Result<(), Explanation> {
     let (_, algorithm) = AlgorithmIdentifier::from_der(algorithm.whole).map_err(|_| malformed())?;
     let bits = match signature.content.split_first() {
         Some((0, bits)) => BitString::new(0, bits),
@@ -158,7 +159,7 @@ fn check_signature(
             return Ok(());
         }
     }
-    Err(LoadError::new(
+    Err(unusable(
         "ocsp.wrong-issuer",
         PLACE,
         "was signed neither by the authority that issued the certificate nor by a responder it appointed; fetch it from that authority",
@@ -178,7 +179,7 @@ fn appointed(delegate: &X509Certificate<'_>, issuer: &X509Certificate<'_>, now: 
         && delegate.verify_signature(Some(issuer.public_key())).is_ok()
 }
 
-fn judge(single: &Single, now: UnixTime) -> Result<Status, LoadError> {
+fn status_of(single: &Single, now: UnixTime) -> Result<Status, Explanation> {
     const GOOD: u8 = 0;
     const REVOKED: u8 = 1;
     /// Clocks may differ a little.
@@ -187,7 +188,7 @@ fn judge(single: &Single, now: UnixTime) -> Result<Status, LoadError> {
     match single.status {
         GOOD => {}
         REVOKED => {
-            return Err(LoadError::new(
+            return Err(unusable(
                 "ocsp.revoked",
                 PLACE,
                 "says that the certificate was revoked; request a new certificate",
@@ -195,7 +196,7 @@ fn judge(single: &Single, now: UnixTime) -> Result<Status, LoadError> {
             ));
         }
         _ => {
-            return Err(LoadError::new(
+            return Err(unusable(
                 "ocsp.unknown",
                 PLACE,
                 "says that the authority does not know the certificate; ask the authority",
@@ -204,7 +205,7 @@ fn judge(single: &Single, now: UnixTime) -> Result<Status, LoadError> {
         }
     }
     if single.this_update > now.saturating_add(LENIENCE) {
-        return Err(LoadError::new(
+        return Err(unusable(
             "ocsp.not-yet-valid",
             PLACE,
             "was made in the future; check this machine's clock",
@@ -212,7 +213,7 @@ fn judge(single: &Single, now: UnixTime) -> Result<Status, LoadError> {
         ));
     }
     if single.next_update.is_some_and(|next| now > next) {
-        return Err(LoadError::new(
+        return Err(unusable(
             "ocsp.expired",
             PLACE,
             "is past its next update; fetch a new one, or leave it out",
@@ -244,8 +245,8 @@ fn seconds(text: &[u8]) -> Option<u64> {
     u64::try_from(days * 86_400 + number(8..10) * 3_600 + number(10..12) * 60 + number(12..14)).ok()
 }
 
-fn malformed() -> LoadError {
-    LoadError::new(
+fn malformed() -> Explanation {
+    unusable(
         "ocsp.malformed",
         PLACE,
         "is not an OCSP response in DER (RFC 6960); fetch it again",

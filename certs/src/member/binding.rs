@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::Member;
 use crate::certificate::PublicKeyPin;
 use crate::role::Role;
-use crate::trouble::LoadError;
+use crate::trouble::unusable;
+use xinqiao_explain::Explanation;
 
 /// One way to recognise a member's certificates.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -94,10 +95,10 @@ pub(crate) fn is_name(text: &str) -> bool {
 }
 
 /// Refuses an entry that could never match, or would match something other than it says.
-pub(super) fn check(member: &Member) -> Result<(), LoadError> {
+pub(super) fn check(member: &Member) -> Result<(), Explanation> {
     let place = format!("member {}", member.name);
     if !is_name(&member.name) {
-        return Err(LoadError::new(
+        return Err(unusable(
             "member.name-malformed",
             &place,
             "a member's name is 1 to 63 lower-case letters, digits and inner hyphens",
@@ -105,7 +106,7 @@ pub(super) fn check(member: &Member) -> Result<(), LoadError> {
         ));
     }
     if !is_trust_domain(&member.trust_domain) {
-        return Err(LoadError::new(
+        return Err(unusable(
             "member.trust-domain-malformed",
             &place,
             "a trust domain is lower-case letters, digits and inner hyphens in parts separated by dots, such as xm.example",
@@ -117,7 +118,7 @@ pub(super) fn check(member: &Member) -> Result<(), LoadError> {
             Binding::Uri(uri) => {
                 let said = parse_uri(uri);
                 if said.is_none_or(|(domain, role, _)| domain != member.trust_domain || role != member.role) {
-                    return Err(LoadError::new(
+                    return Err(unusable(
                         "member.uri-disagrees",
                         &place,
                         format!(
@@ -133,7 +134,7 @@ pub(super) fn check(member: &Member) -> Result<(), LoadError> {
             }
             Binding::Subject(subject) => {
                 if comparable_text(&subject.issuer).is_none() || subject.value.is_empty() {
-                    return Err(LoadError::new(
+                    return Err(unusable(
                         "member.subject-malformed",
                         &place,
                         "a subject binding needs an issuer such as CN=Example CA,O=Example,C=CN (a comma inside a value is written \\,) and a value",
@@ -146,7 +147,7 @@ pub(super) fn check(member: &Member) -> Result<(), LoadError> {
                     || !is_oid(&extension.oid)
                     || extension.value.is_empty()
                 {
-                    return Err(LoadError::new(
+                    return Err(unusable(
                         "member.extension-malformed",
                         &place,
                         "an extension binding needs an issuer such as CN=Example CA,O=Example,C=CN, an oid such as 1.2.156.10260.4.1.1, and a value",
@@ -156,7 +157,7 @@ pub(super) fn check(member: &Member) -> Result<(), LoadError> {
             }
             Binding::PublicKeys(keys) => {
                 if keys.is_empty() {
-                    return Err(LoadError::new(
+                    return Err(unusable(
                         "member.no-keys",
                         &place,
                         "a binding by public keys must list at least one",

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::role::Role;
+use xinqiao_explain::{Explain, Explanation};
 
 /// The peer is not let in, and why. Holds names of members and anchors, never certificate contents beyond a URI.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,8 +91,7 @@ impl IdentityError {
         }
     }
 
-    /// What is wrong and what to do, in English.
-    pub fn english(&self) -> String {
+    fn in_english(&self) -> String {
         match self {
             Self::NoCertificate => {
                 "no client certificate was presented; configure your certificate and key".into()
@@ -141,8 +141,7 @@ impl IdentityError {
         }
     }
 
-    /// The same in Chinese.
-    pub fn chinese(&self) -> String {
+    fn in_chinese(&self) -> String {
         match self {
             Self::NoCertificate => "未出示客户端证书，请配置证书与私钥".into(),
             Self::Malformed => "客户端证书无法读取，请重新申请".into(),
@@ -192,9 +191,15 @@ impl IdentityError {
     }
 }
 
+impl Explain for IdentityError {
+    fn explain(&self) -> Explanation {
+        Explanation::new(self.code(), self.in_english(), self.in_chinese())
+    }
+}
+
 impl fmt::Display for IdentityError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} [{}]", self.english(), self.code())
+        write!(f, "{} [{}]", self.in_english(), self.code())
     }
 }
 

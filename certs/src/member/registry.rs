@@ -11,8 +11,9 @@ use super::binding::{self, Attribute, Binding};
 use super::{IdentityError, Member, VerifiedMember};
 use crate::certificate::{self, PublicKeyPin};
 use crate::role::Role;
-use crate::trouble::LoadError;
+use crate::trouble::unusable;
 use crate::trust::Trust;
+use xinqiao_explain::Explanation;
 
 type SubjectKey = (Vec<String>, Attribute, String);
 type ExtensionKey = (Vec<String>, String);
@@ -38,7 +39,7 @@ struct Entry {
 
 impl Registry {
     /// Refuses two members of one name and one binding of two members.
-    pub fn new(members: Vec<Member>, trust: Arc<Trust>) -> Result<Self, LoadError> {
+    pub fn new(members: Vec<Member>, trust: Arc<Trust>) -> Result<Self, Explanation> {
         let mut registry = Self {
             members: Vec::with_capacity(members.len()),
             trust,
@@ -100,12 +101,12 @@ impl Registry {
         &self.trust
     }
 
-    fn add(&mut self, member: Member) -> Result<(), LoadError> {
+    fn add(&mut self, member: Member) -> Result<(), Explanation> {
         binding::check(&member)?;
         let at = self.members.len();
         let name: Arc<str> = member.name.as_str().into();
         if self.names.insert(name.clone(), at).is_some() {
-            return Err(LoadError::new(
+            return Err(unusable(
                 "member.name-twice",
                 &format!("member {name}"),
                 "another member has this name; names are unique in a node",
@@ -136,7 +137,7 @@ impl Registry {
             };
             if let Some(other) = other.filter(|other| *other != at) {
                 let other = &self.members[other].member.name;
-                return Err(LoadError::new(
+                return Err(unusable(
                     "member.bound-twice",
                     &format!("member {name}"),
                     format!(

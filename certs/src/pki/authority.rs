@@ -12,11 +12,12 @@ use std::fmt;
 use xinqiao_crypto::random;
 use zeroize::Zeroizing;
 
-use super::PkiError;
+use super::{cannot_make, no_randomness};
 use crate::certificate;
 use crate::role::Role;
 use crate::trust::AnchorRights;
 pub use terms::{Reason, Request, Revoked, Signed, Validity};
+use xinqiao_explain::Explanation;
 
 /// A certificate just made, with its key.
 pub struct Issued {
@@ -74,10 +75,10 @@ pub struct Authority {
 
 impl Authority {
     /// A new self-signed root that will issue for these trust domains.
-    pub fn create_root(name: &str, trust_domains: &[&str], validity: Validity) -> Result<Self, PkiError> {
-        let key = KeyPair::generate().map_err(PkiError::generator)?;
+    pub fn create_root(name: &str, trust_domains: &[&str], validity: Validity) -> Result<Self, Explanation> {
+        let key = KeyPair::generate().map_err(cannot_make)?;
         let params = authority_params(name, validity, BasicConstraints::Constrained(1))?;
-        let own = params.self_signed(&key).map_err(PkiError::generator)?;
+        let own = params.self_signed(&key).map_err(cannot_make)?;
         Ok(Self {
             own: own.der().clone(),
             root: own.der().clone(),
@@ -88,11 +89,11 @@ impl Authority {
     }
 
     /// An issuing authority below this one.
-    pub fn issue_intermediate(&self, name: &str, validity: Validity) -> Result<Self, PkiError> {
-        let key = KeyPair::generate().map_err(PkiError::generator)?;
+    pub fn issue_intermediate(&self, name: &str, validity: Validity) -> Result<Self, Explanation> {
+        let key = KeyPair::generate().map_err(cannot_make)?;
         let mut params = authority_params(name, validity, BasicConstraints::Constrained(0))?;
         params.use_authority_key_identifier_extension = true;
-        let own = params.signed_by(&key, &self.issuer).map_err(PkiError::generator)?;
+        let own = params.signed_by(&key, &self.issuer).map_err(cannot_make)?;
         let mut below_root = vec![own.der().clone()];
         below_root.extend(self.below_root.iter().cloned());
         Ok(Self {
@@ -105,9 +106,9 @@ impl Authority {
     }
 
     /// A key and a certificate for one member.
-    pub fn issue(&self, request: &Request<'_>) -> Result<Issued, PkiError> {
+    pub fn issue(&self, request: &Request<'_>) -> Result<Issued, Explanation> {
         self.check(request)?;
-        let key = KeyPair::generate().map_err(PkiError::generator)?;
+        let key = KeyPair::generate().map_err(cannot_make)?;
         let signed = self.certify(request, &key)?;
         Ok(Issued {
             chain_pem: signed.chain_pem,
@@ -119,16 +120,16 @@ impl Authority {
     }
 
     /// A certificate for a public key (DER, SubjectPublicKeyInfo) whose owner has proved to hold the private one.
-    pub(super) fn sign_key(&self, request: &Request<'_>, key: &[u8]) -> Result<Signed, PkiError> {
+    pub(super) fn sign_key(&self, request: &Request<'_>, key: &[u8]) -> Result<Signed, Explanation> {
         self.check(request)?;
-        let key = SubjectPublicKeyInfo::from_der(key).map_err(PkiError::generator)?;
+        let key = SubjectPublicKeyInfo::from_der(key).map_err(cannot_make)?;
         self.certify(request, &key)
     }
 
-    fn certify(&self, request: &Request<'_>, key: &impl PublicKeyData) -> Result<Signed, PkiError> {
+    fn certify(&self, request: &Request<'_>, key: &impl PublicKeyData) -> Result<Signed, Explanation> {
         let params = leaf_params(request)?;
         let serial = params.serial_number.as_ref().map(SerialNumber::to_bytes).unwrap_or_default();
-        let leaf = params.signed_by(key, &self.issuer).map_err(PkiError::generator)?;
+        let leaf = params.signed_by(key, &self.issuer).map_err(cannot_make)?;
         let mut chain = vec![leaf.der().clone()];
         chain.extend(self.below_root.iter().cloned());
         Ok(Signed { chain_pem: pem_of(&chain), chain, serial })
@@ -140,7 +141,7 @@ impl Authority {
         number: u64,
         validity: Validity,
         revoked: &[Revoked],
-    ) -> Result<String, PkiError> {
+    ) -> Result<String, Explanation> {
         let params = CertificateRevocationListParams {
             this_update: validity.not_before.into(),
             next_update: validity.not_after.into(),
@@ -157,14 +158,14 @@ impl Authority {
                 .collect(),
             key_identifier_method: KeyIdMethod::Sha256,
         };
-        let list = params.signed_by(&self.issuer).map_err(PkiError::generator)?;
-        list.pem().map_err(PkiError::generator)
+        let list = params.signed_by(&self.issuer).map_err(cannot_make)?;
+        list.pem().map_err(cannot_make)
     }
 
     /// Opens an authority again from its files: own certificate first, then those above it, root last.
-    pub fn open(chain_pem: &[u8], key_pem: &str, trust_domains: &[&str]) -> Result<Self, PkiError> {
+    pub fn open(chain_pem: &[u8], key_pem: &str, trust_domains: &[&str]) -> Result<Self, Explanation> {
         let unusable = |en: &str| {
-            PkiError::new(
+            Explanation::new(
                 "pki.authority-unusable",
                 format!("the authority's files cannot be used: {en}"),
                 format!("无法使用该签发机构的文件：{en}"),
@@ -172,13 +173,13 @@ impl Authority {
         };
         let chain =
             certificate::from_pem("authority", chain_pem).map_err(|error| unusable(&error.english()))?;
-        let key = KeyPair::from_pem(key_pem).map_err(PkiError::generator)?;
+        let key = KeyPair::from_pem(key_pem).map_err(cannot_make)?;
         let (own, above) = chain.split_first().expect("from_pem gives at least one");
         let parsed = certificate::parse(own).expect("from_pem parsed it");
         if parsed.public_key().subject_public_key.data.as_ref() != rcgen::PublicKeyData::der_bytes(&key) {
             return Err(unusable("the key does not belong to the first certificate"));
         }
-        let issuer = Issuer::from_ca_cert_der(own, key).map_err(PkiError::generator)?;
+        let issuer = Issuer::from_ca_cert_der(own, key).map_err(cannot_make)?;
         let root = above.last().unwrap_or(own).clone();
         let below_root = chain[..chain.len() - 1].to_vec();
         Ok(Self {
@@ -232,9 +233,9 @@ impl Authority {
         &self.root
     }
 
-    fn check(&self, request: &Request<'_>) -> Result<(), PkiError> {
+    fn check(&self, request: &Request<'_>) -> Result<(), Explanation> {
         if !self.trust_domains.iter().any(|d| d == request.trust_domain) {
-            return Err(PkiError::new(
+            return Err(Explanation::new(
                 "pki.domain-not-ours",
                 format!("this authority issues for {} only", self.trust_domains.join(", ")),
                 format!("该签发机构只为 {} 签发", self.trust_domains.join("、")),
@@ -255,10 +256,10 @@ impl fmt::Debug for Authority {
 }
 
 /// Whether role, domain and name make a URI others can read.
-pub(super) fn check_name(request: &Request<'_>) -> Result<(), PkiError> {
+pub(super) fn check_name(request: &Request<'_>) -> Result<(), Explanation> {
     let uri = crate::member::uri(request.trust_domain, request.role, request.name);
     if crate::member::parse_uri(&uri).is_none() {
-        return Err(PkiError::new(
+        return Err(Explanation::new(
             "pki.name-malformed",
             "a member's name is 1 to 63 lower-case letters, digits and hyphens, and a trust domain looks like xm.example",
             "成员名须为 1 至 63 个小写字母、数字或连字符，信任域形如 xm.example",
@@ -271,7 +272,7 @@ fn authority_params(
     name: &str,
     validity: Validity,
     depth: BasicConstraints,
-) -> Result<CertificateParams, PkiError> {
+) -> Result<CertificateParams, Explanation> {
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
     params.distinguished_name.push(DnType::CommonName, name);
@@ -283,7 +284,7 @@ fn authority_params(
     Ok(params)
 }
 
-fn leaf_params(request: &Request<'_>) -> Result<CertificateParams, PkiError> {
+fn leaf_params(request: &Request<'_>) -> Result<CertificateParams, Explanation> {
     let mut params = named_params(request)?;
     params.is_ca = IsCa::ExplicitNoCa;
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
@@ -300,8 +301,8 @@ fn leaf_params(request: &Request<'_>) -> Result<CertificateParams, PkiError> {
 }
 
 /// What a leaf and the request for it say alike: subject and alternative names.
-pub(super) fn named_params(request: &Request<'_>) -> Result<CertificateParams, PkiError> {
-    let text = |value: &str| value.try_into().map_err(PkiError::generator);
+pub(super) fn named_params(request: &Request<'_>) -> Result<CertificateParams, Explanation> {
+    let text = |value: &str| value.try_into().map_err(cannot_make);
     let uri = crate::member::uri(request.trust_domain, request.role, request.name);
     let mut params = CertificateParams::default();
     params.distinguished_name = DistinguishedName::new();
@@ -320,8 +321,8 @@ pub(super) fn named_params(request: &Request<'_>) -> Result<CertificateParams, P
     Ok(params)
 }
 
-fn random_serial() -> Result<SerialNumber, PkiError> {
-    let mut bytes: [u8; 16] = random::array()?;
+fn random_serial() -> Result<SerialNumber, Explanation> {
+    let mut bytes: [u8; 16] = random::array().map_err(no_randomness)?;
     // Positive, and never with a leading zero that another encoder would drop.
     bytes[0] = (bytes[0] & 0x7f) | 0x40;
     Ok(SerialNumber::from_slice(&bytes))

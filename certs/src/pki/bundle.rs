@@ -6,8 +6,8 @@ use rustls_pki_types::CertificateDer;
 use std::fmt;
 use xinqiao_crypto::sha256;
 
-use super::PkiError;
 use super::authority::{Authority, Issued};
+use xinqiao_explain::Explanation;
 
 const ROUNDS: u32 = 100_000;
 /// Java 8 before update 301 refuses more.
@@ -36,7 +36,7 @@ pub struct Pkcs12<'a> {
 
 impl Pkcs12<'_> {
     /// The file.
-    pub fn seal(&self, passphrase: &str, kind: Pkcs12Kind) -> Result<Vec<u8>, PkiError> {
+    pub fn seal(&self, passphrase: &str, kind: Pkcs12Kind) -> Result<Vec<u8>, Explanation> {
         let certificates = self
             .chain
             .iter()
@@ -59,7 +59,12 @@ impl fmt::Debug for Pkcs12<'_> {
 
 impl Issued {
     /// Key and chain up to the root, sealed with a passphrase.
-    pub fn pkcs12(&self, authority: &Authority, alias: &str, passphrase: &str) -> Result<Vec<u8>, PkiError> {
+    pub fn pkcs12(
+        &self,
+        authority: &Authority,
+        alias: &str,
+        passphrase: &str,
+    ) -> Result<Vec<u8>, Explanation> {
         self.pkcs12_as(authority, alias, passphrase, Pkcs12Kind::Modern)
     }
 
@@ -70,7 +75,7 @@ impl Issued {
         alias: &str,
         passphrase: &str,
         kind: Pkcs12Kind,
-    ) -> Result<Vec<u8>, PkiError> {
+    ) -> Result<Vec<u8>, Explanation> {
         let chain: Vec<_> = self.chain().iter().chain([authority.root()]).cloned().collect();
         Pkcs12 { alias, key: self.key_der(), chain: &chain }.seal(passphrase, kind)
     }
@@ -78,7 +83,7 @@ impl Issued {
 
 impl Authority {
     /// The root alone, as a PKCS#12 trust store for Java.
-    pub fn trust_store(&self, alias: &str, passphrase: &str) -> Result<Vec<u8>, PkiError> {
+    pub fn trust_store(&self, alias: &str, passphrase: &str) -> Result<Vec<u8>, Explanation> {
         let mut store = KeyStore::new();
         let root = Certificate::from_der(self.root()).map_err(failed)?;
         store.add_entry(alias, KeyStoreEntry::Certificate(root));
@@ -86,7 +91,7 @@ impl Authority {
     }
 }
 
-fn seal(store: &KeyStore, passphrase: &str, kind: Pkcs12Kind) -> Result<Vec<u8>, PkiError> {
+fn seal(store: &KeyStore, passphrase: &str, kind: Pkcs12Kind) -> Result<Vec<u8>, Explanation> {
     let (cipher, mac, rounds) = match kind {
         Pkcs12Kind::Modern => {
             (EncryptionAlgorithm::PbeWithHmacSha256AndAes256, MacAlgorithm::HmacSha256, ROUNDS)
@@ -105,8 +110,8 @@ fn seal(store: &KeyStore, passphrase: &str, kind: Pkcs12Kind) -> Result<Vec<u8>,
         .map_err(failed)
 }
 
-fn failed(error: p12_keystore::error::Error) -> PkiError {
-    PkiError::new(
+fn failed(error: p12_keystore::error::Error) -> Explanation {
+    Explanation::new(
         "pki.pkcs12",
         format!("the PKCS#12 file could not be made: {error}"),
         format!("无法生成 PKCS#12 文件：{error}"),

@@ -11,9 +11,10 @@ use zeroize::Zeroizing;
 use super::authority::{Authority, Issued, Reason, Request, Signed, Validity};
 use super::files::{write_private, write_public};
 use super::index::{Entry, Index};
-use super::{PkiError, SigningRequest, key_as_pkcs8, seal_key};
+use super::{SigningRequest, key_as_pkcs8, seal_key};
 use crate::details::Details;
 use crate::file::read;
+use xinqiao_explain::Explanation;
 
 /// The open authority. Its index is locked until it is dropped.
 pub struct SmallCa {
@@ -31,10 +32,10 @@ impl SmallCa {
         years: u64,
         passphrase: Option<&[u8]>,
         now: SystemTime,
-    ) -> Result<Self, PkiError> {
+    ) -> Result<Self, Explanation> {
         for domain in domains {
             if !crate::member::is_trust_domain(domain) {
-                return Err(PkiError::new(
+                return Err(Explanation::new(
                     "pki.name-malformed",
                     format!("{domain} is no trust domain; it looks like xm.example"),
                     format!("{domain} 不是信任域，应形如 xm.example"),
@@ -63,14 +64,14 @@ impl SmallCa {
     }
 
     /// Opens the issuing authority.
-    pub fn open(directory: &Path, passphrase: Option<&[u8]>) -> Result<Self, PkiError> {
+    pub fn open(directory: &Path, passphrase: Option<&[u8]>) -> Result<Self, Explanation> {
         let index = Index::open(&directory.join("index.jsonl"))?;
         let issuing = open(directory, "issuing", &index, passphrase)?;
         Ok(Self { directory: directory.to_owned(), issuing, index })
     }
 
     /// A key and a certificate for a member.
-    pub fn issue(&mut self, request: &Request<'_>, now: SystemTime) -> Result<Issued, PkiError> {
+    pub fn issue(&mut self, request: &Request<'_>, now: SystemTime) -> Result<Issued, Explanation> {
         self.check_end(request, now)?;
         let issued = self.issuing.issue(request)?;
         self.enter(request, issued.serial(), issued.chain()[0].as_ref(), now)?;
@@ -83,20 +84,20 @@ impl SmallCa {
         request: &Request<'_>,
         signing: &SigningRequest,
         now: SystemTime,
-    ) -> Result<Signed, PkiError> {
+    ) -> Result<Signed, Explanation> {
         self.check_end(request, now)?;
         let signed = self.issuing.sign(request, signing)?;
         self.enter(request, &signed.serial, signed.chain[0].as_ref(), now)?;
         Ok(signed)
     }
 
-    fn check_end(&self, request: &Request<'_>, now: SystemTime) -> Result<(), PkiError> {
+    fn check_end(&self, request: &Request<'_>, now: SystemTime) -> Result<(), Explanation> {
         let end = self.issuing.not_after();
         if seconds(request.validity.not_after) <= end {
             return Ok(());
         }
         let days = end.saturating_sub(seconds(now)) / 86_400;
-        Err(PkiError::new(
+        Err(Explanation::new(
             "pki.outlives-authority",
             format!(
                 "the certificate would outlive its authority, which has {days} days left; ask for fewer days, or make a new authority"
@@ -111,7 +112,7 @@ impl SmallCa {
         serial: &[u8],
         leaf: &[u8],
         now: SystemTime,
-    ) -> Result<(), PkiError> {
+    ) -> Result<(), Explanation> {
         self.index.add(Entry::Issued {
             time: seconds(now),
             serial: hex::encode(serial),
@@ -123,10 +124,10 @@ impl SmallCa {
     }
 
     /// Enters a serial number (hexadecimal) as revoked. It counts once the next list is in force.
-    pub fn revoke(&mut self, serial: &str, reason: Reason, now: SystemTime) -> Result<(), PkiError> {
+    pub fn revoke(&mut self, serial: &str, reason: Reason, now: SystemTime) -> Result<(), Explanation> {
         let plain: String = serial.chars().filter(|c| *c != ':').collect::<String>().to_ascii_lowercase();
         if hex::decode(&plain).is_none() || !self.index.issued(&plain) {
-            return Err(PkiError::new(
+            return Err(Explanation::new(
                 "pki.serial-unknown",
                 format!(
                     "this authority issued no certificate with serial number {serial}; `certs ca list` shows them"
@@ -135,7 +136,7 @@ impl SmallCa {
             ));
         }
         if self.index.revoked(&plain) {
-            return Err(PkiError::new(
+            return Err(Explanation::new(
                 "pki.revoked-already",
                 format!("serial number {serial} was revoked before; make a new list with `certs ca crl`"),
                 format!("序列号 {serial} 此前已吊销，请用 certs ca crl 生成新的列表"),
@@ -145,13 +146,13 @@ impl SmallCa {
     }
 
     /// The serial number of a certificate file this authority issued.
-    pub fn serial_of(place: &str, pem: &[u8]) -> Result<String, PkiError> {
+    pub fn serial_of(place: &str, pem: &[u8]) -> Result<String, Explanation> {
         let certificates = Details::read(place, pem)?;
         Ok(certificates.first().expect("at least one").serial.clone())
     }
 
     /// The next list of the issuing authority, PEM.
-    pub fn list(&mut self, days: u64, now: SystemTime) -> Result<String, PkiError> {
+    pub fn list(&mut self, days: u64, now: SystemTime) -> Result<String, Explanation> {
         let validity = Validity::days(now, days);
         let (number, revoked) = (self.index.next_number(false), self.index.to_list(seconds(now)));
         let list = self.issuing.revocation_list(number, validity, &revoked)?;
@@ -166,7 +167,7 @@ impl SmallCa {
         passphrase: Option<&[u8]>,
         days: u64,
         now: SystemTime,
-    ) -> Result<String, PkiError> {
+    ) -> Result<String, Explanation> {
         let root = open(&self.directory, "root", &self.index, passphrase)?;
         let validity = Validity::days(now, days);
         let number = self.index.next_number(true);
@@ -198,7 +199,7 @@ fn open(
     name: &str,
     index: &Index,
     passphrase: Option<&[u8]>,
-) -> Result<Authority, PkiError> {
+) -> Result<Authority, Explanation> {
     let key_path = directory.join(format!("{name}.key"));
     let key = Zeroizing::new(read(&key_path)?);
     let der = key_as_pkcs8(&key_path.display().to_string(), &key, passphrase)?;

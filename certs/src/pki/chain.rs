@@ -4,13 +4,14 @@ use rustls_pki_types::CertificateDer;
 
 use crate::certificate::{self, PublicKeyPin};
 use crate::der;
-use crate::trouble::LoadError;
+use crate::trouble::unusable;
+use xinqiao_explain::Explanation;
 
 /// More certificates than this in one answer are no answer.
 const MOST: usize = 64;
 
 /// Every certificate of a file: PEM with anything between the blocks, DER, or PKCS#7 (`.p7b`) in either.
-pub fn certificates(place: &str, bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, LoadError> {
+pub fn certificates(place: &str, bytes: &[u8]) -> Result<Vec<CertificateDer<'static>>, Explanation> {
     let found = if bytes.first() == Some(&der::SEQUENCE) {
         match pkcs7(bytes) {
             Some(found) => found,
@@ -45,7 +46,7 @@ pub fn arrange(
     place: &str,
     certificates: &[CertificateDer<'static>],
     key: &PublicKeyPin,
-) -> Result<Vec<CertificateDer<'static>>, LoadError> {
+) -> Result<Vec<CertificateDer<'static>>, Explanation> {
     let parsed: Vec<_> =
         certificates.iter().filter_map(|der| Some((der, certificate::parse(der)?))).collect();
     let leaf = parsed
@@ -53,7 +54,7 @@ pub fn arrange(
         .filter(|(_, certificate)| PublicKeyPin::of_parsed(certificate) == *key)
         .max_by_key(|(_, certificate)| certificate.validity().not_before.timestamp())
         .ok_or_else(|| {
-            LoadError::new(
+            unusable(
                 "identity.key-mismatch",
                 place,
                 "holds no certificate for this private key; use the answer to the request that was made with it",
@@ -106,8 +107,8 @@ fn pkcs7(bytes: &[u8]) -> Option<Vec<CertificateDer<'static>>> {
     Some(found)
 }
 
-fn unreadable(place: &str) -> LoadError {
-    LoadError::new(
+fn unreadable(place: &str) -> Explanation {
+    unusable(
         "certificate.malformed",
         place,
         "holds something that is not a readable X.509 certificate; export the chain again as PEM",
@@ -122,7 +123,7 @@ mod tests {
     use proptest::prelude::*;
     use std::time::SystemTime;
 
-    fn answer() -> (Vec<CertificateDer<'static>>, PublicKeyPin, CertificateDer<'static>) {
+    fn response() -> (Vec<CertificateDer<'static>>, PublicKeyPin, CertificateDer<'static>) {
         let days = |n| Validity::days(SystemTime::now(), n);
         let root = Authority::create_root("Root", &["xm.example"], days(30)).expect("root");
         let issuing = root.issue_intermediate("Issuing", days(20)).expect("issuing");
@@ -137,8 +138,8 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(12))]
         #[test]
         fn any_order_makes_the_chain(order in Just(vec![0usize, 1, 2, 3, 0]).prop_shuffle()) {
-            let (chain, pin, root) = answer();
-            let stranger = answer().0.remove(1);
+            let (chain, pin, root) = response();
+            let stranger = response().0.remove(1);
             let all = [chain[0].clone(), chain[1].clone(), root, stranger];
             let soup: Vec<_> = order.iter().map(|at| all[*at].clone()).collect();
             prop_assert_eq!(arrange("answer", &soup, &pin).expect("the leaf is there"), chain);
@@ -146,7 +147,7 @@ mod tests {
 
         #[test]
         fn damaged_answers_are_read_or_refused(at in 0usize..1_500, with in any::<u8>(), cut in 0usize..1_500) {
-            let (chain, pin, _) = answer();
+            let (chain, pin, _) = response();
             let mut text: Vec<u8> = crate::pki::authority::pem_of(&chain).into_bytes();
             let at = at % text.len();
             text[at] = with;

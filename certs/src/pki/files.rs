@@ -5,13 +5,13 @@ use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, fchown};
 use std::path::{Path, PathBuf};
 
-use super::PkiError;
 use super::authority::{Authority, Issued};
 use crate::pair;
+use xinqiao_explain::Explanation;
 
 impl Issued {
     /// Writes `<name>.crt` and `<name>.key` into a directory that exists; the key is readable by its owner only.
-    pub fn write_to(&self, directory: &Path, name: &str) -> Result<(), PkiError> {
+    pub fn write_to(&self, directory: &Path, name: &str) -> Result<(), Explanation> {
         let (certificate, key) =
             (directory.join(format!("{name}.crt")), directory.join(format!("{name}.key")));
         write_pair(&certificate, self.chain_pem().as_bytes(), &key, self.key_pem().as_bytes())
@@ -20,19 +20,19 @@ impl Issued {
 
 impl Authority {
     /// Writes `<name>.crt` (own chain up to the root) and `<name>.key`.
-    pub fn write_to(&self, directory: &Path, name: &str) -> Result<(), PkiError> {
+    pub fn write_to(&self, directory: &Path, name: &str) -> Result<(), Explanation> {
         write_private(&directory.join(format!("{name}.key")), self.key_pem().as_bytes())?;
         write_public(&directory.join(format!("{name}.crt")), self.chain_pem().as_bytes())
     }
 }
 
 /// Writes a secret, mode 0600 from its first byte, replacing the file whole.
-pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), PkiError> {
+pub fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Explanation> {
     replace(path, bytes, 0o600).map_err(|error| cannot_write(path, &error))
 }
 
 /// Writes a file others may read, replacing it whole.
-pub fn write_public(path: &Path, bytes: &[u8]) -> Result<(), PkiError> {
+pub fn write_public(path: &Path, bytes: &[u8]) -> Result<(), Explanation> {
     replace(path, bytes, 0o644).map_err(|error| cannot_write(path, &error))
 }
 
@@ -46,7 +46,7 @@ pub fn write_pair(
     certificate_pem: &[u8],
     key: &Path,
     key_pem: &[u8],
-) -> Result<(), PkiError> {
+) -> Result<(), Explanation> {
     let write = |path: &Path, bytes: &[u8], mode| {
         beside(path, bytes, mode).map_err(|error| cannot_write(path, &error))
     };
@@ -139,9 +139,9 @@ fn not_given(model: &fs::Metadata, error: &io::Error) -> io::Error {
     )
 }
 
-pub(super) fn cannot_write(path: &Path, error: &io::Error) -> PkiError {
+pub(super) fn cannot_write(path: &Path, error: &io::Error) -> Explanation {
     let path = path.display();
-    PkiError::new(
+    Explanation::new(
         "file.unwritable",
         format!("{path} cannot be written ({error}); check the directory and its permissions"),
         format!("无法写入 {path}（{error}），请检查目录与权限"),

@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 use xinqiao_crypto::hex;
 
-use super::PkiError;
 use super::authority::{Reason, Revoked};
 use super::files::cannot_write;
+use xinqiao_explain::Explanation;
 
 /// One line of the index. Times are seconds since 1970, serial numbers lower-case hexadecimal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,7 +75,7 @@ pub struct Index {
 
 impl Index {
     /// Begins an index; refuses to touch one that is there.
-    pub(super) fn create(path: &Path) -> Result<Self, PkiError> {
+    pub(super) fn create(path: &Path) -> Result<Self, Explanation> {
         let file = OpenOptions::new().read(true).append(true).create_new(true).mode(0o600).open(path);
         let file = file.map_err(|error| cannot_write(path, &error))?;
         lock(path, &file)?;
@@ -83,9 +83,9 @@ impl Index {
     }
 
     /// Opens and reads an index.
-    pub fn open(path: &Path) -> Result<Self, PkiError> {
+    pub fn open(path: &Path) -> Result<Self, Explanation> {
         let unreadable = |error: &std::io::Error| {
-            PkiError::new(
+            Explanation::new(
                 "pki.no-authority",
                 format!(
                     "{}: cannot be read ({error}); name the directory `certs ca init` made",
@@ -109,7 +109,7 @@ impl Index {
     }
 
     /// Adds a line; it is on the disk when this returns.
-    pub(super) fn add(&mut self, entry: Entry) -> Result<(), PkiError> {
+    pub(super) fn add(&mut self, entry: Entry) -> Result<(), Explanation> {
         let mut line = serde_json::to_string(&entry).expect("an entry is plain data");
         line.push('\n');
         let written = self.file.write_all(line.as_bytes()).and_then(|()| self.file.sync_data());
@@ -178,12 +178,12 @@ impl Index {
     }
 }
 
-fn parse(path: &Path, text: &str) -> Result<Vec<Entry>, PkiError> {
+fn parse(path: &Path, text: &str) -> Result<Vec<Entry>, Explanation> {
     let lines = text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
     let read = lines.map(|(number, line)| {
         serde_json::from_str(line).map_err(|error| {
             let place = format!("{}:{}", path.display(), number + 1);
-            PkiError::new(
+            Explanation::new(
                 "pki.index-damaged",
                 format!("{place}: the line cannot be read ({error}); restore the index from its backup"),
                 format!("{place}：该行无法读取（{error}），请从备份恢复索引"),
@@ -193,6 +193,6 @@ fn parse(path: &Path, text: &str) -> Result<Vec<Entry>, PkiError> {
     read.collect()
 }
 
-fn lock(path: &Path, file: &File) -> Result<(), PkiError> {
+fn lock(path: &Path, file: &File) -> Result<(), Explanation> {
     file.lock().map_err(|error| cannot_write(path, &error))
 }

@@ -3,7 +3,6 @@
 use rustls_pki_types::{CertificateDer, UnixTime};
 use std::path::Path;
 
-use super::PkiError;
 use super::authority::pem_of;
 use super::chain::{arrange, certificates};
 use super::files::write_pair;
@@ -13,14 +12,15 @@ use crate::crypto;
 use crate::details::Details;
 use crate::file::read;
 use crate::identity::{Identity, private_key, trim_passphrase};
-use crate::trouble::LoadError;
+use crate::trouble::unusable;
+use xinqiao_explain::Explanation;
 use zeroize::Zeroizing;
 
 /// An answer to be installed.
 #[derive(Debug, Clone, Copy)]
 pub struct Installation<'a> {
     /// The authority's answer: PEM in any order, DER or PKCS#7.
-    pub answer: &'a Path,
+    pub response: &'a Path,
     /// The private key of the request.
     pub key: &'a Path,
     /// A file with the passphrase of the key.
@@ -36,18 +36,18 @@ pub struct Installation<'a> {
 }
 
 /// Checks an answer and puts chain and key in place; answers what is worth knowing. Refuses with every mistake found.
-pub fn install(what: &Installation<'_>, now: UnixTime) -> Result<Vec<Finding>, Vec<LoadError>> {
-    let one = |error: LoadError| vec![error];
-    let (answer_place, key_place) = (what.answer.display().to_string(), what.key.display().to_string());
-    let answer = read(what.answer).map_err(one)?;
+pub fn install(what: &Installation<'_>, now: UnixTime) -> Result<Vec<Finding>, Vec<Explanation>> {
+    let one = |error: Explanation| vec![error];
+    let (response_place, key_place) = (what.response.display().to_string(), what.key.display().to_string());
+    let response = read(what.response).map_err(one)?;
     let key = Zeroizing::new(read(what.key).map_err(one)?);
     let passphrase = what.passphrase.map(|path| read(path).map(Zeroizing::new)).transpose().map_err(one)?;
     let passphrase = passphrase.as_ref().map(|text| trim_passphrase(text));
-    let found = certificates(&answer_place, &answer).map_err(one)?;
-    let chain = order(&answer_place, &key_place, &found, &key, passphrase).map_err(one)?;
+    let found = certificates(&response_place, &response).map_err(one)?;
+    let chain = order(&response_place, &key_place, &found, &key, passphrase).map_err(one)?;
     let pem = pem_of(&chain);
     let bundle = Bundle {
-        chain: (&answer_place, pem.as_bytes()),
+        chain: (&response_place, pem.as_bytes()),
         key: Some((&key_place, &key)),
         passphrase,
         anchors: what.anchors,
@@ -55,7 +55,7 @@ pub fn install(what: &Installation<'_>, now: UnixTime) -> Result<Vec<Finding>, V
         purpose: what.purpose,
     };
     let findings = bundle.examine(now);
-    let errors: Vec<LoadError> =
+    let errors: Vec<Explanation> =
         findings.iter().filter(|f| f.is_error()).map(|f| f.problem().clone()).collect();
     if !errors.is_empty() {
         return Err(errors);
@@ -64,15 +64,14 @@ pub fn install(what: &Installation<'_>, now: UnixTime) -> Result<Vec<Finding>, V
     if let Some(old) = &replaced {
         same_member(what.certificate_to, old, &chain[0]).map_err(one)?;
     }
-    write_pair(what.certificate_to, pem.as_bytes(), what.key_to, &key).map_err(|error: PkiError| {
-        one(LoadError::new(error.code(), "certs install", error.english(), error.chinese()))
-    })?;
+    write_pair(what.certificate_to, pem.as_bytes(), what.key_to, &key)
+        .map_err(|error: Explanation| one(error.at("certs install")))?;
     Ok(findings)
 }
 
 /// A certificate that takes another's place must be for the same member: every step would succeed, and the next connection
 /// would be refused, with the old key gone.
-fn same_member(place: &Path, old: &[u8], new: &CertificateDer<'_>) -> Result<(), LoadError> {
+fn same_member(place: &Path, old: &[u8], new: &CertificateDer<'_>) -> Result<(), Explanation> {
     let old = certificates(&place.display().to_string(), old).ok();
     let old = old.and_then(|all| Details::of(all.first()?).ok());
     let new = Details::of(new).ok();
@@ -82,7 +81,7 @@ fn same_member(place: &Path, old: &[u8], new: &CertificateDer<'_>) -> Result<(),
             let uri =
                 |(domain, role, name): (&str, crate::Role, &str)| crate::member::uri(domain, role, name);
             let (was, is) = (uri(was), uri(is));
-            Err(LoadError::new(
+            Err(unusable(
                 "install.other-member",
                 &place.display().to_string(),
                 format!(
@@ -98,19 +97,19 @@ fn same_member(place: &Path, old: &[u8], new: &CertificateDer<'_>) -> Result<(),
 }
 
 fn order(
-    answer_place: &str,
+    response_place: &str,
     key_place: &str,
     found: &[CertificateDer<'static>],
     key: &[u8],
     passphrase: Option<&[u8]>,
-) -> Result<Vec<CertificateDer<'static>>, LoadError> {
+) -> Result<Vec<CertificateDer<'static>>, Explanation> {
     let key = private_key(key_place, key, passphrase)?;
     let signer = crypto::provider().key_provider.load_private_key(key);
     let public = signer.ok().and_then(|signer| signer.public_key().map(|key| key.to_vec()));
     let Some(public) = public else {
         // The key of a weak or SM2 certificate cannot be loaded; then the certificate is what is wrong.
-        Identity::check_strength(answer_place, found)?;
+        Identity::check_strength(response_place, found)?;
         return Err(crate::identity::unusable_key(key_place));
     };
-    arrange(answer_place, found, &PublicKeyPin::of_key(&public))
+    arrange(response_place, found, &PublicKeyPin::of_key(&public))
 }

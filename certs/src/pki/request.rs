@@ -8,12 +8,13 @@ use x509_parser::prelude::{FromDer, X509CertificationRequest};
 use x509_parser::public_key::PublicKey;
 use zeroize::Zeroizing;
 
-use super::PkiError;
 use super::authority::{Authority, Request, Signed, Validity, check_name, lf, named_params};
+use super::cannot_make;
 use crate::certificate::PublicKeyPin;
 use crate::details;
 use crate::member::parse_uri;
 use crate::role::Role;
+use xinqiao_explain::Explanation;
 
 /// A new key (ECDSA P-256) and the request for its certificate.
 pub struct KeyRequest {
@@ -23,13 +24,13 @@ pub struct KeyRequest {
 
 impl KeyRequest {
     /// Makes both. The validity of `request` is the authority's to decide and is not asked for.
-    pub fn create(request: &Request<'_>) -> Result<Self, PkiError> {
+    pub fn create(request: &Request<'_>) -> Result<Self, Explanation> {
         check_name(request)?;
-        let key = KeyPair::generate().map_err(PkiError::generator)?;
+        let key = KeyPair::generate().map_err(cannot_make)?;
         let mut params = named_params(request)?;
         params.is_ca = IsCa::NoCa;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        let made = params.serialize_request(&key).map_err(PkiError::generator)?;
+        let made = params.serialize_request(&key).map_err(cannot_make)?;
         let request_pem =
             pem::encode_config(&pem::Pem::new("CERTIFICATE REQUEST", made.der().to_vec()), lf());
         Ok(Self { request_pem, key_pem: Zeroizing::new(key.serialize_pem()) })
@@ -70,9 +71,9 @@ pub struct SigningRequest {
 
 impl SigningRequest {
     /// Reads a request in PEM or DER.
-    pub fn read(place: &str, bytes: &[u8]) -> Result<Self, PkiError> {
+    pub fn read(place: &str, bytes: &[u8]) -> Result<Self, Explanation> {
         let malformed = || {
-            PkiError::new(
+            Explanation::new(
                 "request.malformed",
                 format!("{place}: is not a certificate request (PKCS#10) in PEM or DER; make it again"),
                 format!("{place}：不是 PEM 或 DER 格式的证书请求（PKCS#10），请重新生成"),
@@ -88,7 +89,7 @@ impl SigningRequest {
         };
         let (_, parsed) = X509CertificationRequest::from_der(&der).map_err(|_| malformed())?;
         parsed.verify_signature().map_err(|_| {
-            PkiError::new(
+            Explanation::new(
                 "request.signature",
                 format!("{place}: is not signed with the key it asks a certificate for; make it again"),
                 format!("{place}：签名与所申请的公钥不符，请重新生成"),
@@ -150,19 +151,19 @@ impl SigningRequest {
 
 impl Authority {
     /// A certificate for the key of a request. What it says is `request`'s, not the signing request's: the caller decides.
-    pub fn sign(&self, request: &Request<'_>, signing: &SigningRequest) -> Result<Signed, PkiError> {
+    pub fn sign(&self, request: &Request<'_>, signing: &SigningRequest) -> Result<Signed, Explanation> {
         self.sign_key(request, &signing.public_key)
     }
 }
 
-fn check_key(place: &str, key: &x509_parser::prelude::SubjectPublicKeyInfo<'_>) -> Result<(), PkiError> {
+fn check_key(place: &str, key: &x509_parser::prelude::SubjectPublicKeyInfo<'_>) -> Result<(), Explanation> {
     let weak = match key.parsed() {
         Ok(PublicKey::RSA(rsa)) => rsa.key_size() < 2048,
         Ok(PublicKey::EC(_)) => !crate::certificate::is_common_curve(key),
         _ => key.algorithm.algorithm.to_id_string() != "1.3.101.112",
     };
     if weak {
-        return Err(PkiError::new(
+        return Err(Explanation::new(
             "request.weak-key",
             format!(
                 "{place}: the key must be ECDSA P-256 or P-384, Ed25519, or RSA of at least 2048 bits; make the request again"

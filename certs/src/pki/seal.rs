@@ -7,10 +7,11 @@ use std::path::Path;
 use xinqiao_crypto::random;
 use zeroize::Zeroizing;
 
-use super::PkiError;
 use super::authority::lf;
+use super::no_randomness;
 use crate::file::read;
 use crate::identity::{private_key, trim_passphrase};
+use xinqiao_explain::Explanation;
 
 /// As many as slow a guess to a tenth of a second; what OWASP asks for.
 const ROUNDS: u32 = 600_000;
@@ -19,11 +20,14 @@ const ROUNDS: u32 = 600_000;
 const SHORTEST: usize = 12;
 
 /// Seals a PKCS#8 key in PEM.
-pub fn seal_key(key_pem: &str, passphrase: &[u8]) -> Result<Zeroizing<String>, PkiError> {
+pub fn seal_key(key_pem: &str, passphrase: &[u8]) -> Result<Zeroizing<String>, Explanation> {
     let der = key_as_pkcs8("private key", key_pem.as_bytes(), None)?;
-    let (salt, iv): ([u8; 16], [u8; 16]) = (random::array()?, random::array()?);
+    let (salt, iv): ([u8; 16], [u8; 16]) = {
+        let random = || random::array().map_err(no_randomness);
+        (random()?, random()?)
+    };
     let failed = |error: String| {
-        PkiError::new(
+        Explanation::new(
             "pki.cannot-seal",
             format!("the private key could not be sealed: {error}"),
             format!("私钥加密失败：{error}"),
@@ -41,10 +45,10 @@ pub fn key_as_pkcs8(
     place: &str,
     text: &[u8],
     passphrase: Option<&[u8]>,
-) -> Result<Zeroizing<Vec<u8>>, PkiError> {
+) -> Result<Zeroizing<Vec<u8>>, Explanation> {
     match private_key(place, text, passphrase)? {
         PrivateKeyDer::Pkcs8(der) => Ok(Zeroizing::new(der.secret_pkcs8_der().to_vec())),
-        _ => Err(PkiError::new(
+        _ => Err(Explanation::new(
             "identity.key-form",
             format!("{place}: convert the private key to PKCS#8 (openssl pkcs8 -topk8 -nocrypt)"),
             format!("{place}：请将私钥转换为 PKCS#8（openssl pkcs8 -topk8 -nocrypt）"),
@@ -53,12 +57,12 @@ pub fn key_as_pkcs8(
 }
 
 /// Reads a passphrase file: one line, readable by its owner only, at least twelve characters.
-pub fn passphrase(path: &Path) -> Result<Zeroizing<Vec<u8>>, PkiError> {
+pub fn passphrase(path: &Path) -> Result<Zeroizing<Vec<u8>>, Explanation> {
     let text = Zeroizing::new(read(path)?);
     let place = path.display();
     let mode = std::fs::metadata(path).map_or(0, |metadata| metadata.permissions().mode());
     if mode & 0o077 != 0 {
-        return Err(PkiError::new(
+        return Err(Explanation::new(
             "file.too-open",
             format!("{place}: others may read the passphrase; run chmod 600 {place}"),
             format!("{place}：其他账号可读取该口令文件，请执行 chmod 600 {place}"),
@@ -66,7 +70,7 @@ pub fn passphrase(path: &Path) -> Result<Zeroizing<Vec<u8>>, PkiError> {
     }
     let passphrase = trim_passphrase(&text);
     if passphrase.len() < SHORTEST || passphrase.contains(&b'\n') {
-        return Err(PkiError::new(
+        return Err(Explanation::new(
             "pki.passphrase-short",
             format!("{place}: a passphrase is one line of at least {SHORTEST} characters"),
             format!("{place}：口令须为一行且不少于 {SHORTEST} 个字符"),

@@ -8,7 +8,8 @@ use std::path::Path;
 use crate::certificate;
 use crate::file::read;
 use crate::role::Role;
-use crate::trouble::LoadError;
+use crate::trouble::unusable;
+use xinqiao_explain::Explanation;
 
 /// The trust domains and roles an anchor may assert. Empty lists assert nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
@@ -61,8 +62,8 @@ impl Anchor {
         &self.rights
     }
 
-    pub(super) fn unusable(&self) -> LoadError {
-        LoadError::new(
+    pub(super) fn unusable(&self) -> Explanation {
+        unusable(
             "anchor.unusable",
             &self.name,
             "cannot serve as a trust anchor; it must be an X.509 version 3 authority certificate",
@@ -97,11 +98,11 @@ impl TrustAnchors {
         text: &[u8],
         rights: AnchorRights,
         now: UnixTime,
-    ) -> Result<(), LoadError> {
+    ) -> Result<(), Explanation> {
         for certificate in certificate::from_pem(name, text)? {
             check(name, &certificate, now)?;
             if self.0.iter().any(|a| a.certificate == certificate) {
-                return Err(LoadError::new(
+                return Err(unusable(
                     "anchor.twice",
                     name,
                     "this certificate is already a trust anchor; merge the two entries and their rights",
@@ -114,12 +115,12 @@ impl TrustAnchors {
     }
 
     /// Adds a PEM file; its name is the anchor's.
-    pub fn add_file(&mut self, path: &Path, rights: AnchorRights, now: UnixTime) -> Result<(), LoadError> {
+    pub fn add_file(&mut self, path: &Path, rights: AnchorRights, now: UnixTime) -> Result<(), Explanation> {
         self.add_pem(&path.display().to_string(), &read(path)?, rights, now)
     }
 
     /// Anchors for verifying servers only: they vouch for no member.
-    pub fn for_servers(name: &str, text: &[u8], now: UnixTime) -> Result<Self, LoadError> {
+    pub fn for_servers(name: &str, text: &[u8], now: UnixTime) -> Result<Self, Explanation> {
         let mut anchors = Self::new();
         anchors.add_pem(name, text, AnchorRights::default(), now)?;
         Ok(anchors)
@@ -134,16 +135,16 @@ impl TrustAnchors {
     }
 }
 
-fn check(name: &str, der: &CertificateDer<'_>, now: UnixTime) -> Result<(), LoadError> {
+fn check(name: &str, der: &CertificateDer<'_>, now: UnixTime) -> Result<(), Explanation> {
     let parsed = certificate::parse(der).expect("from_pem parsed it");
     if let Some((code, en, zh)) = certificate::weakness(&parsed) {
         // A root's own signature proves nothing, so only its key must be strong.
         if code != "certificate.weak-signature" {
-            return Err(LoadError::new(code, name, en, zh));
+            return Err(unusable(code, name, en, zh));
         }
     }
     if !parsed.is_ca() {
-        return Err(LoadError::new(
+        return Err(unusable(
             "anchor.not-an-authority",
             name,
             "is not an authority's certificate (basic constraints do not say CA); name the root or issuing certificate instead",
@@ -152,7 +153,7 @@ fn check(name: &str, der: &CertificateDer<'_>, now: UnixTime) -> Result<(), Load
     }
     let validity = parsed.validity();
     if i128::from(now.as_secs()) > i128::from(validity.not_after.timestamp()) {
-        return Err(LoadError::new(
+        return Err(unusable(
             "anchor.expired",
             name,
             format!("the trust anchor expired at {}; add its successor", validity.not_after),

@@ -17,7 +17,8 @@ use webpki::{Cert, VerifiedPath};
 
 use super::Anchor;
 use crate::certificate;
-use crate::trouble::LoadError;
+use crate::trouble::unusable;
+use xinqiao_explain::Explanation;
 
 /// What a list that is missing or out of date means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -66,7 +67,7 @@ impl Revocation {
     /// Refuses a list that bears an anchor's name and is not signed by it, so that a forged or mistaken file is named
     /// when it is read. A list of an issuing authority below an anchor cannot be checked here, for that authority's key
     /// is not known before a chain shows it: [`Revocation::check`] does it then.
-    pub(super) fn check_against(&self, anchors: &[Anchor]) -> Result<(), LoadError> {
+    pub(super) fn check_against(&self, anchors: &[Anchor]) -> Result<(), Explanation> {
         for list in &self.lists {
             let mut claimed = anchors
                 .iter()
@@ -141,8 +142,8 @@ impl Revocation {
 }
 
 /// A list that bears an authority's name but not its signature.
-pub(crate) fn wrong_issuer(list: &RevocationList) -> LoadError {
-    LoadError::new(
+pub(crate) fn wrong_issuer(list: &RevocationList) -> Explanation {
+    unusable(
         "crl.wrong-issuer",
         list.name(),
         "bears the name of a trust anchor but was not signed by it; fetch the list of that authority again",

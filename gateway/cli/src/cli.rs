@@ -20,6 +20,7 @@ use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use xinqiao_client::{ClientError, Profile};
+use xinqiao_explain::Explain;
 
 /// Xinqiao (信桥): the edge gateway through which a city shares credit records.
 #[derive(Parser)]

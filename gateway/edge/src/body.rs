@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::connection::Connection;
 use super::decode::{self, Encoding};
 use super::settings::Deadlines;
-use xinqiao_runtime::problem::{Problem, ProblemCode};
+use xinqiao_runtime::refusal::{Refusal, RefusalCode};
 use xinqiao_runtime::{Account, Permit};
 
 /// First allocation for a body of unknown length, and the step it pays for at least.
@@ -39,7 +39,7 @@ pub struct BodyCaps {
 /// The body of a request, not yet read. Dropping it refuses the body.
 pub struct RequestBody {
     incoming: Incoming,
-    encoding: Result<Encoding, Problem>,
+    encoding: Result<Encoding, Refusal>,
     declared: Option<u64>,
     connection: Arc<Connection>,
     account: Account,
@@ -89,7 +89,7 @@ impl RequestBody {
     /// # Errors
     /// `body.too-large`, `body.decompressed-too-large`, `body.truncated`, `body.too-slow`,
     /// `encoding.unsupported`, `encoding.corrupt`, `encoding.window-too-large`, `busy.memory`.
-    pub async fn read(mut self, caps: BodyCaps) -> Result<Body, Problem> {
+    pub async fn read(mut self, caps: BodyCaps) -> Result<Body, Refusal> {
         let encoding = std::mem::replace(&mut self.encoding, Ok(Encoding::Identity))?;
         let account = self.account.clone();
         let wire = self.read_wire(caps.wire, &account).await?;
@@ -99,10 +99,10 @@ impl RequestBody {
         }
     }
 
-    async fn read_wire(&mut self, cap: usize, account: &Account) -> Result<Body, Problem> {
+    async fn read_wire(&mut self, cap: usize, account: &Account) -> Result<Body, Refusal> {
         let expected = match self.declared {
             Some(length) => {
-                usize::try_from(length).ok().filter(|n| *n <= cap).ok_or(ProblemCode::BodyTooLarge)?
+                usize::try_from(length).ok().filter(|n| *n <= cap).ok_or(RefusalCode::BodyTooLarge)?
             }
             None => 0,
         };
@@ -122,7 +122,7 @@ impl RequestBody {
             }
             let held = first.len() + gathered.len();
             let total =
-                held.checked_add(piece.len()).filter(|n| *n <= cap).ok_or(ProblemCode::BodyTooLarge)?;
+                held.checked_add(piece.len()).filter(|n| *n <= cap).ok_or(RefusalCode::BodyTooLarge)?;
             if held == 0 {
                 let missing = total.saturating_sub(permit.bytes());
                 permit.grow(missing)?;
@@ -148,7 +148,7 @@ impl RequestBody {
         Ok(Body { bytes, permit })
     }
 
-    async fn piece(&mut self, pace: &mut Option<Pace>) -> Result<Option<Bytes>, Problem> {
+    async fn piece(&mut self, pace: &mut Option<Pace>) -> Result<Option<Bytes>, Refusal> {
         let deadlines = &self.connection.shared.config.deadlines;
         loop {
             let frame = {
@@ -165,7 +165,7 @@ impl RequestBody {
                         next,
                     )
                     .await
-                    .map_err(|_| ProblemCode::BodyTooSlow)?,
+                    .map_err(|_| RefusalCode::BodyTooSlow)?,
                 }
             };
             match frame {
@@ -173,7 +173,7 @@ impl RequestBody {
                     self.ended = true;
                     return Ok(None);
                 }
-                Some(Err(_broken)) => return Err(ProblemCode::BodyTruncated.into()),
+                Some(Err(_broken)) => return Err(RefusalCode::BodyTruncated.into()),
                 Some(Ok(frame)) => {
                     // Trailers carry nothing this node reads.
                     let Ok(data) = frame.into_data() else {
@@ -190,7 +190,7 @@ impl RequestBody {
                     // They come without end and always at once, so no clock would ever be asked.
                     self.empty += 1;
                     if self.empty > EMPTY_PIECES {
-                        return Err(ProblemCode::BodyTooSlow.into());
+                        return Err(RefusalCode::BodyTooSlow.into());
                     }
                 }
             }
@@ -220,7 +220,7 @@ fn make_room(
     expected: usize,
     cap: usize,
     permit: &mut Permit,
-) -> Result<(), Problem> {
+) -> Result<(), Refusal> {
     if total <= gathered.capacity() {
         return Ok(());
     }

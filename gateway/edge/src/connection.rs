@@ -30,13 +30,13 @@ use super::transport::Transport;
 use super::{Exchange, Identify, Reply};
 use xinqiao_runtime::Drain;
 use xinqiao_runtime::metrics::Metric;
-use xinqiao_runtime::problem::ProblemCode;
+use xinqiao_runtime::refusal::RefusalCode;
 
 /// What all requests of one connection share.
 pub(super) struct Connection {
     pub(super) shared: Arc<Shared>,
     pub(super) peer: SocketAddr,
-    pub(super) identity: Result<(VerifiedMember, Seat), ProblemCode>,
+    pub(super) identity: Result<(VerifiedMember, Seat), RefusalCode>,
     chain: Vec<CertificateDer<'static>>,
     /// Clients this peer has named, if it is the front proxy.
     pub(super) sessions: Sessions,
@@ -163,13 +163,13 @@ impl Connection {
         let chain: Vec<_> =
             tls.peer_certificates().unwrap_or_default().iter().map(|c| c.clone().into_owned()).collect();
         let identity = identify(&chain).and_then(|member| {
-            let seat = shared.roster.sit(member.name()).ok_or(ProblemCode::LimitMemberConnections)?;
+            let seat = shared.roster.sit(member.name()).ok_or(RefusalCode::LimitMemberConnections)?;
             Ok((member, seat))
         });
-        if let Err(ProblemCode::LimitMemberConnections) = identity {
+        if let Err(RefusalCode::LimitMemberConnections) = identity {
             shared.metrics.add(Metric::LimitsHit, &["member-connections"], 1);
         }
-        if identity.as_ref().is_err_and(|code| *code != ProblemCode::LimitMemberConnections) {
+        if identity.as_ref().is_err_and(|code| *code != RefusalCode::LimitMemberConnections) {
             shared.refused(peer);
         }
         let ends = shared.config.deadlines.life.and_then(|life| Instant::now().checked_add(life));

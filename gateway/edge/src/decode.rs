@@ -10,7 +10,7 @@ use http::HeaderMap;
 use http::header::CONTENT_ENCODING;
 
 use super::body::{Body, BodyCaps};
-use xinqiao_runtime::problem::{Problem, ProblemCode};
+use xinqiao_runtime::refusal::{Refusal, RefusalCode};
 use xinqiao_runtime::{Account, Permit, on_blocking_thread};
 
 /// Work on more bytes than this leaves the reactor.
@@ -36,7 +36,7 @@ impl Encoding {
     ///
     /// # Errors
     /// `encoding.unsupported` for anything else, and for several encodings.
-    pub fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+    pub fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
         let mut values = headers.get_all(CONTENT_ENCODING).iter();
         let Some(value) = values.next() else {
             return Ok(Self::Identity);
@@ -50,9 +50,9 @@ impl Encoding {
         } else if is("identity") {
             Self::Identity
         } else {
-            return Err(ProblemCode::EncodingUnsupported.into());
+            return Err(RefusalCode::EncodingUnsupported.into());
         };
-        if values.next().is_some() { Err(ProblemCode::EncodingUnsupported.into()) } else { Ok(encoding) }
+        if values.next().is_some() { Err(RefusalCode::EncodingUnsupported.into()) } else { Ok(encoding) }
     }
 }
 
@@ -73,7 +73,7 @@ pub(super) async fn decode(
     wire: Body,
     account: &Account,
     caps: BodyCaps,
-) -> Result<Body, Problem> {
+) -> Result<Body, Refusal> {
     let mut decoding = Decoding::new(encoding, wire, account, caps)?;
     if decoding.advance(OFF_REACTOR_BYTES)? {
         return Ok(decoding.finish());
@@ -98,10 +98,10 @@ struct Decoding {
 }
 
 impl Decoding {
-    fn new(encoding: Encoding, wire: Body, account: &Account, caps: BodyCaps) -> Result<Self, Problem> {
+    fn new(encoding: Encoding, wire: Body, account: &Account, caps: BodyCaps) -> Result<Self, Refusal> {
         let Body { bytes, permit } = wire;
         if bytes.is_empty() {
-            return Err(ProblemCode::EncodingCorrupt.into());
+            return Err(RefusalCode::EncodingCorrupt.into());
         }
         // What a member's whole share does not hold beside the bytes as sent will not fit later either: it is too large,
         // and "busy, come again" would never come true.
@@ -112,13 +112,13 @@ impl Decoding {
     }
 
     /// Decodes until the end (`true`) or until `pause` bytes have come out (`false`).
-    fn advance(&mut self, pause: usize) -> Result<bool, Problem> {
+    fn advance(&mut self, pause: usize) -> Result<bool, Refusal> {
         while self.filled < pause {
             if self.filled == self.plain.len() && !self.make_room()? {
                 // The limit is reached: one more byte is one too many.
                 return match self.reader.read(&mut [0]) {
                     Ok(0) => Ok(true),
-                    Ok(_) => Err(ProblemCode::BodyDecompressedTooLarge.into()),
+                    Ok(_) => Err(RefusalCode::BodyDecompressedTooLarge.into()),
                     Err(error) => Err(why_failed(&error)),
                 };
             }
@@ -131,7 +131,7 @@ impl Decoding {
         Ok(false)
     }
 
-    fn make_room(&mut self) -> Result<bool, Problem> {
+    fn make_room(&mut self) -> Result<bool, Refusal> {
         let size = self.plain.len().saturating_mul(2).max(16 * 1024).min(self.limit);
         let more = size - self.plain.len();
         if more == 0 {
@@ -153,7 +153,7 @@ impl Decoding {
     }
 }
 
-fn open(encoding: Encoding, bytes: Bytes) -> Result<Box<dyn Read + Send>, Problem> {
+fn open(encoding: Encoding, bytes: Bytes) -> Result<Box<dyn Read + Send>, Refusal> {
     let wire = Cursor::new(bytes);
     Ok(match encoding {
         Encoding::Identity => Box::new(wire),
@@ -163,16 +163,16 @@ fn open(encoding: Encoding, bytes: Bytes) -> Result<Box<dyn Read + Send>, Proble
                 decoder.window_log_max(ZSTD_WINDOW_LOG)?;
                 Ok(decoder)
             });
-            Box::new(decoder.map_err(|_| ProblemCode::Internal)?)
+            Box::new(decoder.map_err(|_| RefusalCode::Internal)?)
         }
     })
 }
 
-fn why_failed(error: &std::io::Error) -> Problem {
+fn why_failed(error: &std::io::Error) -> Refusal {
     // zstd names its errors only by text; a test holds this one.
     let too_wide =
         error.get_ref().is_some_and(|inner| inner.to_string().contains("requires too much memory"));
-    Problem::new(if too_wide { ProblemCode::EncodingWindow } else { ProblemCode::EncodingCorrupt })
+    Refusal::new(if too_wide { RefusalCode::EncodingWindow } else { RefusalCode::EncodingCorrupt })
 }
 
 #[cfg(test)]
@@ -184,7 +184,7 @@ mod tests {
 
     const CAP: usize = 3 << 20;
 
-    fn decoded(encoding: Encoding, wire: Vec<u8>, account: &Account) -> Result<Body, Problem> {
+    fn decoded(encoding: Encoding, wire: Vec<u8>, account: &Account) -> Result<Body, Refusal> {
         let caps = BodyCaps { wire: usize::MAX, decoded: CAP, ratio: usize::MAX };
         let permit = account.take(wire.len())?;
         let mut decoding = Decoding::new(encoding, Body { bytes: wire.into(), permit }, account, caps)?;
@@ -214,7 +214,7 @@ mod tests {
             assert_eq!(body.bytes.len(), CAP);
             assert!(body.permit.bytes() >= CAP, "what is held is paid for");
             let refused = decoded(encoding, encoded(encoding, &vec![7; CAP + 1]), &account).unwrap_err();
-            assert_eq!(refused.code(), ProblemCode::BodyDecompressedTooLarge);
+            assert_eq!(refused.code(), RefusalCode::BodyDecompressedTooLarge);
         }
         assert_eq!(budget.used(), 0);
     }
@@ -225,12 +225,12 @@ mod tests {
         let others = budget.account("b").take((2 << 20) - 100_000).unwrap();
         let body = || encoded(Encoding::Zstd, &vec![7; 1 << 20]);
         let refused = decoded(Encoding::Zstd, body(), &budget.account("a"));
-        assert_eq!(refused.unwrap_err().code(), ProblemCode::BusyMemory);
+        assert_eq!(refused.unwrap_err().code(), RefusalCode::BusyMemory);
         drop(others);
         assert_eq!(budget.used(), 0);
         let small = Budget::new(2 << 20, 100_000);
         let refused = decoded(Encoding::Zstd, body(), &small.account("a"));
-        assert_eq!(refused.unwrap_err().code(), ProblemCode::BodyDecompressedTooLarge, "it can never fit");
+        assert_eq!(refused.unwrap_err().code(), RefusalCode::BodyDecompressedTooLarge, "it can never fit");
     }
 
     fn compressed() -> impl Strategy<Value = Encoding> {

@@ -21,7 +21,7 @@ use super::Identify;
 use super::listener::Shared;
 use super::roster::Seat;
 use xinqiao_runtime::Drain;
-use xinqiao_runtime::problem::ProblemCode;
+use xinqiao_runtime::refusal::RefusalCode;
 
 mod header;
 
@@ -46,7 +46,7 @@ pub(super) struct Session {
 }
 
 struct Verdict {
-    sender: Result<Arc<Sender>, ProblemCode>,
+    sender: Result<Arc<Sender>, RefusalCode>,
     judged: Option<Instant>,
 }
 
@@ -65,7 +65,7 @@ pub(super) struct Passage {
 
 impl Sessions {
     /// The member named by these headers.
-    pub(super) fn find(&self, headers: &HeaderMap, shared: &Shared) -> Result<Passage, ProblemCode> {
+    pub(super) fn find(&self, headers: &HeaderMap, shared: &Shared) -> Result<Passage, RefusalCode> {
         let named = Named::in_headers(headers)?;
         let key = key_of(&named);
         let known = self.0.lock().get(&key).cloned();
@@ -111,11 +111,11 @@ impl Sessions {
 
 impl Session {
     fn new(chain: Vec<CertificateDer<'static>>) -> Self {
-        let unjudged = Verdict { sender: Err(ProblemCode::MemberUnknown), judged: None };
+        let unjudged = Verdict { sender: Err(RefusalCode::MemberUnknown), judged: None };
         Self { chain, verdict: Mutex::new(unjudged), ended: Drain::new() }
     }
 
-    fn judge(&self, shared: &Shared) -> Result<Arc<Sender>, ProblemCode> {
+    fn judge(&self, shared: &Shared) -> Result<Arc<Sender>, RefusalCode> {
         let mut verdict = self.verdict.lock();
         if verdict.judged.is_none_or(|at| at.elapsed() > FRESH) {
             // Read under the lock: what a recheck has found is never replaced by an older opinion.
@@ -128,7 +128,7 @@ impl Session {
     fn judge_by(&self, verdict: &mut Verdict, shared: &Shared, identify: &Identify) {
         verdict.judged = Some(Instant::now());
         let found = identify(&self.chain).and_then(|member| match member.role() {
-            role if role.is_officer() || role == Role::FrontProxy => Err(ProblemCode::FrontProxyRole),
+            role if role.is_officer() || role == Role::FrontProxy => Err(RefusalCode::FrontProxyRole),
             _ => Ok(member),
         });
         verdict.sender = match (found, &verdict.sender) {
@@ -139,15 +139,15 @@ impl Session {
             }
             (found, Ok(_)) => {
                 self.ended.begin();
-                Err(found.err().unwrap_or(ProblemCode::MemberUnknown))
+                Err(found.err().unwrap_or(RefusalCode::MemberUnknown))
             }
             (Err(code), Err(_)) => Err(code),
         };
     }
 
     /// Why the client is refused, if it is.
-    pub(super) fn refusal(&self) -> ProblemCode {
-        self.verdict.lock().sender.as_ref().err().copied().unwrap_or(ProblemCode::MemberUnknown)
+    pub(super) fn refusal(&self) -> RefusalCode {
+        self.verdict.lock().sender.as_ref().err().copied().unwrap_or(RefusalCode::MemberUnknown)
     }
 }
 

@@ -2,16 +2,16 @@
 
 use http::header::HOST;
 use http::{HeaderValue, Version, request};
-use xinqiao_runtime::problem::ProblemCode;
+use xinqiao_runtime::refusal::RefusalCode;
 
 /// Checks the number of headers and that the request names one site. A second `Host` could be read by a proxy as another
 /// site's.
 ///
 /// # Errors
-/// [`ProblemCode::HeaderTooMany`] or [`ProblemCode::HeaderHost`].
-pub fn check(parts: &request::Parts, most_headers: usize) -> Result<(), ProblemCode> {
+/// [`RefusalCode::HeaderTooMany`] or [`RefusalCode::HeaderHost`].
+pub fn check(parts: &request::Parts, most_headers: usize) -> Result<(), RefusalCode> {
     if parts.headers.len() > most_headers {
-        return Err(ProblemCode::HeaderTooMany);
+        return Err(RefusalCode::HeaderTooMany);
     }
     let mut hosts = parts.headers.get_all(HOST).iter();
     let (first, second) = (hosts.next(), hosts.next());
@@ -21,7 +21,7 @@ pub fn check(parts: &request::Parts, most_headers: usize) -> Result<(), ProblemC
     };
     let missing = first.is_none() && parts.version == Version::HTTP_11;
     match second.is_some() || missing || first.is_some_and(differs) {
-        true => Err(ProblemCode::HeaderHost),
+        true => Err(RefusalCode::HeaderHost),
         false => Ok(()),
     }
 }

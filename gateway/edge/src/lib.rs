@@ -20,7 +20,7 @@ use xinqiao_certs::{VerifiedMember, chain_digest};
 
 use xinqiao_runtime::Budget;
 use xinqiao_runtime::metrics::Metrics;
-use xinqiao_runtime::problem::ProblemCode;
+use xinqiao_runtime::refusal::RefusalCode;
 
 mod body;
 mod connection;
@@ -71,7 +71,7 @@ pub struct Terms {
 pub type TermsSource = Arc<dyn Fn() -> Terms + Send + Sync>;
 
 /// Turns a chain the handshake has verified into exactly one member, or says why not.
-pub type Identify = Arc<dyn Fn(&[CertificateDer<'_>]) -> Result<VerifiedMember, ProblemCode> + Send + Sync>;
+pub type Identify = Arc<dyn Fn(&[CertificateDer<'_>]) -> Result<VerifiedMember, RefusalCode> + Send + Sync>;
 
 /// Told the address of each peer whose certificate was refused, in the handshake or by [`Identify`].
 pub type Refused = Box<dyn Fn(IpAddr) + Send + Sync>;
@@ -83,7 +83,7 @@ pub fn listed(terms: TermsSource, members: impl IntoIterator<Item = String>) -> 
         let (Terms { tls, identify }, members) = (terms(), members.clone());
         let identify: Identify = Arc::new(move |chain| {
             let member = identify(chain)?;
-            if members.contains(member.name()) { Ok(member) } else { Err(ProblemCode::MemberNotListed) }
+            if members.contains(member.name()) { Ok(member) } else { Err(RefusalCode::MemberNotListed) }
         });
         Terms { tls, identify }
     })

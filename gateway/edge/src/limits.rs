@@ -10,7 +10,7 @@ use governor::state::keyed::DefaultKeyedStateStore;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 
-use xinqiao_runtime::problem::{Problem, ProblemCode};
+use xinqiao_runtime::refusal::{Refusal, RefusalCode};
 
 /// Requests per second and burst, per member and for the node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,14 +61,14 @@ impl<C: Clock + Clone> Limits<C> {
     ///
     /// # Errors
     /// `limit.member-rate` or `limit.node-rate`, with the seconds until it would pass.
-    pub fn spend(&self, member: &Arc<str>) -> Result<(), Problem> {
+    pub fn spend(&self, member: &Arc<str>) -> Result<(), Refusal> {
         if let Err(not_until) = self.members.check_key(member) {
             let wait = not_until.wait_time_from(self.clock.now());
-            return Err(refuse(ProblemCode::LimitMemberRate, wait));
+            return Err(refuse(RefusalCode::LimitMemberRate, wait));
         }
         self.node.check().map_err(|not_until| {
             let wait = not_until.wait_time_from(self.clock.now());
-            refuse(ProblemCode::LimitNodeRate, wait)
+            refuse(RefusalCode::LimitNodeRate, wait)
         })
     }
 
@@ -97,9 +97,9 @@ impl Default for Rates {
     }
 }
 
-fn refuse(code: ProblemCode, wait: std::time::Duration) -> Problem {
+fn refuse(code: RefusalCode, wait: std::time::Duration) -> Refusal {
     let seconds = wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0));
-    Problem::new(code).retry_after(u32::try_from(seconds.max(1)).unwrap_or(u32::MAX))
+    Refusal::new(code).retry_after(u32::try_from(seconds.max(1)).unwrap_or(u32::MAX))
 }
 
 #[cfg(test)]
@@ -131,7 +131,7 @@ mod tests {
             limits.spend(&quiet).expect("the node's bucket was not touched by what the member's refused");
         }
         let refused = limits.spend(&noisy).unwrap_err();
-        assert_eq!(refused.code(), ProblemCode::LimitMemberRate);
+        assert_eq!(refused.code(), RefusalCode::LimitMemberRate);
         assert_eq!(crate::problem::to_response(&refused, "").headers()[RETRY_AFTER], "1");
         clock.advance(Duration::from_secs(1));
         limits.spend(&noisy).expect("one request a second comes back");
@@ -142,7 +142,7 @@ mod tests {
         let (limits, _clock) = limits(5, 8);
         let spend = |name: &str| limits.spend(&Arc::from(name)).map_err(|p| p.code());
         assert!((0..4).all(|_| spend("a").is_ok() && spend("b").is_ok()));
-        assert_eq!(spend("c"), Err(ProblemCode::LimitNodeRate));
+        assert_eq!(spend("c"), Err(RefusalCode::LimitNodeRate));
     }
 
     #[test]

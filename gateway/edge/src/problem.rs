@@ -4,11 +4,11 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 use xinqiao_certs::IdentityError;
-use xinqiao_runtime::problem::{Finding, Problem, ProblemCode};
+use xinqiao_runtime::refusal::{Finding, Refusal, RefusalCode};
 
 /// The document and its headers. `trace` is the number under which the log knows this request.
 #[must_use]
-pub(crate) fn to_response(problem: &Problem, trace: &str) -> Response<Bytes> {
+pub(crate) fn to_response(problem: &Refusal, trace: &str) -> Response<Bytes> {
     let code = problem.code();
     let [title, title_zh] = code.title();
     let [detail, detail_zh] = problem.own_detail().unwrap_or_else(|| code.advice());
@@ -41,22 +41,22 @@ pub(crate) fn to_response(problem: &Problem, trace: &str) -> Response<Bytes> {
     if let Some(methods) = problem.allowed() {
         headers.insert(header::ALLOW, HeaderValue::from_static(methods));
     }
-    if matches!(code, ProblemCode::EncodingUnsupported | ProblemCode::EncodingWindow) {
+    if matches!(code, RefusalCode::EncodingUnsupported | RefusalCode::EncodingWindow) {
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd"));
     }
     response
 }
 
 /// The HTTP status a code travels with.
-fn status_of(code: ProblemCode) -> StatusCode {
+fn status_of(code: RefusalCode) -> StatusCode {
     StatusCode::from_u16(code.status()).expect("the table holds valid statuses")
 }
 
 /// What a peer is told of a certificate that was not taken. The texts of the error name members and are for the log; the
 /// peer reads the table's.
 #[must_use]
-pub fn refusal_of(error: &IdentityError) -> ProblemCode {
-    ProblemCode::parse(error.code()).unwrap_or(ProblemCode::CertificateUntrusted)
+pub fn refusal_of(error: &IdentityError) -> RefusalCode {
+    RefusalCode::parse(error.code()).unwrap_or(RefusalCode::CertificateUntrusted)
 }
 
 #[derive(Serialize)]
@@ -100,7 +100,7 @@ fn is_zero(count: &usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use xinqiao_runtime::problem::{FINDINGS_MAX, Severity};
+    use xinqiao_runtime::refusal::{FINDINGS_MAX, Severity};
 
     #[test]
     fn a_document_carries_code_both_texts_findings_and_retry() {
@@ -112,7 +112,7 @@ mod tests {
             detail: "look".into(),
             detail_zh: "请核对".into(),
         };
-        let problem = Problem::new(ProblemCode::LimitMemberRate)
+        let problem = Refusal::new(RefusalCode::LimitMemberRate)
             .retry_after(7)
             .findings(std::iter::repeat_n(finding, FINDINGS_MAX + 5));
         let response = to_response(&problem, "00ff");
@@ -158,8 +158,8 @@ mod tests {
 
     #[test]
     fn busy_problems_always_say_when_to_come_back() {
-        for code in ProblemCode::ALL {
-            let response = to_response(&Problem::new(*code), "");
+        for code in RefusalCode::ALL {
+            let response = to_response(&Refusal::new(*code), "");
             let retry = response.headers().contains_key(header::RETRY_AFTER);
             assert_eq!(retry, matches!(code.status(), 429 | 503), "{code}");
         }

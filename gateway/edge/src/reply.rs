@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 use super::exchange::TraceId;
 use super::ticket::Ticket;
 use xinqiao_runtime::Permit;
-use xinqiao_runtime::problem::{Problem, ProblemCode};
+use xinqiao_runtime::refusal::{Refusal, RefusalCode};
 
 /// Largest piece handed to the connection at once.
 const PIECE: usize = 64 * 1024;
@@ -21,14 +21,14 @@ const PIECE: usize = 64 * 1024;
 /// The answer to one exchange.
 pub struct Reply {
     route: &'static str,
-    code: Option<ProblemCode>,
+    code: Option<RefusalCode>,
     content: Content,
 }
 
 #[allow(clippy::large_enum_variant, reason = "the large one is the usual one; a box would cost every reply")]
 enum Content {
     Response(Response<ReplyBody>),
-    Problem(Problem),
+    Refusal(Refusal),
 }
 
 impl Reply {
@@ -54,14 +54,14 @@ impl Reply {
 
     /// A problem document; the edge adds the trace number.
     #[must_use]
-    pub fn problem(route: &'static str, problem: impl Into<Problem>) -> Self {
+    pub fn problem(route: &'static str, problem: impl Into<Refusal>) -> Self {
         let problem = problem.into();
-        Self { route, code: Some(problem.code()), content: Content::Problem(problem) }
+        Self { route, code: Some(problem.code()), content: Content::Refusal(problem) }
     }
 
     /// Names the code of a response that repeats a problem document byte for byte.
     #[must_use]
-    pub fn with_code(mut self, code: ProblemCode) -> Self {
+    pub fn with_code(mut self, code: RefusalCode) -> Self {
         self.code = Some(code);
         self
     }
@@ -70,14 +70,14 @@ impl Reply {
         self.route
     }
 
-    pub(super) fn code(&self) -> Option<ProblemCode> {
+    pub(super) fn code(&self) -> Option<RefusalCode> {
         self.code
     }
 
     pub(super) fn into_response(self, trace: TraceId) -> Response<ReplyBody> {
         match self.content {
             Content::Response(response) => response,
-            Content::Problem(problem) => {
+            Content::Refusal(problem) => {
                 crate::problem::to_response(&problem, &trace.to_string()).map(ReplyBody::from)
             }
         }

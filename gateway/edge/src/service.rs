@@ -22,7 +22,7 @@ use super::reply::{Reply, ReplyBody};
 use super::ticket::Ticket;
 use xinqiao_runtime::Account;
 use xinqiao_runtime::metrics::Metric;
-use xinqiao_runtime::problem::{Problem, ProblemCode};
+use xinqiao_runtime::refusal::{Refusal, RefusalCode};
 
 /// What log and metrics call a request that got no further than the edge.
 const EDGE_ROUTE: &str = "edge";
@@ -109,7 +109,7 @@ impl<F: Future<Output = Reply>> Future for Answer<F> {
 
 fn panicked(connection: &Connection) -> Reply {
     connection.shared.metrics.add(Metric::HttpPanics, &[], 1);
-    Reply::problem(EDGE_ROUTE, ProblemCode::Internal)
+    Reply::problem(EDGE_ROUTE, RefusalCode::Internal)
 }
 
 /// A request whose member is known and has room for it.
@@ -119,8 +119,8 @@ struct Admitted {
     passage: Option<Passage>,
 }
 
-fn admit(connection: &Connection, parts: &request::Parts) -> Result<Admitted, Problem> {
-    let (member, seat) = connection.identity.as_ref().map_err(|code| Problem::new(*code))?;
+fn admit(connection: &Connection, parts: &request::Parts) -> Result<Admitted, Refusal> {
+    let (member, seat) = connection.identity.as_ref().map_err(|code| Refusal::new(*code))?;
     let shared = &connection.shared;
     if member.role() == Role::FrontProxy {
         return admit_named(connection, parts);
@@ -128,18 +128,18 @@ fn admit(connection: &Connection, parts: &request::Parts) -> Result<Admitted, Pr
     shared.config.limits.spend(&seat.place.name)?;
     judge_head(connection, parts)?;
     if front_proxy::NAMES.iter().any(|name| parts.headers.contains_key(name)) {
-        return Err(ProblemCode::MemberHeader.into());
+        return Err(RefusalCode::MemberHeader.into());
     }
     if !seat.take_turn() {
-        return Err(ProblemCode::LimitMemberRequests.into());
+        return Err(RefusalCode::LimitMemberRequests.into());
     }
     Ok(Admitted { member: member.clone(), account: seat.account.clone(), passage: None })
 }
 
 /// What holds for every head.
-fn judge_head(connection: &Connection, parts: &request::Parts) -> Result<(), Problem> {
+fn judge_head(connection: &Connection, parts: &request::Parts) -> Result<(), Refusal> {
     head::check(parts, connection.shared.config.caps.header_count).map_err(|code| {
-        if code == ProblemCode::HeaderHost && !connection.is_h2() {
+        if code == RefusalCode::HeaderHost && !connection.is_h2() {
             // Whoever made such a head may not agree with us about where it ends.
             connection.retire();
         }
@@ -148,17 +148,17 @@ fn judge_head(connection: &Connection, parts: &request::Parts) -> Result<(), Pro
 }
 
 /// The same for a request through the front proxy: everything is the named member's.
-fn admit_named(connection: &Connection, parts: &request::Parts) -> Result<Admitted, Problem> {
+fn admit_named(connection: &Connection, parts: &request::Parts) -> Result<Admitted, Refusal> {
     let shared = &connection.shared;
     if !shared.config.front_proxy {
-        return Err(ProblemCode::FrontProxyOff.into());
+        return Err(RefusalCode::FrontProxyOff.into());
     }
     let passage = connection.sessions.find(&parts.headers, shared)?;
     let (member, seat) = (&passage.sender.member, &passage.sender.seat);
     shared.config.limits.spend(&seat.place.name)?;
     judge_head(connection, parts)?;
     if !seat.take_turn() {
-        return Err(ProblemCode::LimitMemberRequests.into());
+        return Err(RefusalCode::LimitMemberRequests.into());
     }
     Ok(Admitted { member: member.clone(), account: seat.account.clone(), passage: Some(passage) })
 }

@@ -14,7 +14,7 @@ use super::exchange::TraceId;
 use super::front_proxy::Passage;
 use super::reply::{Reply, ReplyBody};
 use xinqiao_runtime::metrics::{Counter, Histogram, Metric, Metrics};
-use xinqiao_runtime::problem::ProblemCode;
+use xinqiao_runtime::refusal::RefusalCode;
 
 /// Completes when a member named by the front proxy is let in no longer.
 type Ended = Pin<Box<dyn Future<Output = ()> + Send + Sync>>;
@@ -30,7 +30,7 @@ pub(super) struct Ticket {
     method: &'static str,
     route: &'static str,
     status: Option<StatusCode>,
-    code: Option<ProblemCode>,
+    code: Option<RefusalCode>,
     sent: u64,
     complete: bool,
 }
@@ -64,7 +64,7 @@ impl Ticket {
     }
 
     /// Why the member named is let in no longer, said once when that comes; wakes the task then.
-    pub(super) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Option<ProblemCode> {
+    pub(super) fn poll_ended(&mut self, cx: &mut Context<'_>) -> Option<RefusalCode> {
         let (passage, ended) = self.passage.as_mut()?;
         if ended.as_mut()?.as_mut().poll(cx).is_pending() {
             return None;
@@ -129,7 +129,7 @@ impl Drop for Ticket {
             method = self.method,
             route = self.route,
             status = self.status.map_or(0, |status| status.as_u16()),
-            code = self.code.map_or("", ProblemCode::as_str),
+            code = self.code.map_or("", RefusalCode::as_str),
             bytes = self.sent,
             micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
             complete = self.complete,

@@ -161,7 +161,7 @@ impl Acknowledgement {
 
     /// Whether the other is the same answer, be it given at another time. A repeated answer is confirmed once more, a
     /// different one refused.
-    pub fn is_same_answer(&self, other: &Self) -> bool {
+    pub fn is_same_acknowledgement(&self, other: &Self) -> bool {
         self == &Self { time: self.time.clone(), ..other.clone() }
     }
 
@@ -279,10 +279,10 @@ mod tests {
         assert_eq!(given.check_for(&batch(8)), Ok(()));
         let later =
             Acknowledgement { time: Timestamp::parse("2026-11-22T08:00:00Z").unwrap(), ..given.clone() };
-        assert!(given.is_same_answer(&later));
+        assert!(given.is_same_acknowledgement(&later));
         assert_ne!(given.digest(), later.digest());
         let other = Acknowledgement { errors: given.errors[..1].to_vec(), ..given.clone() };
-        assert!(!given.is_same_answer(&other));
+        assert!(!given.is_same_acknowledgement(&other));
     }
 
     #[test]

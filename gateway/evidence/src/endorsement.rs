@@ -219,8 +219,9 @@ impl Trusted {
                 continue;
             }
             match self.keys.get_mut(&said.kid) {
-                Some((key, told)) => {
-                    let news = told.as_ref().map_or(Ordering::Greater, |told| endorsement.created.cmp(told));
+                Some((key, newest)) => {
+                    let news =
+                        newest.as_ref().map_or(Ordering::Greater, |newest| endorsement.created.cmp(newest));
                     // The newest word says from when it serves; of two of one second, the earlier time.
                     let not_before = match news {
                         Ordering::Less => key.not_before().cloned(),
@@ -234,7 +235,7 @@ impl Trusted {
                     };
                     *key = key.clone().with_time(not_before, retired);
                     if news != Ordering::Less {
-                        *told = Some(endorsement.created.clone());
+                        *newest = Some(endorsement.created.clone());
                     }
                 }
                 None => {

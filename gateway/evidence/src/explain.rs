@@ -1,17 +1,5 @@
 //! Errors that a person must act on: a stable code for programs, one English and one Chinese sentence for people.
 
-/// What every error of this crate can say of itself. None of the sentences repeats a value of a record.
-pub trait Explain: std::error::Error {
-    /// Stable, kebab-case with dots, e.g. `manifest.not-signed`.
-    fn code(&self) -> &'static str;
-    /// What is wrong, where, and what to do, in English; the same as `Display`.
-    fn english(&self) -> String {
-        self.to_string()
-    }
-    /// The same sentence in Chinese.
-    fn chinese(&self) -> String;
-}
-
 /// Declares an error enum whose variants carry `code, English, Chinese`; the sentences may name the variant's fields.
 /// For a variant that `wraps` another error, that error's code and texts are used.
 macro_rules! explained {
@@ -48,18 +36,25 @@ macro_rules! explained {
 
         impl std::error::Error for $name {}
 
-        impl $crate::explain::Explain for $name {
-            fn code(&self) -> &'static str {
+        impl $name {
+            /// Stable, kebab-case with dots.
+            pub fn code(&self) -> &'static str {
                 match self {
                     $( Self::$variant $({ $($field: _),+ })? => $code, )+
-                    $( $( Self::$wrapper(inner) => $crate::explain::Explain::code(inner), )+ )?
+                    $( $( Self::$wrapper(inner) => inner.code(), )+ )?
                 }
             }
 
-            fn chinese(&self) -> String {
+        }
+
+        impl xinqiao_explain::Explain for $name {
+            fn explain(&self) -> xinqiao_explain::Explanation {
                 match self {
-                    $( Self::$variant $({ $($field),+ })? => { $($(let _ = $field;)+)? format!($chinese) } )+
-                    $( $( Self::$wrapper(inner) => $crate::explain::Explain::chinese(inner), )+ )?
+                    $( Self::$variant $({ $($field),+ })? => {
+                        $($(let _ = $field;)+)?
+                        xinqiao_explain::Explanation::new($code, format!($english), format!($chinese))
+                    } )+
+                    $( $( Self::$wrapper(inner) => xinqiao_explain::Explain::explain(inner), )+ )?
                 }
             }
         }
@@ -78,11 +73,11 @@ pub(crate) use explained;
 
 #[cfg(test)]
 mod tests {
-    use super::Explain;
     use crate::manifest::ManifestError;
     use crate::merkle::MerkleError;
     use crate::receipt::ReceiptError;
     use crate::tlog::TlogError;
+    use xinqiao_explain::Explain;
 
     #[test]
     fn what_is_wrapped_speaks_for_itself_in_both_languages() {

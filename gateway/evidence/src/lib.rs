@@ -29,5 +29,4 @@ pub mod timestamp;
 pub mod tlog;
 
 pub use digest::{Digest, Digests, Hasher};
-pub use explain::Explain;
 pub use json::{JsonError, MAX_SAFE_INTEGER};

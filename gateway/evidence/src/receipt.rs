@@ -152,14 +152,14 @@ impl Receipt {
     /// Shows that the submission is in the log of one of `keys`.
     pub fn verify(&self, keys: &[VerifierKey]) -> Result<VerifiedReceipt, ReceiptError> {
         let inclusion = LogProof::from_text(&self.proof)?.verify(&self.entry, keys)?;
-        self.judge(inclusion)
+        self.check_digest(inclusion)
     }
 
     /// Shows that the submission is in the log of the node it names, by the log keys of a pinned key set.
     pub fn verify_with_jwks(&self, keys: &Jwks) -> Result<VerifiedReceipt, ReceiptError> {
         let entry = Entry::from_bytes(&self.entry)?;
         let inclusion = LogProof::from_text(&self.proof)?.verify_with_jwks(&self.entry, &entry.node, keys)?;
-        self.judge(inclusion)
+        self.check_digest(inclusion)
     }
 
     /// Checks everything but the signature; the entry it would prove.
@@ -168,7 +168,7 @@ impl Receipt {
         self.check_entry(&checkpoint.origin)
     }
 
-    fn judge(&self, inclusion: VerifiedInclusion) -> Result<VerifiedReceipt, ReceiptError> {
+    fn check_digest(&self, inclusion: VerifiedInclusion) -> Result<VerifiedReceipt, ReceiptError> {
         let entry = self.check_entry(&inclusion.checkpoint().checkpoint().origin)?;
         Ok(VerifiedReceipt { entry, inclusion, salt: self.salt.clone(), rejected: self.rejected.clone() })
     }

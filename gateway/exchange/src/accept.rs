@@ -14,7 +14,7 @@ use crate::tombstones::Tombstones;
 use std::cell::OnceCell;
 use xinqiao_schemas::{
     Audience, BodyError, Caps, Charset, Date, Finding, Format, LineHead, RawRecord, RecallLine,
-    RecipientKind, Release, SourceUnit, Standing, ValidRecord, ValidateContext, decode, recall_line,
+    RecipientKind, RecordStatus, Release, SourceUnit, ValidRecord, ValidateContext, decode, recall_line,
 };
 
 mod relay;
@@ -293,7 +293,7 @@ impl<'a> Work<'a> {
         way: &Way<'_>,
     ) {
         let end = record.publication_end().map(days);
-        if record.standing() == Standing::Revoked {
+        if record.status() == RecordStatus::Revoked {
             let reason = Reason {
                 reference: record.reference(),
                 reason: "revoked-by-status",
@@ -377,13 +377,13 @@ impl<'a> Work<'a> {
             let text = key.hex();
             let head = LineHead { op: op.name(), key: text.as_str(), rev, via: way.via, reference: None };
             let public = recipient.kind != RecipientKind::Government;
-            let told = if public {
+            let public_op = if public {
                 unsaid(reason.effective)
             } else {
                 RecallLine { reason: reason.reason, basis: reason.basis, effective: reason.effective }
             };
             let write = |out: &mut Output| {
-                recall_line(&head, Audience::Public, &told, out.line());
+                recall_line(&head, Audience::Public, &public_op, out.line());
                 out.end_line(op, key, rev, ordinal, None, reason.reference);
             };
             write(&mut self.outputs[n]);

@@ -170,7 +170,8 @@ pub enum Event {
         /// The manifest's digest, hexadecimal.
         digest: String,
         /// Item with the answer to give.
-        answer: u16,
+        #[serde(rename = "answer")]
+        acknowledgement: u16,
     },
     /// Pushing a batch was given up, or taken up again.
     DeadLetter {
@@ -379,7 +380,8 @@ pub struct Acknowledged {
     /// The digest of the answer, hexadecimal: the same answer again is no news.
     pub digest: String,
     /// Item with the answer as it came.
-    pub answer: u16,
+    #[serde(rename = "answer")]
+    pub acknowledgement: u16,
     /// Rejected lines.
     pub errors: u32,
     /// Reports to the sources.

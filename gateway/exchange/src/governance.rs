@@ -9,7 +9,7 @@ mod act;
 mod roster;
 
 pub use act::{Act, AnchorEntry, Key, MemberEntry};
-pub use roster::{Roster, SECURITY_OFFICER, Standing, View};
+pub use roster::{OfficerRole, Roster, SECURITY_OFFICER, View};
 
 use crate::contradiction::Contradiction;
 use serde::{Deserialize, Serialize};
@@ -29,7 +29,7 @@ pub struct Proposal {
     pub id: u64,
     /// Who proposed it; nobody: the configuration file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub by: Option<Signer>,
+    pub by: Option<OfficerIdentity>,
     /// Why.
     pub reason: String,
     /// The digest of the document with its acts, hexadecimal.
@@ -56,16 +56,16 @@ pub struct Proposal {
 
 /// An officer with the certificate they used.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Signer {
+pub struct OfficerIdentity {
     /// The member.
     pub name: String,
     /// The SHA-256 digest of the certificate, hexadecimal.
     pub certificate: String,
 }
 
-impl Signer {
+impl OfficerIdentity {
     /// One person must not count twice: neither under two certificates nor under two names.
-    pub fn may_be(&self, other: &Signer) -> bool {
+    pub fn may_be(&self, other: &OfficerIdentity) -> bool {
         self.name == other.name || self.certificate == other.certificate
     }
 }
@@ -74,7 +74,7 @@ impl Signer {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Approval {
     /// Who.
-    pub by: Signer,
+    pub by: OfficerIdentity,
     /// The digest of the proposal as they saw it, hexadecimal.
     pub digest: String,
     /// The digest of the document with their reason and the members they accept to lock out, hexadecimal.
@@ -144,7 +144,7 @@ impl Progress {
 pub struct End {
     /// The officer who ended it, if one did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub by: Option<Signer>,
+    pub by: Option<OfficerIdentity>,
     /// Unix seconds.
     pub time: i64,
     /// An officer's reason, or what failed, in English.
@@ -218,7 +218,7 @@ pub enum Step {
 
 /// Why a step may not be taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
+pub enum StepRefused {
     /// There is no such proposal, or it has ended.
     Unknown,
     /// It is not at the point where this can be done.
@@ -243,22 +243,22 @@ pub enum Refusal {
 
 impl Proposal {
     /// The proposal after a step, or why that step cannot be taken.
-    pub fn after(&self, step: &Step) -> Result<Proposal, Refusal> {
+    pub fn after(&self, step: &Step) -> Result<Proposal, StepRefused> {
         let mut next = self.clone();
         let must = |wanted: Progress| {
-            if self.state == wanted { Ok(()) } else { Err(Refusal::NotNow(self.state)) }
+            if self.state == wanted { Ok(()) } else { Err(StepRefused::NotNow(self.state)) }
         };
         match step {
             Step::Approved { approval, .. } => {
                 must(Progress::Open)?;
                 if approval.digest != self.digest {
-                    return Err(Refusal::Digest);
+                    return Err(StepRefused::Digest);
                 }
                 if approval.time > self.expires {
-                    return Err(Refusal::Late);
+                    return Err(StepRefused::Late);
                 }
                 if self.officers().any(|o| o.may_be(&approval.by)) {
-                    return Err(Refusal::Own);
+                    return Err(StepRefused::Own);
                 }
                 next.approvals.push(approval.clone());
                 if next.officers().count() >= usize::from(self.needs) {
@@ -278,14 +278,14 @@ impl Proposal {
                     _ => false,
                 };
                 if !own {
-                    return Err(Refusal::NotOwn);
+                    return Err(StepRefused::NotOwn);
                 }
                 next.close(Progress::Withdrawn, end.clone());
             }
             Step::Expired { time, .. } => {
                 must(Progress::Open)?;
                 if *time <= self.expires {
-                    return Err(Refusal::NotNow(self.state));
+                    return Err(StepRefused::NotNow(self.state));
                 }
                 next.close(Progress::Expired, End::at(*time));
             }
@@ -297,13 +297,13 @@ impl Proposal {
                 must(Progress::Approved)?;
                 next.close(Progress::Failed, end.clone());
             }
-            Step::Proposed { .. } | Step::Adopted { .. } => return Err(Refusal::NotNow(self.state)),
+            Step::Proposed { .. } | Step::Adopted { .. } => return Err(StepRefused::NotNow(self.state)),
         }
         Ok(next)
     }
 
     /// The officers who want it, the proposer first.
-    pub fn officers(&self) -> impl Iterator<Item = &Signer> {
+    pub fn officers(&self) -> impl Iterator<Item = &OfficerIdentity> {
         self.by.iter().chain(self.approvals.iter().map(|a| &a.by))
     }
 
@@ -374,16 +374,16 @@ pub struct GovernanceMeta {
 
 impl Governance {
     /// The proposal as a step would leave it; none for a step about no proposal.
-    pub fn judge(&self, step: &Step) -> Result<Option<Proposal>, Refusal> {
+    pub fn check(&self, step: &Step) -> Result<Option<Proposal>, StepRefused> {
         match step {
             Step::Adopted { .. } => Ok(None),
             Step::Proposed { proposal } => {
                 let new = proposal.id == self.meta.proposals + 1 && proposal.is_new();
-                if new { Ok(Some((**proposal).clone())) } else { Err(Refusal::NotNow(proposal.state)) }
+                if new { Ok(Some((**proposal).clone())) } else { Err(StepRefused::NotNow(proposal.state)) }
             }
             other => {
-                let id = other.id().ok_or(Refusal::Unknown)?;
-                self.live.get(&id).ok_or(Refusal::Unknown)?.after(other).map(Some)
+                let id = other.id().ok_or(StepRefused::Unknown)?;
+                self.live.get(&id).ok_or(StepRefused::Unknown)?.after(other).map(Some)
             }
         }
     }
@@ -391,7 +391,7 @@ impl Governance {
     /// Takes a step that is in the journal.
     pub(crate) fn apply(&mut self, step: &Step) -> Result<Option<Proposal>, Contradiction> {
         let next =
-            self.judge(step).map_err(|_| Contradiction("an officers' step that its proposal forbids"))?;
+            self.check(step).map_err(|_| Contradiction("an officers' step that its proposal forbids"))?;
         match step {
             Step::Proposed { .. } => self.meta.proposals += 1,
             Step::Adopted { overlay } | Step::Enacted { overlay: Some(overlay), .. } => {
@@ -413,7 +413,7 @@ impl Governance {
 /// The document of a proposal: what is approved is exactly this.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Paper {
+pub struct ProposalDocument {
     /// The node it is for.
     pub node: String,
     /// The proposal's number.
@@ -425,14 +425,15 @@ pub struct Paper {
     /// What is to be done, in this order.
     pub acts: Vec<Act>,
     /// Members the proposer accepts to lock out.
-    pub despite: Vec<String>,
+    #[serde(rename = "despite")]
+    pub locked_out: Vec<String>,
     /// The digest of what the acts touch, hexadecimal.
     pub base: String,
     /// Unix seconds.
     pub opened: i64,
 }
 
-impl Paper {
+impl ProposalDocument {
     /// The document's bytes (RFC 8785) and their digest; none if a member's entry holds a number that not every
     /// reader keeps exactly.
     pub fn bytes(&self) -> Option<(Vec<u8>, Digest)> {

@@ -341,8 +341,8 @@ fn shift(event: &mut Event, base: u16, index: Option<u64>) {
             }
             s.index = index.unwrap_or(s.index);
         }
-        Event::Acknowledged(a) => a.answer += base,
-        Event::Relayed { answer, .. } => *answer += base,
+        Event::Acknowledged(a) => a.acknowledgement += base,
+        Event::Relayed { acknowledgement, .. } => *acknowledgement += base,
         Event::Chunk(c) => {
             c.payload += base;
             c.table += base;

@@ -13,9 +13,10 @@ mod rows;
 mod settled;
 
 pub use rows::{
-    AnswerRow, BatchRow, ChunkRow, GroupChunkRow, GroupRow, IndexRow, LeftRange, Meta, Place, PublicationRow,
-    RelayRow, Rows, SEEN_OF_ONE_MEMBER, SeenRow, StreamRow, Table, TombstoneRow, WithheldRow, feedback_key,
-    group_chunk_key, index_key, pending_recall_key, publication_key, relay_key, stream_key, tombstone_key,
+    AcknowledgementRow, BatchRow, ChunkRow, GroupChunkRow, GroupRow, IndexRow, LeftRange, Meta, Place,
+    PlaceParts, PublicationRow, RelayRow, Rows, SEEN_OF_ONE_MEMBER, SeenRow, StreamRow, Table, TombstoneRow,
+    WithheldRow, feedback_key, group_chunk_key, index_key, pending_recall_key, publication_key, relay_key,
+    stream_key, tombstone_key,
 };
 pub use settled::{INDEXED, Settled};
 
@@ -224,9 +225,9 @@ impl State {
                 }
                 Ok(())
             }
-            Event::Relayed { upstream, stream, seq, epoch, digest, answer } => {
-                let answer = Some(item_of(at, *answer)?);
-                let row = RelayRow { epoch: *epoch, seq: *seq, digest: digest.clone(), answer };
+            Event::Relayed { upstream, stream, seq, epoch, digest, acknowledgement } => {
+                let acknowledgement = Some(item_of(at, *acknowledgement)?);
+                let row = RelayRow { epoch: *epoch, seq: *seq, digest: digest.clone(), acknowledgement };
                 rows.put(Table::Relay, relay_key(upstream, stream), &row);
                 Ok(())
             }
@@ -318,8 +319,8 @@ impl State {
         for seq in 1..head.next_seq {
             let key = stream_key(head.batches, seq);
             let mut batch: BatchRow = read(rows, lookup, Table::Batch, &key)?;
-            let answered = batch.answer.as_ref().is_some_and(|a| a.outcome.is_final());
-            if answered || batch.void || batch.erased {
+            let acknowledged = batch.acknowledgement.as_ref().is_some_and(|a| a.outcome.is_final());
+            if acknowledged || batch.void || batch.erased {
                 continue;
             }
             // The payload passes from the batch to a chunk. Left at both, it would be moved and erased by either while

@@ -192,7 +192,8 @@ impl Node {
     }
 
     fn bytes(&self, p: Place) -> &[u8] {
-        &self.frames[p.frame as usize].items[usize::from(p.item)].bytes
+        let (_, frame, item, ..) = p.into_parts();
+        &self.frames[frame as usize].items[usize::from(item)].bytes
     }
 
     fn row<T: serde::de::DeserializeOwned>(&self, table: Table, key: &[u8]) -> Option<T> {
@@ -357,7 +358,7 @@ impl Node {
         let Some(head) = self.state.streams.get(stream).cloned() else { return };
         let open = (1..head.next_seq).find(|seq| {
             let b: BatchRow = self.row(Table::Batch, &stream_key(head.batches, *seq)).unwrap();
-            b.answer.is_none()
+            b.acknowledgement.is_none()
         });
         let Some(seq) = open else { return };
         let event = Event::Acknowledged(Acknowledged {
@@ -365,7 +366,7 @@ impl Node {
             seq,
             outcome: Outcome::Accepted,
             digest: String::new(),
-            answer: 0,
+            acknowledgement: 0,
             errors: 0,
             feedback: Vec::new(),
             time: 0,
@@ -413,8 +414,7 @@ fn kept(rows: &AllRows, indexes: &[AllRows], table: Table, key: &[u8]) -> Option
 
 fn apply(state: &mut State, rows: &mut AllRows, indexes: &[AllRows], frame: &Kept, number: u64) -> Rows {
     let record: FrameRecord = serde_json::from_slice(&frame.record).unwrap();
-    let place =
-        |item: usize| Place { segment: number + 1, frame: number, item: item as u16, offset: 0, len: 0 };
+    let place = |item: usize| Place::from_parts((number + 1, number, item as u16, 0, 0));
     let items: Vec<Place> = (0..frame.items.len()).map(place).collect();
     let mut changes = Rows::default();
     let at = Applied { record: place(9_999), items: &items };
@@ -625,7 +625,7 @@ fn an_answer_to_a_batch_that_left_is_kept_even_in_the_frame_in_which_it_leaves()
             seq,
             outcome: Outcome::Rejected,
             digest: "d".into(),
-            answer: 0,
+            acknowledgement: 0,
             errors: 0,
             feedback: Vec::new(),
             time: 0,

@@ -97,13 +97,13 @@ pub struct Node {
     sealing: Mutex<HashMap<StreamId, Arc<Mutex<()>>>>,
     news: watch::Sender<u64>,
     /// Per stream, held while an answer is looked at and committed.
-    answering: Mutex<HashMap<StreamId, Arc<tokio::sync::Mutex<()>>>>,
+    acknowledging: Mutex<HashMap<StreamId, Arc<tokio::sync::Mutex<()>>>>,
     trouble: Mutex<Trouble>,
     /// What maintenance remembers of segments it could not let go yet.
     letting_go: Mutex<LettingGo>,
     data_dir: xinqiao_store::DataDir,
     /// Keys recipients sign their answers with.
-    answer_keys: RwLock<BTreeMap<String, Jwks>>,
+    acknowledgement_keys: RwLock<BTreeMap<String, Jwks>>,
     /// The newest durable checkpoint.
     checkpoint: RwLock<String>,
 }
@@ -164,9 +164,9 @@ impl Node {
 
     /// Returns when everything that was sent to the committer before is committed. Blocks.
     pub(crate) fn barrier(&self) -> Result<(), CommitError> {
-        let (reply, answer) = oneshot::channel();
+        let (reply, response) = oneshot::channel();
         self.jobs.send(Job::Barrier { reply }).map_err(|_| CommitError::Stopping)?;
-        answer.blocking_recv().map_err(|_| CommitError::Stopping)
+        response.blocking_recv().map_err(|_| CommitError::Stopping)
     }
 
     pub(crate) fn next_rev(&self) -> u64 {
@@ -228,17 +228,17 @@ impl Node {
         change: Change,
         still: impl FnOnce(&State) -> bool + Send + 'static,
     ) -> Result<oneshot::Receiver<Result<Committed, CommitError>>, CommitError> {
-        let (reply, answer) = oneshot::channel();
+        let (reply, response) = oneshot::channel();
         let job = Job::Change { change, still: Box::new(still), reply };
         self.jobs.send(job).map_err(|_| CommitError::Stopping)?;
-        Ok(answer)
+        Ok(response)
     }
 
     /// Finishes what was begun, writes what makes the next start quick, and stops writing.
     pub async fn stop(&self) {
-        let (reply, answer) = oneshot::channel();
+        let (reply, response) = oneshot::channel();
         if self.jobs.send(Job::Stop { reply }).is_ok() {
-            let _ = answer.await;
+            let _ = response.await;
         }
     }
 

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use parking_lot::Mutex;
 
 use crate::metrics::{Metric, Metrics};
-use crate::problem::{Problem, ProblemCode};
+use crate::refusal::{Refusal, RefusalCode};
 use crate::turns::{Turn, Turns, on_blocking_thread};
 
 /// Work on more bytes than this waits for its owner's turn.
@@ -102,7 +102,7 @@ impl Account {
     ///
     /// # Errors
     /// `busy.memory` when the account's share or the node's budget does not hold them.
-    pub fn take(&self, bytes: usize) -> Result<Permit, Problem> {
+    pub fn take(&self, bytes: usize) -> Result<Permit, Refusal> {
         let mut permit = Permit { handle: self.0.clone(), bytes: 0 };
         permit.grow(bytes)?;
         Ok(permit)
@@ -119,9 +119,9 @@ impl Account {
     /// # Errors
     /// `busy.memory` as [`Account::take`]; `body.too-large` when both together are more than this account may ever hold,
     /// since "come again" would never come true.
-    pub fn take_beside(&self, beside: &Permit, bytes: usize) -> Result<Permit, Problem> {
+    pub fn take_beside(&self, beside: &Permit, bytes: usize) -> Result<Permit, Refusal> {
         if beside.bytes().saturating_add(bytes) > self.most() {
-            return Err(ProblemCode::BodyTooLarge.into());
+            return Err(RefusalCode::BodyTooLarge.into());
         }
         self.take(bytes)
     }
@@ -164,7 +164,7 @@ impl Account {
     ///
     /// # Errors
     /// `busy.memory`, as [`Account::take`].
-    pub fn would_fit(&self, bytes: usize) -> Result<(), Problem> {
+    pub fn would_fit(&self, bytes: usize) -> Result<(), Refusal> {
         let fits =
             |used: &AtomicUsize, cap: usize| used.load(Relaxed).checked_add(bytes).is_some_and(|n| n <= cap);
         let node = &self.0.share.node;
@@ -181,7 +181,7 @@ impl Permit {
     ///
     /// # Errors
     /// `busy.memory`; what was held stays held.
-    pub fn grow(&mut self, more: usize) -> Result<(), Problem> {
+    pub fn grow(&mut self, more: usize) -> Result<(), Refusal> {
         if more == 0 {
             return Ok(());
         }
@@ -242,8 +242,8 @@ fn add_below(used: &AtomicUsize, more: usize, cap: usize) -> bool {
     used.fetch_update(Relaxed, Relaxed, |n| n.checked_add(more).filter(|sum| *sum <= cap)).is_ok()
 }
 
-fn busy() -> Problem {
-    Problem::new(ProblemCode::BusyMemory).retry_after(2)
+fn busy() -> Refusal {
+    Refusal::new(RefusalCode::BusyMemory).retry_after(2)
 }
 
 #[cfg(test)]
@@ -256,7 +256,7 @@ mod tests {
         let budget = Budget::new(100, 60);
         let (a, b) = (budget.account("a"), budget.account("b"));
         let held = a.take(60).unwrap();
-        assert_eq!(a.take(1).unwrap_err().code(), ProblemCode::BusyMemory);
+        assert_eq!(a.take(1).unwrap_err().code(), RefusalCode::BusyMemory);
         let other = b.take(40).unwrap();
         assert!(b.take(1).is_err(), "the node's budget is used up");
         assert_eq!(b.used(), 40, "a refused take leaves nothing behind");
@@ -271,9 +271,9 @@ mod tests {
     fn what_can_never_fit_is_too_large_and_what_does_not_fit_now_is_busy() {
         let account = Budget::new(100, 60).account("a");
         let body = account.take(20).unwrap();
-        assert_eq!(account.take_beside(&body, 41).unwrap_err().code(), ProblemCode::BodyTooLarge);
+        assert_eq!(account.take_beside(&body, 41).unwrap_err().code(), RefusalCode::BodyTooLarge);
         let reading = account.take_beside(&body, 40).unwrap();
-        assert_eq!(account.take_beside(&body, 40).unwrap_err().code(), ProblemCode::BusyMemory);
+        assert_eq!(account.take_beside(&body, 40).unwrap_err().code(), RefusalCode::BusyMemory);
         drop(reading);
         assert!(account.take_beside(&body, 40).is_ok());
     }

@@ -8,8 +8,8 @@ pub mod clock;
 mod drain;
 pub mod logging;
 pub mod metrics;
-pub mod problem;
 mod readiness;
+pub mod refusal;
 mod turns;
 
 pub use budget::{Account, Budget, INLINE, Permit};

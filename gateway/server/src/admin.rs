@@ -14,7 +14,7 @@ mod streams;
 
 use crate::governance::{Governor, Officer, note_officer};
 use crate::routes::{Route, Row, Table};
-use crate::standing::Keeper;
+use crate::trust::TrustKeeper;
 use lockout::{Lockouts, Who};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,20 +23,20 @@ use xinqiao_edge::local::Readiness;
 use xinqiao_edge::{Exchange, Refused, Reply};
 use xinqiao_node::engine::Node;
 use xinqiao_runtime::metrics::Metric;
-use xinqiao_runtime::problem::{Problem, ProblemCode};
+use xinqiao_runtime::refusal::{Refusal, RefusalCode};
 
 /// Where officers work.
-pub struct Office {
+pub struct OfficersApi {
     node: Arc<Node>,
     governor: Arc<Governor>,
-    keeper: Arc<Keeper>,
+    keeper: Arc<TrustKeeper>,
     lockouts: Lockouts,
     readiness: Readiness,
 }
 
 /// An officer in the office.
-struct Visit {
-    office: Arc<Office>,
+struct OfficerCall {
+    api: Arc<OfficersApi>,
     officer: Officer,
 }
 
@@ -48,7 +48,7 @@ const SYSTEM: &[Role] = &[Role::SystemOfficer];
 /// Those who may see members' affairs.
 const READERS: &[Role] = &[Role::SecurityOfficer, Role::Auditor];
 
-type Rows = Route<Visit>;
+type Rows = Route<OfficerCall>;
 
 static ROUTES: [Rows; 26] = [
     Rows::get("/v1/status", OFFICERS, &[], |c| Box::pin(registry::status(c))),
@@ -83,19 +83,19 @@ static ROUTES: [Rows; 26] = [
     Rows::get("/v1/lockouts", OFFICERS, &[], |c| Box::pin(registry::lockouts(c))),
     Rows::post("/v1/lockouts/{name}/lift", OFFICERS, &[], |c| Box::pin(proposals::lift(c))),
 ];
-static TABLE: Table<Visit> = Table { routes: &ROUTES, head: false };
+static TABLE: Table<OfficerCall> = Table { routes: &ROUTES, head: false };
 
 /// Every path and method of this listener, with who may ask and which query parameters there are.
 pub fn rows() -> impl Iterator<Item = Row> {
     TABLE.rows()
 }
 
-impl Office {
+impl OfficersApi {
     /// Over this node.
     pub fn new(
         node: Arc<Node>,
         governor: Arc<Governor>,
-        keeper: Arc<Keeper>,
+        keeper: Arc<TrustKeeper>,
         readiness: Readiness,
     ) -> Arc<Self> {
         let officers = &node.config.officers;
@@ -106,19 +106,19 @@ impl Office {
 
     /// What the listener tells of refused certificates.
     pub fn on_refused(self: &Arc<Self>) -> Refused {
-        let office = self.clone();
+        let api = self.clone();
         Box::new(move |address| {
             let who = Who::address(address);
-            if office.lockouts.failed(&who, None, Instant::now()) {
-                office.node.metrics.0.add(Metric::OfficerLockouts, &["address"], 1);
+            if api.lockouts.failed(&who, None, Instant::now()) {
+                api.node.metrics.0.add(Metric::OfficerLockouts, &["address"], 1);
                 tracing::warn!(address = who.name(), "an address is locked out of the officers' listener");
             }
         })
     }
 
     /// Notes what an officer was refused; too much of it locks them out.
-    async fn refused(&self, officer: &Officer, code: ProblemCode) {
-        use ProblemCode::{OfficerSelf, ProposalDigest, ProposalNotOwn, ProposalOwn, RoleWrong};
+    async fn refused(&self, officer: &Officer, code: RefusalCode) {
+        use RefusalCode::{OfficerSelf, ProposalDigest, ProposalNotOwn, ProposalOwn, RoleWrong};
         if !matches!(code, RoleWrong | OfficerSelf | ProposalOwn | ProposalNotOwn | ProposalDigest) {
             return;
         }
@@ -135,7 +135,7 @@ impl Office {
 }
 
 /// Answers one request of an officer.
-pub async fn route(office: Arc<Office>, exchange: Exchange) -> Reply {
+pub async fn route(api: Arc<OfficersApi>, exchange: Exchange) -> Reply {
     let uri = exchange.parts.uri.clone();
     let found = TABLE.find(uri.path());
     let template = found.template();
@@ -143,23 +143,23 @@ pub async fn route(office: Arc<Office>, exchange: Exchange) -> Reply {
     let officer = match Officer::try_from(exchange.member.clone()) {
         Ok(officer) => officer,
         Err(code) => {
-            (office.on_refused())(exchange.peer.ip());
+            (api.on_refused())(exchange.peer.ip());
             return Reply::problem(template, code);
         }
     };
     let now = Instant::now();
     let address = (!found.is_urgent()).then_some(address);
     let own = Who::Officer(officer.name().to_owned());
-    let left = address.iter().chain([&own]).find_map(|who| office.lockouts.left(who, now));
+    let left = address.iter().chain([&own]).find_map(|who| api.lockouts.left(who, now));
     if let Some(seconds) = left {
         let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
-        return Reply::problem(template, Problem::new(ProblemCode::OfficerLockedOut).retry_after(seconds));
+        return Reply::problem(template, Refusal::new(RefusalCode::OfficerLockedOut).retry_after(seconds));
     }
-    let visit = Visit { office, officer };
-    match TABLE.answer(&visit, exchange, &uri, found).await {
+    let call = OfficerCall { api, officer };
+    match TABLE.response(&call, exchange, &uri, found).await {
         Ok(reply) => reply,
         Err(problem) => {
-            visit.office.refused(&visit.officer, problem.code()).await;
+            call.api.refused(&call.officer, problem.code()).await;
             Reply::problem(template, problem)
         }
     }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use xinqiao_certs::Role;
 use xinqiao_edge::{Exchange, Reply};
 use xinqiao_node::engine::Node;
-use xinqiao_runtime::problem::{Problem, ProblemCode};
+use xinqiao_runtime::refusal::{Refusal, RefusalCode};
 
 /// The OpenAPI 3.1 document, as served.
 pub const OPENAPI: &str = include_str!("api/openapi.json");
@@ -65,23 +65,23 @@ pub async fn route(node: Arc<Node>, exchange: Exchange) -> Reply {
     let uri = exchange.parts.uri.clone();
     let found = TABLE.find(uri.path());
     let template = found.template();
-    match TABLE.answer(&node, exchange, &uri, found).await {
+    match TABLE.response(&node, exchange, &uri, found).await {
         Ok(reply) => reply,
         Err(problem) => Reply::problem(template, problem),
     }
 }
 
-async fn openapi(call: Call<'_, Arc<Node>>) -> Result<Reply, Problem> {
+async fn openapi(call: Call<'_, Arc<Node>>) -> Result<Reply, Refusal> {
     Ok(Reply::bytes(call.template, StatusCode::OK, "application/json", OPENAPI))
 }
 
 /// What becomes of a thing the member sent, by its id. Reads the disk, away from the threads that answer requests.
 async fn view<T: serde::Serialize + Send + 'static>(
     call: Call<'_, Arc<Node>>,
-    of: fn(&Node, &str, &str) -> Result<T, Problem>,
-) -> Result<Reply, Problem> {
+    of: fn(&Node, &str, &str) -> Result<T, Refusal>,
+) -> Result<Reply, Refusal> {
     let [id, _] = call.names.map(str::to_owned);
     let (node, member) = (call.with.clone(), call.exchange.member.name().to_owned());
     let found = tokio::task::spawn_blocking(move || of(&node, &member, &id)).await;
-    json(call.template, &found.map_err(|_| ProblemCode::Internal)??)
+    json(call.template, &found.map_err(|_| RefusalCode::Internal)??)
 }

@@ -1,6 +1,6 @@
 //! The server: the node behind its listeners.
 //!
-//! [`standing`] is the trust set in force, [`governance`] what officers decide, [`links`] what this node dials itself,
+//! [`trust`] is the trust set in force, [`governance`] what officers decide, [`links`] what this node dials itself,
 //! [`routes`] the table each HTTP listener is read from, [`api`] the exchange API, [`admin`] the officers' API,
 //! [`officers`] what is said there, [`serve`] puts them together. What a record becomes is decided below, in the node; how
 //! a byte gets here, in the edge.
@@ -12,4 +12,4 @@ pub mod links;
 pub mod officers;
 pub mod routes;
 pub mod serve;
-pub mod standing;
+pub mod trust;

@@ -10,7 +10,7 @@ mod proposals;
 mod registry;
 mod streams;
 
-pub use crate::standing::{Advice, Affected, Report, StatusKind, StatusRow, StatusState};
+pub use crate::trust::{Affected, Report, StatusKind, StatusRow, StatusState};
 pub use proposals::{
     ApprovalRequest, ApprovalView, Difference, Draft, EndView, ProposalView, Rehearsal, Reloaded, Suspension,
 };

@@ -20,7 +20,7 @@ use std::future::Future;
 use std::pin::Pin;
 use xinqiao_certs::Role;
 use xinqiao_edge::{Exchange, Reply};
-use xinqiao_runtime::problem::{Problem, ProblemCode};
+use xinqiao_runtime::refusal::{Refusal, RefusalCode};
 
 /// The template of a path that is in no row.
 const UNKNOWN: &str = "unknown";
@@ -50,10 +50,10 @@ pub(crate) struct Route<C: 'static> {
 }
 
 /// Answers a call.
-pub(crate) type Handler<C> = for<'a> fn(Call<'a, C>) -> Answer<'a>;
+pub(crate) type Handler<C> = for<'a> fn(Call<'a, C>) -> Response<'a>;
 
 /// An answer under way. A handler is an `async fn`; its row puts it in a box.
-pub(crate) type Answer<'a> = Pin<Box<dyn Future<Output = Result<Reply, Problem>> + Send + 'a>>;
+pub(crate) type Response<'a> = Pin<Box<dyn Future<Output = Result<Reply, Refusal>> + Send + 'a>>;
 
 /// One request that its row lets in.
 pub(crate) struct Call<'a, C> {
@@ -164,13 +164,13 @@ impl<C> Table<C> {
     }
 
     /// Lets a request in and has it answered, or says which check it fails: path, method, role, query, in this order.
-    pub(crate) async fn answer(
+    pub(crate) async fn response(
         &self,
         with: &C,
         exchange: Exchange,
         uri: &Uri,
         found: Found<'_, C>,
-    ) -> Result<Reply, Problem> {
+    ) -> Result<Reply, Refusal> {
         let route = self.admit(&found, &exchange.parts.method, exchange.member.role())?;
         let query = if route.query_unread { None } else { uri.query() };
         let query = Query::parse(query, route.row.query)?;
@@ -178,8 +178,8 @@ impl<C> Table<C> {
         (route.handler)(call).await
     }
 
-    fn admit(&self, found: &Found<'_, C>, method: &Method, role: Role) -> Result<&'static Route<C>, Problem> {
-        let path = found.path.ok_or(ProblemCode::NotFound)?;
+    fn admit(&self, found: &Found<'_, C>, method: &Method, role: Role) -> Result<&'static Route<C>, Refusal> {
+        let path = found.path.ok_or(RefusalCode::NotFound)?;
         let asked = if self.head && method == Method::HEAD { "GET" } else { method.as_str() };
         let same_path = || self.routes.iter().filter(|route| route.row.path == path.row.path);
         let Some(route) = same_path().find(|route| route.row.method == asked) else {
@@ -190,9 +190,9 @@ impl<C> Table<C> {
                 (true, false, true) => "GET, HEAD, POST",
                 (true, false, false) => "GET, POST",
             };
-            return Err(Problem::new(ProblemCode::MethodNotAllowed).allow(allow));
+            return Err(Refusal::new(RefusalCode::MethodNotAllowed).allow(allow));
         };
-        if route.row.open_to.contains(&role) { Ok(route) } else { Err(ProblemCode::RoleWrong.into()) }
+        if route.row.open_to.contains(&role) { Ok(route) } else { Err(RefusalCode::RoleWrong.into()) }
     }
 }
 
@@ -209,8 +209,8 @@ impl<C> Found<'_, C> {
 }
 
 /// A JSON document as an answer.
-pub(crate) fn json(template: &'static str, body: &impl Serialize) -> Result<Reply, Problem> {
-    let bytes = serde_json::to_vec(body).map_err(|_| ProblemCode::Internal)?;
+pub(crate) fn json(template: &'static str, body: &impl Serialize) -> Result<Reply, Refusal> {
+    let bytes = serde_json::to_vec(body).map_err(|_| RefusalCode::Internal)?;
     Ok(Reply::bytes(template, StatusCode::OK, "application/json", Bytes::from(bytes)))
 }
 

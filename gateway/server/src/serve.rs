@@ -8,9 +8,9 @@
 mod doors;
 mod health;
 
-use crate::admin::Office;
+use crate::admin::OfficersApi;
 use crate::governance::Governor;
-use crate::standing::{Keeper, Refusal};
+use crate::trust::{SetRefused, TrustKeeper};
 use doors::Doors;
 use std::fmt;
 use std::sync::Arc;
@@ -32,7 +32,7 @@ pub enum ServeError {
     /// The configuration.
     Config(ConfigError),
     /// Certificates, anchors, revocation lists or members.
-    Standing(Refusal),
+    TrustSet(SetRefused),
     /// The node itself.
     Node(OpenNodeError),
     /// A listener.
@@ -45,7 +45,7 @@ impl fmt::Display for ServeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Config(e) => write!(f, "{e}"),
-            Self::Standing(e) => write!(f, "{e}"),
+            Self::TrustSet(e) => write!(f, "{e}"),
             Self::Start(e) => f.write_str(e),
             Self::Node(e) => write!(f, "{e}"),
             Self::Listen(what, e) => {
@@ -71,7 +71,7 @@ pub fn run(config: Config) -> Result<(), ServeError> {
         ServeError::Start("`logging.level` is not a filter; use error, warn, info or debug".into())
     })?;
     // Judged before the data is touched; officers' decisions are laid over it when they can be read.
-    Keeper::open(&config, &Overlay::default()).map_err(ServeError::Standing)?;
+    TrustKeeper::open(&config, &Overlay::default()).map_err(ServeError::TrustSet)?;
     let Opened { node, committer } =
         Node::open(config, Telemetry(metrics.clone())).map_err(ServeError::Node)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -82,7 +82,7 @@ pub fn run(config: Config) -> Result<(), ServeError> {
         ServeError::Start("officers' decisions cannot be read from the journal; restore a backup".into())
     });
     let keeper =
-        decided.and_then(|adopted| Keeper::resume(&node, &adopted.standing).map_err(ServeError::Standing));
+        decided.and_then(|adopted| TrustKeeper::resume(&node, &adopted.trust).map_err(ServeError::TrustSet));
     let outcome = keeper.and_then(|keeper| runtime.block_on(serve(node.clone(), keeper, metrics)));
     runtime.block_on(node.stop());
     drop(runtime);
@@ -90,7 +90,7 @@ pub fn run(config: Config) -> Result<(), ServeError> {
     outcome
 }
 
-async fn serve(node: Arc<Node>, keeper: Arc<Keeper>, metrics: Arc<Metrics>) -> Result<(), ServeError> {
+async fn serve(node: Arc<Node>, keeper: Arc<TrustKeeper>, metrics: Arc<Metrics>) -> Result<(), ServeError> {
     let governor = Governor::new(node.clone(), keeper.clone());
     if let Err(problem) = governor.settle().await {
         tracing::error!(%problem, "officers' decisions could not be brought up to date; tried again");
@@ -130,9 +130,9 @@ async fn serve(node: Arc<Node>, keeper: Arc<Keeper>, metrics: Arc<Metrics>) -> R
         listeners.spawn(async move { (name, edge.serve(handler, stop.wait()).await) });
     }
     if let Some(admin) = admin {
-        let office = Office::new(node.clone(), governor, keeper, readiness);
-        admin.on_refused(office.on_refused());
-        let handler = move |exchange| crate::admin::route(office.clone(), exchange);
+        let api = OfficersApi::new(node.clone(), governor, keeper, readiness);
+        admin.on_refused(api.on_refused());
+        let handler = move |exchange| crate::admin::route(api.clone(), exchange);
         let stop = stop.clone();
         listeners.spawn(async move { ("admin", admin.serve(handler, stop.wait()).await) });
     }

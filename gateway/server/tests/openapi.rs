@@ -4,7 +4,7 @@
 
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
-use xinqiao_runtime::problem::ProblemCode;
+use xinqiao_runtime::refusal::RefusalCode;
 use xinqiao_schemas::{Caps, Catalogue, Charset, Date, Finding, Format, SourceUnit, ValidateContext, decode};
 use xinqiao_server::api::OPENAPI;
 use xinqiao_server::routes::Row;
@@ -173,11 +173,11 @@ fn problem_codes_are_those_of_the_table_both_ways() {
         .iter()
         .map(|code| code.as_str().unwrap())
         .collect();
-    let table: Vec<&str> = ProblemCode::ALL.iter().map(|code| code.as_str()).collect();
+    let table: Vec<&str> = RefusalCode::ALL.iter().map(|code| code.as_str()).collect();
     assert_eq!(listed, table);
 
     let mut by_status: BTreeMap<u64, BTreeSet<&str>> = BTreeMap::new();
-    for code in ProblemCode::ALL {
+    for code in RefusalCode::ALL {
         by_status.entry(code.status().into()).or_default().insert(code.as_str());
     }
     for (name, response) in document["components"]["responses"].as_object().unwrap() {
@@ -202,7 +202,7 @@ fn the_status_of_every_problem_named_is_answered() {
         );
         let named: BTreeSet<u16> = own
             .union(&general)
-            .map(|code| ProblemCode::parse(code).unwrap_or_else(|| panic!("no code {code}")).status())
+            .map(|code| RefusalCode::parse(code).unwrap_or_else(|| panic!("no code {code}")).status())
             .collect();
         let answered: BTreeSet<u16> = operation["responses"]
             .as_object()

@@ -5,8 +5,9 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::Position;
-use crate::explain::{Explanation, explained};
+use crate::explain::explained;
 use crate::keys::KeyFault;
+use xinqiao_explain::{Explain, Explanation};
 
 /// Bytes that are not what was written: where they are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -66,9 +67,8 @@ pub enum OpenError {
     Rollback(Rollback),
 }
 
-impl OpenError {
-    /// What to tell people.
-    pub fn explain(&self) -> Explanation {
+impl Explain for OpenError {
+    fn explain(&self) -> Explanation {
         let (code, english, chinese) = match self {
             Self::Locked(path) => (
                 "store.locked",
@@ -125,7 +125,9 @@ impl OpenError {
         };
         Explanation::new(code, english, chinese)
     }
+}
 
+impl OpenError {
     fn cause(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Io(_, error) => Some(error),
@@ -204,9 +206,8 @@ pub enum AppendError {
     Fenced,
 }
 
-impl AppendError {
-    /// What to tell people.
-    pub fn explain(&self) -> Explanation {
+impl Explain for AppendError {
+    fn explain(&self) -> Explanation {
         let (code, english, chinese) = match self {
             Self::Full(_) => (
                 "journal.full",
@@ -236,7 +237,9 @@ impl AppendError {
         };
         Explanation::new(code, english.to_owned(), chinese.to_owned())
     }
+}
 
+impl AppendError {
     fn cause(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Full(error) | Self::OutcomeUnknown(error) | Self::Unavailable(error) => Some(error),
@@ -261,9 +264,8 @@ pub enum ReadError {
     Io(PathBuf, io::Error),
 }
 
-impl ReadError {
-    /// What to tell people.
-    pub fn explain(&self) -> Explanation {
+impl Explain for ReadError {
+    fn explain(&self) -> Explanation {
         let (code, english, chinese) = match self {
             Self::Damaged(damage) => (
                 "journal.damaged",
@@ -297,7 +299,9 @@ impl ReadError {
         };
         Explanation::new(code, english, chinese)
     }
+}
 
+impl ReadError {
     fn cause(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Io(_, error) => Some(error),
@@ -331,9 +335,8 @@ pub enum RetireError {
     Io(PathBuf, io::Error),
 }
 
-impl RetireError {
-    /// What to tell people.
-    pub fn explain(&self) -> Explanation {
+impl Explain for RetireError {
+    fn explain(&self) -> Explanation {
         let (code, english, chinese) = match self {
             Self::Active => (
                 "journal.segment-active",
@@ -363,7 +366,9 @@ impl RetireError {
         };
         Explanation::new(code, english, chinese)
     }
+}
 
+impl RetireError {
     fn cause(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Io(_, error) => Some(error),

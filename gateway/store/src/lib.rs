@@ -19,7 +19,6 @@ mod queue;
 
 pub use data_dir::DataDir;
 pub use error::{AppendError, Damage, Known, OpenError, ReadError, RetireError, Rollback};
-pub use explain::Explanation;
 #[cfg(any(test, feature = "faults"))]
 pub use fault::Plan;
 pub use journal::{

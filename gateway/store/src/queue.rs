@@ -14,11 +14,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use parking_lot::Mutex;
 use sled::{Batch, Db, IVec};
 
-use crate::explain::{Explanation, explained};
+use crate::explain::explained;
 use crate::keys::{KeyFault, Purpose, WrappedKey};
 use crate::{AtRestKeys, DataDir, OpenError, Position, durable};
 use open::Opened;
 use row::{META, Sealer, key_of, tag_of};
+use xinqiao_explain::{Explain, Explanation};
 
 mod open;
 mod row;
@@ -305,9 +306,8 @@ pub enum QueueError {
     },
 }
 
-impl QueueError {
-    /// What to tell people.
-    pub fn explain(&self) -> Explanation {
+impl Explain for QueueError {
+    fn explain(&self) -> Explanation {
         match self {
             Self::TooLarge { table } => Explanation::new(
                 "queue.row-too-large",
@@ -323,7 +323,9 @@ impl QueueError {
             ),
         }
     }
+}
 
+impl QueueError {
     fn cause(&self) -> Option<&(dyn std::error::Error + 'static)> {
         None
     }

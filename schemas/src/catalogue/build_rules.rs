@@ -9,7 +9,7 @@ use crate::finding::Severity;
 use crate::model::SubjectKind;
 use crate::number;
 use crate::schema::{
-    AudienceRule, Bound, Condition, Field, FieldType, Roles, Rule, RuleKind, StandingRule, SubjectKindRule,
+    AudienceRule, Bound, Condition, Field, FieldType, Roles, Rule, RuleKind, StatusRule, SubjectKindRule,
     Test,
 };
 
@@ -18,7 +18,7 @@ pub(super) struct Rest {
     pub(super) roles: Roles,
     pub(super) subject_kind: SubjectKindRule,
     pub(super) audience: Option<AudienceRule>,
-    pub(super) standing: Option<StandingRule>,
+    pub(super) status: Option<StatusRule>,
     pub(super) rules: Vec<Rule>,
 }
 
@@ -42,13 +42,13 @@ pub(super) fn build(
         let values = rule.values.iter().map(|(value, audience)| (boxed(value), *audience)).collect();
         Some(AudienceRule { field, values, blank: rule.blank })
     });
-    let standing = raw.standing.as_ref().and_then(|rule| {
+    let status = raw.standing.as_ref().and_then(|rule| {
         let field = builder.find(&rule.field)?;
         builder.known_codes(&rule.field, field, rule.revoked.iter());
-        Some(StandingRule { field, revoked: rule.revoked.iter().map(boxed).collect() })
+        Some(StatusRule { field, revoked: rule.revoked.iter().map(boxed).collect() })
     });
     let rules = raw.rules.iter().filter_map(|rule| builder.rule(rule)).collect();
-    Some(Rest { roles, subject_kind: subject_kind?, audience, standing, rules })
+    Some(Rest { roles, subject_kind: subject_kind?, audience, status, rules })
 }
 
 fn boxed(text: impl AsRef<str>) -> Box<str> {

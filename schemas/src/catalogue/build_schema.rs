@@ -93,7 +93,7 @@ pub(super) fn schema(
         roles: rest.roles,
         subject_kind: rest.subject_kind,
         audience: rest.audience,
-        standing: rest.standing,
+        status: rest.status,
         rules: rest.rules,
         digest: sha256(&document),
         document,

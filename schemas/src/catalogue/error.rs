@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::Serialize;
+use xinqiao_explain::{Explain, Explanation};
 
 use crate::catalogue::CatalogueFile;
 
@@ -34,12 +35,16 @@ impl LoadError {
     }
 }
 
+impl Explain for LoadError {
+    fn explain(&self) -> Explanation {
+        let place = self.line.map_or_else(|| self.file.clone(), |line| format!("{}:{line}", self.file));
+        Explanation::new(self.code, self.en.clone(), self.zh.clone()).at(place)
+    }
+}
+
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.line {
-            Some(line) => write!(f, "{}:{line}: {} [{}]", self.file, self.en, self.code),
-            None => write!(f, "{}: {} [{}]", self.file, self.en, self.code),
-        }
+        self.explain().fmt(f)
     }
 }
 

@@ -103,7 +103,7 @@ pub(super) struct Schema {
     pub(super) roles: Roles,
     pub(super) subject_kind: Spanned<SubjectKindRule>,
     pub(super) audience: Option<AudienceRule>,
-    pub(super) standing: Option<StandingRule>,
+    pub(super) standing: Option<StatusRule>,
     #[serde(default, rename = "rule")]
     pub(super) rules: Vec<Spanned<Rule>>,
     #[serde(default, rename = "note")]
@@ -197,7 +197,7 @@ pub(super) struct AudienceRule {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub(super) struct StandingRule {
+pub(super) struct StatusRule {
     pub(super) field: Spanned<String>,
     pub(super) revoked: Vec<String>,
     #[serde(default, rename = "note")]

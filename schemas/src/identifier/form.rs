@@ -67,7 +67,7 @@ impl Form {
         }
     }
 
-    /// Checks a value in normal form. `reference` is the day birth dates are judged against.
+    /// Checks a value in normal form. `reference` is the day birth dates are checked against.
     pub fn check(self, value: &str, reference: Date) -> Result<Option<Doubt>, Error> {
         match self {
             Form::Uscc => uscc::check(value).map(uscc::Kind::doubt),

@@ -1,7 +1,7 @@
 //! Region digits (GB/T 2260) at province level.
 //!
 //! Codes stay on documents long after a county is renamed or dissolved, so only the province part is
-//! judged here. The history of counties is not in this crate: a county that never existed passes.
+//! checked here. The history of counties is not in this crate: a county that never existed passes.
 
 /// Whether two digits begin the codes of a province-level division, today or at any time that resident
 /// identity numbers have been issued: mainland provinces, 71 Taiwan, 81 Hong Kong, 82 Macao. 海南 was split

@@ -32,7 +32,7 @@ impl Kind {
     }
 }
 
-/// Checks a number in normal form. `reference` is the day that birth dates are judged against: none may
+/// Checks a number in normal form. `reference` is the day that birth dates are checked against: none may
 /// lie after it or more than 150 years before it.
 pub fn check(number: &str, reference: Date) -> Result<Kind, Error> {
     let bytes = number.as_bytes();

@@ -78,7 +78,7 @@ impl Schema {
     }
 
     /// XML Schema 1.0 of a body, `<records><record>…</record></records>`: the fields by code in any order. It fixes names and
-    /// numbers; the other rules are in [`Schema::json_schema`] and the catalogue, and are judged at submission.
+    /// numbers; the other rules are in [`Schema::json_schema`] and the catalogue, and are checked at submission.
     pub fn xml_schema(&self) -> String {
         let mut out = String::from(XSD_HEAD);
         for field in &self.fields {

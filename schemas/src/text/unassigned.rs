@@ -1,4 +1,4 @@
-//! Ranges of code points that Unicode 18.0 has not assigned, from its character database. Noncharacters are judged
+//! Ranges of code points that Unicode 18.0 has not assigned, from its character database. Noncharacters are checked
 //! elsewhere. Regenerate when a new version adds ideographs: a stale table only warns.
 
 #[rustfmt::skip]

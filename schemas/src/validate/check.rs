@@ -14,7 +14,7 @@ use crate::text::{self, Unit};
 /// How strictly to look.
 #[derive(Clone, Copy)]
 pub(crate) struct Check {
-    /// Birth and decision dates are judged against this day.
+    /// Birth and decision dates are checked against this day.
     pub(crate) received: Date,
     /// Masked values are tolerated and missing ones reported only.
     pub(crate) relayed: bool,

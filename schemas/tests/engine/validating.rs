@@ -1,6 +1,6 @@
 //! Types, rules, cleaning, roles.
 
-use xinqiao_schemas::{Audience, Date, Member, Slot, Standing, SubjectKind, ValidateContext};
+use xinqiao_schemas::{Audience, Date, Member, RecordStatus, Slot, SubjectKind, ValidateContext};
 
 use crate::fixture::{
     check, company, context, json, organisation_code, person, raw, resident_id, schema, uscc, with, without,
@@ -128,7 +128,7 @@ fn roles_are_read() {
         let mut findings = Vec::new();
         let record = schema.validate(raw(schema, &pairs(scope, "0")), &context, &mut findings).unwrap();
         assert_eq!(record.audience(), audience);
-        assert_eq!(record.standing(), Standing::Standing);
+        assert_eq!(record.status(), RecordStatus::InForce);
         assert_eq!(record.subject_kind(), SubjectKind::NaturalPerson);
         assert_eq!(record.publication_end(), Date::new(2018, 7, 20));
         assert_eq!(record.decision_date(), Date::new(2017, 7, 20));
@@ -137,7 +137,7 @@ fn roles_are_read() {
     }
     let mut findings = Vec::new();
     let revoked = schema.validate(raw(schema, &pairs("", "撤销")), &context, &mut findings).unwrap();
-    assert_eq!(revoked.standing(), Standing::Revoked);
+    assert_eq!(revoked.status(), RecordStatus::Revoked);
 
     // The stricter of usage scope, member and relaying node counts.
     let narrowed = with(pairs("1", "0"), "audience", "public");

@@ -200,14 +200,14 @@ impl Sender {
     async fn send(&mut self, client: &Client, request: &Request) -> Option<()> {
         let sent = answer(client.send(&request.submission()).await)?;
         assert_eq!(
-            (sent.status, sent.answer.accepted),
+            (sent.status, sent.response.accepted),
             (201, request.count as u64),
             "{:?}",
-            sent.answer.errors
+            sent.response.errors
         );
         let receipt = self.receipts.join(format!("{}.receipt.json", request.key()));
-        std::fs::write(receipt, sent.answer.receipt.get()).expect("a receipt can be kept");
-        let (request, id, answer) = (request.clone(), sent.answer.submission, Digest::of(&sent.raw));
+        std::fs::write(receipt, sent.response.receipt.get()).expect("a receipt can be kept");
+        let (request, id, answer) = (request.clone(), sent.response.submission, Digest::of(&sent.raw));
         self.done.push(Done { request, id, answer });
         Some(())
     }

@@ -5,7 +5,7 @@
 use http::{HeaderName, HeaderValue, Request, Uri, Version};
 use xinqiao_edge::wire::{FrameGuard, Named, check_head};
 use xinqiao_evidence::base64;
-use xinqiao_runtime::problem::ProblemCode;
+use xinqiao_runtime::refusal::RefusalCode;
 
 use super::Input;
 
@@ -132,9 +132,9 @@ fn head(input: &mut Input<'_>) {
         _ => false,
     };
     let expected = match (count > most, one) {
-        (true, _) => Err(ProblemCode::HeaderTooMany),
+        (true, _) => Err(RefusalCode::HeaderTooMany),
         (false, true) => Ok(()),
-        (false, false) => Err(ProblemCode::HeaderHost),
+        (false, false) => Err(RefusalCode::HeaderHost),
     };
     assert_eq!(check_head(&parts, most), expected, "one site");
 }

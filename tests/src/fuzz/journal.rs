@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
+use xinqiao_explain::Explain;
 
 use xinqiao_store::{
     AtRestKeys, Class, DataDir, Frame, IdemEntry, Item, Journal, OpenError, Options, Position, ReadError,
@@ -158,7 +159,7 @@ fn archived(reader: &Reader) -> Vec<Kept> {
             ControlFlow::Continue(())
         });
         if let Err(error) = read {
-            assert!(!error.explain().code.is_empty(), "a refusal has a code");
+            assert!(!error.explain().code().is_empty(), "a refusal has a code");
         }
     }
     all
@@ -181,7 +182,7 @@ pub(super) fn run(input: &[u8]) {
     let (mut journal, reader) = match opened(folder.path(), &history.keys, adopt) {
         Ok(opened) => opened,
         Err(error) => {
-            assert!(!error.explain().code.is_empty(), "a refusal has a code");
+            assert!(!error.explain().code().is_empty(), "a refusal has a code");
             return;
         }
     };
@@ -189,7 +190,7 @@ pub(super) fn run(input: &[u8]) {
     let (whole, frames) = match &found {
         Ok(frames) => (true, frames),
         Err((frames, error)) => {
-            assert!(!error.explain().code.is_empty(), "a refusal has a code");
+            assert!(!error.explain().code().is_empty(), "a refusal has a code");
             (false, frames)
         }
     };

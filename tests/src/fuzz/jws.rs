@@ -114,7 +114,7 @@ fn acknowledgement(bytes: &[u8]) {
     let written = read.to_json();
     assert!(is_jcs(&written), "an acknowledgement is written canonically");
     assert_eq!(Acknowledgement::from_json(&written).as_ref(), Ok(&read), "and read as it was");
-    assert!(read.is_same_answer(&read));
+    assert!(read.is_same_acknowledgement(&read));
     let batch = Acknowledged {
         node: &read.node,
         epoch: read.epoch,

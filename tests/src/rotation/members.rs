@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
+use xinqiao_explain::Explain;
 
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};

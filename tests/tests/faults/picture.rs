@@ -36,7 +36,7 @@ impl Picture {
         }
         for (request, sent) in sent {
             let client = site.client(request.member(), node);
-            let view = client.submission(&sent.answer.submission).await.map(|view| view.to_string());
+            let view = client.submission(&sent.response.submission).await.map(|view| view.to_string());
             all.insert(format!("view of {}", request.key()), digest(&view));
             let again = client.send(&request.submission()).await.map(|sent| sent.raw);
             all.insert(format!("answer to {}", request.key()), digest(&again));

@@ -30,8 +30,8 @@ async fn send(site: &Site, node: &NodeProcess, records: &[Record]) -> String {
     write_ndjson(records, &mut body);
     let submission = Submission { schema: Some("xm-penalty"), ..Submission::new(PENALTY, body) };
     let sent = site.client(DEPARTMENTS[0], node).send(&submission).await.unwrap();
-    assert_eq!(sent.answer.accepted, records.len() as u64);
-    sent.answer.submission
+    assert_eq!(sent.response.accepted, records.len() as u64);
+    sent.response.submission
 }
 
 async fn recall(site: &Site, node: &NodeProcess, op: &str, record: &Record) {
@@ -44,7 +44,7 @@ async fn recall(site: &Site, node: &NodeProcess, op: &str, record: &Record) {
         ..Submission::new(PENALTY, body.to_string().into_bytes())
     };
     let sent = site.client(DEPARTMENTS[0], node).send(&submission).await.unwrap();
-    assert_eq!(sent.answer.accepted, 1);
+    assert_eq!(sent.response.accepted, 1);
 }
 
 async fn next(puller: &mut Puller) -> Option<u64> {

@@ -190,7 +190,7 @@ async fn a_batch_taken_back_leaves_its_place_and_its_source_sends_again() {
     let refused = site.client(PROVINCE, &node).payload(&stream, 1).await.unwrap_err();
     assert_eq!(refused.code(), "batch.void", "the same each time");
     puller.acknowledge(|_, _| panic!("there are no lines")).await.unwrap();
-    let view: Value = department.ask(&format!("/v1/submissions/{}", sent.answer.submission)).await.unwrap();
+    let view: Value = department.ask(&format!("/v1/submissions/{}", sent.response.submission)).await.unwrap();
     let states: Vec<&Value> =
         view["streams"].as_array().unwrap().iter().filter(|s| s["stream"] == stream).collect();
     assert_eq!(states[0]["state"], "void", "nothing was delivered: {view}");

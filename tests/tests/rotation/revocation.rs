@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use xinqiao::demo::process::NodeProcess;
 use xinqiao_certs::pki::{Authority, Validity, write_public};
 use xinqiao_client::Client;
+use xinqiao_explain::Explain;
 use xinqiao_tests::city::peer_of;
 use xinqiao_tests::site::{DEPARTMENTS, PATIENCE, PROVINCE, Site, hang_up, until};
 

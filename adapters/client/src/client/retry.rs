@@ -38,7 +38,7 @@ impl RetryPolicy {
         let mut done = 0;
         loop {
             let error = match attempt().await {
-                Ok(answer) => return Ok(answer),
+                Ok(response) => return Ok(response),
                 Err(error) => error,
             };
             done += 1;

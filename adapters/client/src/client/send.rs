@@ -71,7 +71,7 @@ impl fmt::Debug for Submission<'_> {
 
 /// The gateway's answer to a submission of which something was accepted.
 #[derive(Debug, Deserialize)]
-pub struct Answer {
+pub struct Received {
     /// The submission's id.
     pub submission: String,
     /// Records accepted, doubtful ones included.
@@ -92,7 +92,7 @@ pub struct Answer {
 #[derive(Debug)]
 pub struct Sent {
     /// The answer, read.
-    pub answer: Answer,
+    pub response: Received,
     /// The answer, byte for byte.
     pub raw: Bytes,
     /// The key it was sent under.
@@ -131,11 +131,11 @@ impl Client {
             let request = build(request.body(Full::new(body.clone())))?;
             self.transport.ask(request, upload_time(body.len())).await
         };
-        let answer = self.retry.run(attempt).await?;
+        let response = self.retry.run(attempt).await?;
         Ok(Sent {
-            answer: parse(&answer.body)?,
-            status: answer.status.as_u16(),
-            raw: answer.body,
+            response: parse(&response.body)?,
+            status: response.status.as_u16(),
+            raw: response.body,
             idempotency_key: key,
         })
     }

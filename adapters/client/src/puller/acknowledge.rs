@@ -58,20 +58,20 @@ impl Review {
 }
 
 impl Puller {
-    /// Shows every line of the oldest batch that is not acknowledged to `judge`: number from 0, and the line without LF.
+    /// Shows every line of the oldest batch that is not acknowledged to `check`: number from 0, and the line without LF.
     ///
     /// `None` if everything stored is answered. The payload is verified once more on the way; if this is an error, undo
-    /// what `judge` did. Lines that are refused go back to their sources; the rest counts as stored.
+    /// what `check` did. Lines that are refused go back to their sources; the rest counts as stored.
     pub fn review(
         &mut self,
-        mut judge: impl FnMut(u64, &[u8]) -> Option<LineVerdict>,
+        mut review_line: impl FnMut(u64, &[u8]) -> Option<LineVerdict>,
     ) -> Result<Option<Review>, ClientError> {
         let Some(state) = &self.state else { return Ok(None) };
         let seq = state.acknowledged + 1;
         if seq >= state.chain.next_seq() {
             return Ok(None);
         }
-        // Written before a crash and perhaps received: it must go out as it is, even if `judge` would decide otherwise
+        // Written before a crash and perhaps received: it must go out as it is, even if `check` would decide otherwise
         // now.
         if let Some(bytes) = self.folder.read(&folder::acknowledgement(seq))? {
             let place = self.folder.path(&folder::acknowledgement(seq)).display().to_string();
@@ -87,7 +87,7 @@ impl Puller {
         }
         let mut errors = Vec::new();
         self.check_stored(&manifest, &path, |record, line| {
-            if let Some(verdict) = judge(record, line) {
+            if let Some(verdict) = review_line(record, line) {
                 errors.push(LineError { code: verdict.code, message: verdict.message, record });
             }
         })?;
@@ -119,10 +119,10 @@ impl Puller {
     /// Reviews and confirms everything that is stored and not answered yet.
     pub async fn acknowledge(
         &mut self,
-        mut judge: impl FnMut(u64, &[u8]) -> Option<LineVerdict>,
+        mut review_line: impl FnMut(u64, &[u8]) -> Option<LineVerdict>,
     ) -> Result<Vec<Acknowledged>, ClientError> {
         let mut done = Vec::new();
-        while let Some(review) = self.review(&mut judge)? {
+        while let Some(review) = self.review(&mut review_line)? {
             done.push(self.confirm(review).await?);
         }
         Ok(done)
@@ -174,7 +174,7 @@ fn review(
         records: said.records,
     };
     document.check_for(&batch).map_err(|error| {
-        use xinqiao_evidence::Explain;
+        use xinqiao_explain::Explain;
         ClientError::setting("judge", error.english(), error.chinese())
     })?;
     let bytes = document.to_json();

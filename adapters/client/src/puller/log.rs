@@ -17,7 +17,8 @@ use xinqiao_evidence::{Digest, Digests, base64};
 
 use super::pinned::PinnedKeys;
 use crate::client::{BatchEntry, Client};
-use crate::error::{ClientError, Unverified, unverified};
+use crate::error::{ClientError, unverified};
+use xinqiao_explain::Explanation;
 
 /// Tiles kept in memory, 8 KiB each at most.
 const TILES: usize = 256;
@@ -154,13 +155,13 @@ fn tile(level: u8, index: u64, size: u64) -> Option<Tile> {
 /// A tile that has since been filled may be there only whole.
 async fn fetch(client: &Client, wanted: Tile) -> Result<Bytes, ClientError> {
     let length = usize::from(wanted.width()) * 32;
-    let answer = match client.tile(&wanted.to_string()).await {
+    let response = match client.tile(&wanted.to_string()).await {
         Err(ClientError::Problem(problem)) if problem.status == 404 && wanted.is_partial() => {
             client.tile(&Tile::full(wanted.kind(), wanted.index()).to_string()).await
         }
         other => other,
     };
-    let bytes = answer?;
+    let bytes = response?;
     match bytes.len() >= length {
         true => Ok(bytes.slice(..length)),
         false => Err(ClientError::protocol(format!("the log tile {wanted} is too short"))),
@@ -234,11 +235,6 @@ fn shrunk(known: u64, shown: u64) -> ClientError {
     )
 }
 
-fn own(code: &str, place: &str, en: &str, zh: &str) -> ClientError {
-    ClientError::Unverified(Box::new(Unverified {
-        code: code.into(),
-        place: place.into(),
-        en: en.into(),
-        zh: zh.into(),
-    }))
+fn own(code: &'static str, place: &str, en: &str, zh: &str) -> ClientError {
+    ClientError::Unverified(Box::new(Explanation::new(code, en.to_owned(), zh.to_owned()).at(place)))
 }

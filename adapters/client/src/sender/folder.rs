@@ -4,6 +4,7 @@ use serde::Deserialize;
 use std::collections::HashSet;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use xinqiao_explain::Explanation;
 
 use crate::durable::{self, Readers};
 use crate::error::{ClientError, Finding, Problem};
@@ -147,7 +148,7 @@ impl Folder {
 }
 
 pub(super) fn error_at(path: &Path, code: &'static str, en: &str, zh: &str) -> ClientError {
-    ClientError::Sender { code, place: path.display().to_string(), en: en.to_owned(), zh: zh.to_owned() }
+    ClientError::Sender(Explanation::new(code, en.to_owned(), zh.to_owned()).at(path.display().to_string()))
 }
 
 /// Whether a name is one that [`super::key::Secret::file`] gives.

@@ -7,9 +7,10 @@ use xinqiao_evidence::tlog::log_origin;
 
 use super::state::Queued;
 use crate::client::{Client, Sent};
-use crate::error::{ClientError, Unverified, unverified};
+use crate::error::{ClientError, unverified};
 use crate::puller::may_be_a_new_key;
 use crate::puller::pinned::PinnedKeys;
+use xinqiao_explain::Explanation;
 
 /// Verifies a receipt with pinned keys, following the node to newer ones it vouches for. True: it is genuine, and of exactly
 /// this body, these parameters and these counts. False: there are no keys to verify with.
@@ -22,7 +23,7 @@ pub(super) async fn verify(
 ) -> Result<bool, ClientError> {
     let Some(keys) = keys else { return Ok(false) };
     let place = format!("the receipt of {}", queued.name);
-    let receipt = Receipt::from_json(sent.answer.receipt.get().as_bytes());
+    let receipt = Receipt::from_json(sent.response.receipt.get().as_bytes());
     let receipt = receipt.map_err(|error| unverified(&*place, &error))?;
     let verified = match by(keys, &receipt, &place) {
         Err(error) if may_be_a_new_key(&error) && keys.refresh(client).await? => by(keys, &receipt, &place)?,
@@ -30,12 +31,7 @@ pub(super) async fn verify(
     };
     match is_of(&verified, queued, body, sent) {
         true => Ok(true),
-        false => Err(ClientError::Unverified(Box::new(Unverified {
-            code: "receipt.other-submission".into(),
-            place,
-            en: "it is of another submission, or of other records than were sent; keep it and report it to the node's officers".into(),
-            zh: "回执属于另一次提交，或与所报数据不符；请保留并报告节点管理员".into(),
-        }))),
+        false => Err(ClientError::Unverified(Box::new(Explanation::new("receipt.other-submission", "it is of another submission, or of other records than were sent; keep it and report it to the node's officers", "回执属于另一次提交，或与所报数据不符；请保留并报告节点管理员").at(place)))),
     }
 }
 
@@ -56,12 +52,12 @@ fn is_of(receipt: &VerifiedReceipt, queued: &Queued, body: &Bytes, sent: &Sent) 
     let Event::Submission { dataset, schema, op, load, counts, .. } = &receipt.entry().event else {
         return false;
     };
-    let answer = &sent.answer;
+    let response = &sent.response;
     *dataset == queued.dataset
         && queued.schema.as_ref().is_none_or(|asked| schema == asked)
         && *op == queued.op
         && *load == queued.load.as_deref().unwrap_or("daily")
         && (counts.accepted, counts.refused, counts.warned)
-            == (answer.accepted, answer.refused, answer.warned)
+            == (response.accepted, response.refused, response.warned)
         && receipt.is_of_body(body)
 }

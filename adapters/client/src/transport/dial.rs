@@ -63,7 +63,7 @@ impl Default for Heard {
 impl Heard {
     /// Runs `request`, whose dialling reports here. The pool may wait for a connection without end when the one it
     /// dialled was refused at once: if it is still `waiting` then, what the gateway said is the error.
-    pub(super) async fn or_answer<T>(
+    pub(super) async fn or_response<T>(
         &self,
         request: impl Future<Output = T>,
         waiting: impl Fn() -> bool,
@@ -76,7 +76,7 @@ impl Heard {
         };
         tokio::select! {
             biased;
-            answer = HEARD.scope(self.clone(), request) => Ok(answer),
+            response = HEARD.scope(self.clone(), request) => Ok(response),
             Some(alert) = refused => Err(alert),
         }
     }

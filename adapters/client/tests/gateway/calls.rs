@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use xinqiao_explain::Explain;
 
 use crate::server::{Gateway, Reply, authority, certificate};
 use xinqiao_certs::Role;
@@ -27,8 +28,8 @@ async fn a_submission_says_everything_the_gateway_needs() {
     submission.strict = true;
     submission.gzip = true;
     let sent = gateway.client().send(&submission).await.unwrap();
-    assert_eq!((sent.answer.accepted, sent.answer.refused, sent.status), (2, 1, 201));
-    assert_eq!(sent.answer.errors[0].zh, "缺失");
+    assert_eq!((sent.response.accepted, sent.response.refused, sent.status), (2, 1, 201));
+    assert_eq!(sent.response.errors[0].zh, "缺失");
     assert_eq!(sent.raw, ACCEPTED);
     let seen = &gateway.seen()[0];
     assert_eq!(seen.method, "POST");

@@ -7,6 +7,7 @@ use xinqiao_client::{ClientError, KeySource, LineVerdict, Outcome, PullSettings,
 use xinqiao_evidence::acknowledgement::Acknowledgement;
 use xinqiao_evidence::keys::ManifestKey;
 use xinqiao_evidence::manifest::MediaType;
+use xinqiao_explain::Explain;
 
 use crate::node::{self, Node, STREAM, digest_of};
 use crate::server::{Gateway, Reply, Seen};

@@ -9,6 +9,7 @@ use xinqiao_client::{
 };
 use xinqiao_evidence::keys::LogKey;
 use xinqiao_evidence::receipt::Receipt;
+use xinqiao_explain::Explain;
 
 use crate::ledger::problem;
 use crate::node::{self, Node};

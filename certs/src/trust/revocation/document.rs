@@ -6,7 +6,8 @@ use x509_parser::prelude::{CertificateRevocationList, FromDer};
 use xinqiao_crypto::hex;
 
 use crate::der;
-use crate::trouble::LoadError;
+use crate::trouble::unusable;
+use xinqiao_explain::Explanation;
 
 /// What the file says; its signature is not verified here.
 #[derive(Clone)]
@@ -36,9 +37,9 @@ pub(super) enum Kind {
 }
 
 impl Document {
-    pub(super) fn read(name: &str, der: Vec<u8>) -> Result<Self, LoadError> {
+    pub(super) fn read(name: &str, der: Vec<u8>) -> Result<Self, Explanation> {
         if let Some(announced) = der::announced(&der).filter(|announced| *announced > der.len()) {
-            return Err(LoadError::new(
+            return Err(unusable(
                 "crl.truncated",
                 name,
                 format!(
@@ -100,7 +101,7 @@ impl Document {
 }
 
 /// The DER lists of a file.
-pub(super) fn blocks(name: &str, bytes: &[u8]) -> Result<Vec<Vec<u8>>, LoadError> {
+pub(super) fn blocks(name: &str, bytes: &[u8]) -> Result<Vec<Vec<u8>>, Explanation> {
     if bytes.first() == Some(&der::SEQUENCE) {
         return Ok(vec![bytes.to_vec()]);
     }
@@ -116,8 +117,8 @@ pub(super) fn blocks(name: &str, bytes: &[u8]) -> Result<Vec<Vec<u8>>, LoadError
     }
 }
 
-pub(super) fn malformed(name: &str) -> LoadError {
-    LoadError::new(
+pub(super) fn malformed(name: &str) -> Explanation {
+    unusable(
         "crl.malformed",
         name,
         "is not an X.509 revocation list (version 2, with a next update) in PEM or DER; fetch it again",
@@ -125,8 +126,8 @@ pub(super) fn malformed(name: &str) -> LoadError {
     )
 }
 
-pub(super) fn delta_alone(name: &str, delta: &Document) -> LoadError {
-    LoadError::new(
+pub(super) fn delta_alone(name: &str, delta: &Document) -> Explanation {
+    unusable(
         "crl.delta-alone",
         name,
         format!(
@@ -137,9 +138,9 @@ pub(super) fn delta_alone(name: &str, delta: &Document) -> LoadError {
     )
 }
 
-pub(super) fn delta_of_another_base(name: &str, list: &str, own: &[u8], base: &[u8]) -> LoadError {
+pub(super) fn delta_of_another_base(name: &str, list: &str, own: &[u8], base: &[u8]) -> Explanation {
     let (own, base) = (hex::encode(own), hex::encode(base));
-    LoadError::new(
+    unusable(
         "crl.delta-base",
         name,
         format!(
@@ -169,7 +170,7 @@ fn integer(bytes: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// webpki knows best what a complete list may hold.
-fn check_complete(name: &str, der: &[u8]) -> Result<(), LoadError> {
+fn check_complete(name: &str, der: &[u8]) -> Result<(), Explanation> {
     let read = BorrowedCertRevocationList::from_der(der);
     let whole = read.and_then(|list| list.into_iter().try_for_each(|entry| entry.map(drop)));
     whole.map_err(|error| match error {
@@ -183,7 +184,7 @@ fn check_complete(name: &str, der: &[u8]) -> Result<(), LoadError> {
 }
 
 /// The same for a delta, which webpki does not read.
-fn check_delta(name: &str, list: &CertificateRevocationList<'_>) -> Result<(), LoadError> {
+fn check_delta(name: &str, list: &CertificateRevocationList<'_>) -> Result<(), Explanation> {
     const LIST: [&str; 4] = ["2.5.29.20", "2.5.29.27", "2.5.29.28", "2.5.29.35"];
     const ENTRY: [&str; 2] = ["2.5.29.21", "2.5.29.24"];
     const CERTIFICATE_ISSUER: &str = "2.5.29.29";
@@ -221,8 +222,8 @@ fn check_delta(name: &str, list: &CertificateRevocationList<'_>) -> Result<(), L
     if complete { Ok(()) } else { Err(malformed(name)) }
 }
 
-fn indirect(name: &str) -> LoadError {
-    LoadError::new(
+fn indirect(name: &str) -> Explanation {
+    unusable(
         "crl.indirect",
         name,
         "is an indirect list (it speaks for other authorities too), which this node does not take; ask each authority for its own list",
@@ -230,9 +231,9 @@ fn indirect(name: &str) -> LoadError {
     )
 }
 
-fn critical(name: &str, oid: Option<&str>) -> LoadError {
+fn critical(name: &str, oid: Option<&str>) -> Explanation {
     let oid = oid.map(|oid| format!(" {oid}")).unwrap_or_default();
-    LoadError::new(
+    unusable(
         "crl.unknown-critical-extension",
         name,
         format!(
@@ -242,8 +243,8 @@ fn critical(name: &str, oid: Option<&str>) -> LoadError {
     )
 }
 
-fn partitioned(name: &str) -> LoadError {
-    LoadError::new(
+fn partitioned(name: &str) -> Explanation {
+    unusable(
         "crl.partitioned",
         name,
         "tells of some certificates or reasons only, in a form this node does not take; ask the authority for its complete list",

@@ -13,7 +13,7 @@ use super::document::{self, Document, Kind};
 use super::serials::Serials;
 use crate::certificate;
 use crate::file::read;
-use crate::trouble::LoadError;
+use xinqiao_explain::Explanation;
 
 /// Keys of issuers of one name that a list remembers; there is one, or two around a renewal.
 const ISSUERS: usize = 64;
@@ -44,7 +44,7 @@ pub(super) enum Signed {
 
 impl RevocationList {
     /// Reads one complete list in PEM or DER. `name` is what messages call it.
-    pub fn read(name: &str, bytes: &[u8]) -> Result<Self, LoadError> {
+    pub fn read(name: &str, bytes: &[u8]) -> Result<Self, Explanation> {
         let mut lists = Self::read_all([(name, bytes)])?;
         match (lists.pop(), lists.len()) {
             (Some(list), 0) => Ok(list),
@@ -58,7 +58,7 @@ impl RevocationList {
     /// A delta that a newer complete list already contains is passed over.
     pub fn read_all<'a>(
         files: impl IntoIterator<Item = (&'a str, &'a [u8])>,
-    ) -> Result<Vec<Self>, LoadError> {
+    ) -> Result<Vec<Self>, Explanation> {
         let mut lists: Vec<Self> = Vec::new();
         let mut deltas = Vec::new();
         for (name, bytes) in files {
@@ -87,13 +87,13 @@ impl RevocationList {
     }
 
     /// The same from files.
-    pub fn from_files<P: AsRef<Path>>(paths: &[P]) -> Result<Vec<Self>, LoadError> {
+    pub fn from_files<P: AsRef<Path>>(paths: &[P]) -> Result<Vec<Self>, Explanation> {
         let read = |path: &P| Ok((path.as_ref().display().to_string(), read(path.as_ref())?));
-        let files = paths.iter().map(read).collect::<Result<Vec<_>, LoadError>>()?;
+        let files = paths.iter().map(read).collect::<Result<Vec<_>, Explanation>>()?;
         Self::read_all(files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())))
     }
 
-    fn complete(name: &str, base: Document) -> Result<Self, LoadError> {
+    fn complete(name: &str, base: Document) -> Result<Self, Explanation> {
         let revoked =
             Serials::new(base.revoked.iter().map(Vec::as_slice)).ok_or_else(|| document::malformed(name))?;
         Ok(Self {
@@ -106,7 +106,7 @@ impl RevocationList {
     }
 
     /// RFC 5280, 5.2.4: the base must be at least the one the delta starts from, and older than the delta.
-    fn lay_over(&mut self, name: &str, delta: Document) -> Result<(), LoadError> {
+    fn lay_over(&mut self, name: &str, delta: Document) -> Result<(), Explanation> {
         let Kind::Delta { base } = &delta.kind else { return Err(document::malformed(name)) };
         let own = self.base.number.as_deref().unwrap_or_default();
         if document::number_below(own, base) {

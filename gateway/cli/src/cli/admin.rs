@@ -176,7 +176,7 @@ enum Lockouts {
 }
 
 /// A node's office, reached.
-struct Desk {
+struct OfficersClient {
     client: Client,
     json: bool,
 }
@@ -194,29 +194,29 @@ impl Admin {
         };
         // A lock-out says when to come back: an officer decides whether to wait.
         let client = Client::connect(&connection.profile()?)?.with_retry(RetryPolicy::never());
-        let desk = Desk { client, json: self.json };
+        let officers = OfficersClient { client, json: self.json };
         block_on(async move {
             match self.what {
-                What::Status => desk.show("/v1/status", screens::status).await,
-                What::Members(what) => what.run(&desk).await,
-                What::Trust(what) => what.run(&desk).await,
-                What::Policy(what) => what.run(&desk).await,
-                What::Certificates => desk.show("/v1/certificates", screens::certificates).await,
-                What::Keys(Keys::Status) => desk.show("/v1/keys/status", screens::keys).await,
+                What::Status => officers.show("/v1/status", screens::status).await,
+                What::Members(what) => what.run(&officers).await,
+                What::Trust(what) => what.run(&officers).await,
+                What::Policy(what) => what.run(&officers).await,
+                What::Certificates => officers.show("/v1/certificates", screens::certificates).await,
+                What::Keys(Keys::Status) => officers.show("/v1/keys/status", screens::keys).await,
                 What::Keys(Keys::Rotate { kind, now, change }) => {
                     let act = json!({"act": "key-rotate", "key": kind, "now": now});
-                    desk.propose(vec![act], &change).await
+                    officers.propose(vec![act], &change).await
                 }
-                What::Document { digest } => desk.document(&digest).await,
-                What::Proposals(what) => proposals(&desk, what).await,
+                What::Document { digest } => officers.document(&digest).await,
+                What::Proposals(what) => proposals(&officers, what).await,
                 What::Reload { dry_run } => {
                     let path = if dry_run { "/v1/reload?dry-run=1" } else { "/v1/reload" };
-                    desk.tell(path, &json!({}), screens::reloaded).await
+                    officers.tell(path, &json!({}), screens::reloaded).await
                 }
-                What::Lockouts(Lockouts::List) => desk.show("/v1/lockouts", screens::lockouts).await,
+                What::Lockouts(Lockouts::List) => officers.show("/v1/lockouts", screens::lockouts).await,
                 What::Lockouts(Lockouts::Lift { name, reason }) => {
                     let path = format!("/v1/lockouts/{name}/lift");
-                    desk.tell(&path, &json!({ "reason": reason }), screens::lifted).await
+                    officers.tell(&path, &json!({ "reason": reason }), screens::lifted).await
                 }
                 What::Log { last, from, limit } => {
                     let path = match (from, limit) {
@@ -227,22 +227,24 @@ impl Admin {
                             limit.unwrap_or(100)
                         ),
                     };
-                    desk.show(&path, screens::entries).await
+                    officers.show(&path, screens::entries).await
                 }
             }
         })
     }
 }
 
-async fn proposals(desk: &Desk, what: Proposals) -> Result<(), Failure> {
+async fn proposals(officers: &OfficersClient, what: Proposals) -> Result<(), Failure> {
     let (id, word, body) = match what {
         Proposals::List { state } => {
             let path = state.map_or("/v1/proposals".to_owned(), |s| format!("/v1/proposals?state={s}"));
-            return desk.show(&path, screens::proposals).await;
+            return officers.show(&path, screens::proposals).await;
         }
-        Proposals::Show { id } => return desk.show(&format!("/v1/proposals/{id}"), screens::proposal).await,
+        Proposals::Show { id } => {
+            return officers.show(&format!("/v1/proposals/{id}"), screens::proposal).await;
+        }
         Proposals::Approve { id, digest, reason, despite } => {
-            let seen: Value = desk.ask(&format!("/v1/proposals/{id}")).await?;
+            let seen: Value = officers.ask(&format!("/v1/proposals/{id}")).await?;
             let whole = seen["digest"].as_str().unwrap_or_default();
             // A few digits are enough to compare by eye; all of them are sent to the node only if they agree.
             let sent = if digest.len() >= 12 && whole.starts_with(&digest) { whole } else { &digest };
@@ -251,10 +253,10 @@ async fn proposals(desk: &Desk, what: Proposals) -> Result<(), Failure> {
         Proposals::Reject { id, reason } => (id, "reject", json!({ "reason": reason })),
         Proposals::Withdraw { id, reason } => (id, "withdraw", json!({ "reason": reason })),
     };
-    desk.tell(&format!("/v1/proposals/{id}/{word}"), &body, screens::proposal).await
+    officers.tell(&format!("/v1/proposals/{id}/{word}"), &body, screens::proposal).await
 }
 
-impl Desk {
+impl OfficersClient {
     async fn ask(&self, path: &str) -> Result<Value, Failure> {
         self.client.ask(path).await.map_err(explained)
     }
@@ -271,14 +273,14 @@ impl Desk {
     }
 
     async fn show(&self, path: &str, screen: fn(&Value)) -> Result<(), Failure> {
-        let answer = self.ask(path).await?;
-        self.print(&answer, screen);
+        let response = self.ask(path).await?;
+        self.print(&response, screen);
         Ok(())
     }
 
     async fn tell(&self, path: &str, body: &Value, screen: fn(&Value)) -> Result<(), Failure> {
-        let answer: Value = self.client.tell(path, body).await.map_err(explained)?;
-        self.print(&answer, screen);
+        let response: Value = self.client.tell(path, body).await.map_err(explained)?;
+        self.print(&response, screen);
         Ok(())
     }
 
@@ -291,8 +293,8 @@ impl Desk {
         self.tell("/v1/proposals", &body, screens::proposal).await
     }
 
-    fn print(&self, answer: &Value, screen: fn(&Value)) {
-        if self.json { console::json(answer) } else { screen(answer) }
+    fn print(&self, response: &Value, screen: fn(&Value)) {
+        if self.json { console::json(response) } else { screen(response) }
     }
 }
 

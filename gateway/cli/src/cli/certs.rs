@@ -12,8 +12,8 @@ use crate::console::say;
 use clap::{Args, Subcommand};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use xinqiao_certs::pki::PkiError;
-use xinqiao_certs::{Finding, LoadError, Role};
+use xinqiao_certs::{Finding, Role};
+use xinqiao_explain::Explanation;
 use zeroize::Zeroizing;
 
 #[derive(Subcommand)]
@@ -81,29 +81,23 @@ fn social_credit_code(text: &str) -> Result<String, String> {
     }
 }
 
-impl From<PkiError> for Failure {
-    fn from(e: PkiError) -> Self {
-        Failure::Failed(format!("{}: {}\n{}", e.code(), e.english(), e.chinese()))
+impl From<Explanation> for Failure {
+    fn from(e: Explanation) -> Self {
+        Failure::Failed(in_both_languages(&e))
     }
 }
 
-impl From<LoadError> for Failure {
-    fn from(e: LoadError) -> Self {
-        Failure::Failed(told(&e))
-    }
-}
-
-fn told(e: &LoadError) -> String {
+fn in_both_languages(e: &Explanation) -> String {
     format!("{}: {}\n{}", e.code(), e.english(), e.chinese())
 }
 
 /// Prints findings; answers how many of them are mistakes.
 fn tell(findings: &[Finding]) -> usize {
     for finding in findings.iter().filter(|f| !f.is_error()) {
-        say(format!("note  提示  {}", told(finding.problem())));
+        say(format!("note  提示  {}", in_both_languages(finding.problem())));
     }
     for finding in findings.iter().filter(|f| f.is_error()) {
-        say(format!("error  错误  {}", told(finding.problem())));
+        say(format!("error  错误  {}", in_both_languages(finding.problem())));
     }
     findings.iter().filter(|f| f.is_error()).count()
 }

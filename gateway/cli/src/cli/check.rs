@@ -9,7 +9,7 @@ use xinqiao_exchange::plan::Plan;
 use xinqiao_node::config::Config;
 use xinqiao_node::decisions::Overlay;
 use xinqiao_node::keyring::Keyring;
-use xinqiao_server::standing::Keeper;
+use xinqiao_server::trust::TrustKeeper;
 
 mod rings;
 
@@ -34,7 +34,7 @@ impl ConfigArgs {
         let config = self.load()?;
         let mut wrong = Vec::new();
         say("configuration: ok  配置文件：正常");
-        match Keeper::open(&config, &Overlay::default()) {
+        match TrustKeeper::open(&config, &Overlay::default()) {
             Ok(_) => say("certificates and members: ok  证书与成员：正常"),
             Err(e) => wrong.push(e.to_string()),
         }

@@ -73,8 +73,8 @@ pub(crate) struct Trace {
 fn ask(connection: &Connection, path: String) -> Result<(), Failure> {
     let client = Client::connect(&connection.profile()?)?;
     block_on(async {
-        let answer: serde_json::Value = client.ask(&path).await?;
-        for item in answer["items"].as_array().into_iter().flatten() {
+        let response: serde_json::Value = client.ask(&path).await?;
+        for item in response["items"].as_array().into_iter().flatten() {
             console::json(item);
         }
         Ok(())
@@ -84,8 +84,8 @@ fn ask(connection: &Connection, path: String) -> Result<(), Failure> {
 fn decide(d: &Decide, path: &str, body: &serde_json::Value) -> Result<(), Failure> {
     let client = Client::connect(&d.connection.profile()?)?;
     block_on(async {
-        let answer: serde_json::Value = client.tell(path, body).await?;
-        console::json(&answer);
+        let response: serde_json::Value = client.tell(path, body).await?;
+        console::json(&response);
         Ok(())
     })
 }

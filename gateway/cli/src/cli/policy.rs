@@ -103,17 +103,17 @@ impl Explain {
                         "record {n}: would be refused, see `xinqiao validate`  第 {n} 条：不合格"
                     ));
                 };
-                let told = route.explain(&record);
+                let explained = route.explain(&record);
                 if self.json {
-                    return console::json(&told);
+                    return console::json(&explained);
                 }
-                match told.withheld {
+                match explained.withheld {
                     Some(why) => say(format!(
                         "record {n}: NOT released ({}) {}  第 {n} 条：不共享",
                         why.code(),
                         why.text_zh()
                     )),
-                    None => match told.quarantined.as_slice() {
+                    None => match explained.quarantined.as_slice() {
                         [] => say(format!("record {n}: released  第 {n} 条：共享")),
                         why => {
                             say(format!(
@@ -126,7 +126,7 @@ impl Explain {
                         }
                     },
                 }
-                for row in &told.rows {
+                for row in &explained.rows {
                     let left = row.sent.as_deref().unwrap_or("");
                     let right = row.released.as_deref().unwrap_or("—");
                     let name = row.target.as_deref().unwrap_or("");

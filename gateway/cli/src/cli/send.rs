@@ -99,15 +99,15 @@ impl Send {
         let mut refused = 0;
         for file in &self.files {
             let sent = client.send(&self.submission(file)?).await.map_err(complain)?;
-            let answer = sent.answer;
-            refused += answer.refused;
+            let response = sent.response;
+            refused += response.refused;
             console::json(&serde_json::json!({
                 "file": file.display().to_string(),
-                "submission": answer.submission,
-                "accepted": answer.accepted,
-                "refused": answer.refused,
-                "warned": answer.warned,
-                "errors": answer.errors,
+                "submission": response.submission,
+                "accepted": response.accepted,
+                "refused": response.refused,
+                "warned": response.warned,
+                "errors": response.errors,
             }));
         }
         Ok(refused)
@@ -264,7 +264,7 @@ impl Recall {
                     };
                     let sent = client.send(&submission).await?;
                     console::json(
-                        &serde_json::json!({ "recall": sent.answer.submission, "accepted": sent.answer.accepted }),
+                        &serde_json::json!({ "recall": sent.response.submission, "accepted": sent.response.accepted }),
                     );
                     Ok(())
                 })

@@ -28,7 +28,7 @@ macro_rules! from {
 }
 from!(
     std::io::Error,
-    xinqiao_certs::pki::PkiError,
+    xinqiao_explain::Explanation,
     xinqiao_node::keyring::KeyringError,
     super::process::NotStarted
 );

@@ -92,9 +92,9 @@ impl NodeProcess {
     /// Asks it to stop and waits. True if it ended well.
     pub fn stop(mut self) -> bool {
         // Every shell has `kill` built in; the program of that name is not on every machine.
-        let told =
+        let signalled =
             Command::new("sh").args(["-c", "kill -TERM \"$1\"", "sh", &self.id().to_string()]).status();
-        if !told.is_ok_and(|status| status.success()) {
+        if !signalled.is_ok_and(|status| status.success()) {
             let _ = self.child.kill();
         }
         self.child.wait().is_ok_and(|s| s.success())

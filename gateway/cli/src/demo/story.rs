@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 use xinqiao_client::{Client, ClientError, KeySource, PullSettings, Puller, Sent, Submission};
+use xinqiao_explain::Explain;
 use xinqiao_schemas::Catalogue;
 use xinqiao_schemas::synthetic::{Record, Table, write_ndjson};
 
@@ -150,19 +151,19 @@ impl Story<'_> {
                     };
                     let sent = client.send(&submission).await?;
                     hold(
-                        sent.answer.accepted + sent.answer.refused == part.len() as u64,
+                        sent.response.accepted + sent.response.refused == part.len() as u64,
                         "every record of a request is accepted or refused",
                     )?;
-                    tally.0 += sent.answer.accepted;
-                    tally.1 += sent.answer.refused;
-                    tally.2 += sent.answer.warned;
+                    tally.0 += sent.response.accepted;
+                    tally.1 += sent.response.refused;
+                    tally.2 += sent.response.warned;
                     for e in
-                        sent.answer.errors.iter().filter(|e| e.severity == "refuse" && e.record.is_some())
+                        sent.response.errors.iter().filter(|e| e.severity == "refuse" && e.record.is_some())
                     {
                         *self.why.entry(format!("{}  {}", e.code, e.zh)).or_insert(0) += 1;
                     }
                     let name = receipts.join(format!("{:04}.receipt.json", self.sent.len() + 1));
-                    std::fs::write(name, sent.answer.receipt.get())?;
+                    std::fs::write(name, sent.response.receipt.get())?;
                     self.sent.push((d, sent));
                 }
             }
@@ -244,7 +245,7 @@ impl Story<'_> {
     async fn all_acknowledged(&self) -> Result<bool, Broken> {
         for (d, sent) in &self.sent {
             let client = self.client(self.senders[*d].name, self.city.exchange)?;
-            let view = client.submission(&sent.answer.submission).await?;
+            let view = client.submission(&sent.response.submission).await?;
             let mine = view["streams"].as_array().cloned().unwrap_or_default();
             let waiting = mine.iter().any(|s| {
                 s["recipient"] == "province"
@@ -362,7 +363,7 @@ impl Story<'_> {
             media_type: "application/json",
             ..Submission::new(PENALTY, body.to_string())
         };
-        let recall = client.send(&submission).await?.answer.submission;
+        let recall = client.send(&submission).await?.response.submission;
         self.tell(format!("recall {recall}"), json!({"step": "recall", "id": recall}));
         let (city, province, nation) = (self.city.exchange, self.province.exchange, self.nation.exchange);
         let until = Instant::now() + Duration::from_secs(60);
@@ -411,7 +412,7 @@ impl Story<'_> {
             }
             other => Err(Broken(format!(
                 "a recalled record was not refused: {:?}",
-                other.map(|s| s.answer.accepted)
+                other.map(|s| s.response.accepted)
             ))),
         }
     }

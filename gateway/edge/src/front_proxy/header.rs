@@ -7,7 +7,7 @@ use http::header::HeaderName;
 use http::{HeaderMap, HeaderValue};
 use rustls_pki_types::CertificateDer;
 
-use xinqiao_runtime::problem::ProblemCode;
+use xinqiao_runtime::refusal::RefusalCode;
 
 /// Who the client is.
 pub(crate) const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
@@ -33,8 +33,8 @@ impl<'a> Named<'a> {
     ///
     /// # Errors
     /// None or several.
-    pub fn in_headers(headers: &'a HeaderMap) -> Result<Self, ProblemCode> {
-        let leaf = only(headers, &CLIENT_CERT)?.ok_or(ProblemCode::FrontProxyMissing)?;
+    pub fn in_headers(headers: &'a HeaderMap) -> Result<Self, RefusalCode> {
+        let leaf = only(headers, &CLIENT_CERT)?.ok_or(RefusalCode::FrontProxyMissing)?;
         let issuers = only(headers, &CLIENT_CERT_CHAIN)?.map(HeaderValue::as_bytes);
         Ok(Self { leaf: leaf.as_bytes(), issuers })
     }
@@ -43,12 +43,12 @@ impl<'a> Named<'a> {
     ///
     /// # Errors
     /// A value is not as RFC 9440 writes it, or beyond a cap.
-    pub fn chain(&self) -> Result<Vec<CertificateDer<'static>>, ProblemCode> {
+    pub fn chain(&self) -> Result<Vec<CertificateDer<'static>>, RefusalCode> {
         let mut chain = vec![certificate(self.leaf)?];
         if let Some(issuers) = self.issuers {
             for issuer in issuers.split(|byte| *byte == b',') {
                 if chain.len() > ISSUERS {
-                    return Err(ProblemCode::FrontProxyMalformed);
+                    return Err(RefusalCode::FrontProxyMalformed);
                 }
                 chain.push(certificate(trim(issuer))?);
             }
@@ -57,23 +57,23 @@ impl<'a> Named<'a> {
     }
 }
 
-fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, ProblemCode> {
+fn only<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a HeaderValue>, RefusalCode> {
     let mut values = headers.get_all(name).iter();
     let first = values.next();
     if values.next().is_some() {
-        return Err(ProblemCode::FrontProxyRepeated);
+        return Err(RefusalCode::FrontProxyRepeated);
     }
     Ok(first)
 }
 
 /// `:base64:` and nothing around it.
-fn certificate(item: &[u8]) -> Result<CertificateDer<'static>, ProblemCode> {
+fn certificate(item: &[u8]) -> Result<CertificateDer<'static>, RefusalCode> {
     let encoded = item
         .strip_prefix(b":")
         .and_then(|rest| rest.strip_suffix(b":"))
         .filter(|encoded| !encoded.is_empty() && encoded.len() <= CERTIFICATE_BYTES.div_ceil(3) * 4)
-        .ok_or(ProblemCode::FrontProxyMalformed)?;
-    let der = STANDARD.decode(encoded).map_err(|_| ProblemCode::FrontProxyMalformed)?;
+        .ok_or(RefusalCode::FrontProxyMalformed)?;
+    let der = STANDARD.decode(encoded).map_err(|_| RefusalCode::FrontProxyMalformed)?;
     Ok(CertificateDer::from(der))
 }
 
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn read(leaf: &[&str], chain: &[&str]) -> Result<Vec<Vec<u8>>, ProblemCode> {
+    fn read(leaf: &[&str], chain: &[&str]) -> Result<Vec<Vec<u8>>, RefusalCode> {
         let mut headers = HeaderMap::new();
         for (name, values) in [(CLIENT_CERT, leaf), (CLIENT_CERT_CHAIN, chain)] {
             for value in values {
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn anything_else_is_refused() {
-        use ProblemCode::{FrontProxyMalformed as Malformed, FrontProxyMissing, FrontProxyRepeated};
+        use RefusalCode::{FrontProxyMalformed as Malformed, FrontProxyMissing, FrontProxyRepeated};
         let long = format!(":{}:", "A".repeat(CERTIFICATE_BYTES * 2));
         for (leaf, chain, code) in [
             (&[][..], &[][..], FrontProxyMissing),

@@ -1,4 +1,4 @@
-//! Verifiers that share no code with this crate judge what it makes: Debian's `jose`, Python's `jwcrypto`, and the
+//! Verifiers that share no code with this crate check what it makes: Debian's `jose`, Python's `jwcrypto`, and the
 //! verifiers published under `docs/verifiers`. A missing tool skips its test and says so; with
 //! `XINQIAO_REQUIRE_ORACLES=1` it fails.
 

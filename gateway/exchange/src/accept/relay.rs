@@ -12,7 +12,9 @@ use crate::source::Source;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use xinqiao_schemas::{Audience, Caps, Charset, Date, Format, SourceUnit, Standing, ValidateContext, decode};
+use xinqiao_schemas::{
+    Audience, Caps, Charset, Date, Format, RecordStatus, SourceUnit, ValidateContext, decode,
+};
 
 /// The most nodes a line may have passed.
 const VIA_CAP: usize = 8;
@@ -227,7 +229,7 @@ impl Step<'_> {
                 return work.findings.not_yours(ordinal, why);
             }
             work.findings.accept(ordinal, &found);
-            stands = record.standing() != Standing::Revoked;
+            stands = record.status() != RecordStatus::Revoked;
             work.release(self.schema, &record, id, ordinal, way);
         });
         if outcome.is_err() && !done {

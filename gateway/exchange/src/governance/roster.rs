@@ -1,6 +1,6 @@
 //! Whether acts may be proposed at all: what they would leave of the officers.
 
-use super::{ACTS, Act, Refusal, Signer};
+use super::{ACTS, Act, OfficerIdentity, StepRefused};
 use std::collections::{BTreeMap, BTreeSet};
 use xinqiao_evidence::Digest;
 
@@ -9,11 +9,11 @@ pub const SECURITY_OFFICER: &str = "security-officer";
 
 /// Members by name, as far as these rules look at them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Roster(pub BTreeMap<String, Standing>);
+pub struct Roster(pub BTreeMap<String, OfficerRole>);
 
 /// What a member is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Standing {
+pub struct OfficerRole {
     /// Its role.
     pub role: String,
     /// Let in no longer.
@@ -40,7 +40,7 @@ impl Roster {
 
     /// Whether this is one of them.
     pub fn decides(&self, name: &str) -> bool {
-        self.0.get(name).is_some_and(Standing::decides)
+        self.0.get(name).is_some_and(OfficerRole::decides)
     }
 
     /// The members after these acts.
@@ -50,7 +50,7 @@ impl Roster {
             match act {
                 Act::MemberPut { member } => {
                     let suspended = next.0.get(&member.name).is_some_and(|m| m.suspended);
-                    next.0.insert(member.name.clone(), Standing { role: member.role.clone(), suspended });
+                    next.0.insert(member.name.clone(), OfficerRole { role: member.role.clone(), suspended });
                 }
                 Act::MemberRemove { name } => {
                     next.0.remove(name);
@@ -71,7 +71,7 @@ impl Roster {
     }
 }
 
-impl Standing {
+impl OfficerRole {
     fn decides(&self) -> bool {
         self.role == SECURITY_OFFICER && !self.suspended
     }
@@ -82,15 +82,15 @@ impl View<'_> {
     ///
     /// Suspending is always allowed while an officer is left to do it, so that a stolen card is closed out by whoever
     /// notices; everything else must leave enough officers for the next decision.
-    pub fn judge(&self, acts: &[Act], who: Option<&Signer>) -> Result<(), Refusal> {
+    pub fn check(&self, acts: &[Act], who: Option<&OfficerIdentity>) -> Result<(), StepRefused> {
         let subjects: BTreeSet<String> = acts.iter().map(Act::subject).collect();
         if acts.is_empty() || acts.len() > ACTS || subjects.len() != acts.len() {
-            return Err(Refusal::Acts);
+            return Err(StepRefused::Acts);
         }
         // What the file says is taken as a whole; a key that was succeeded cannot be put back if another act fails.
         let alone = |a: &Act| matches!(a, Act::AdoptFiles { .. } | Act::KeyRotate { .. });
         if acts.len() > 1 && acts.iter().any(alone) {
-            return Err(Refusal::Acts);
+            return Err(StepRefused::Acts);
         }
         for act in acts {
             let (what, name) = act.what();
@@ -104,23 +104,23 @@ impl View<'_> {
                 _ => false,
             };
             if idle {
-                return Err(Refusal::Idle);
+                return Err(StepRefused::Idle);
             }
             if what == "member" && who.is_some_and(|w| w.name == name) {
-                return Err(Refusal::Oneself);
+                return Err(StepRefused::Oneself);
             }
         }
         let after = self.roster.after(acts, self.files);
         if let Some(who) = who {
             let role = |r: &Roster| r.0.get(&who.name).map(|m| (m.role.clone(), m.suspended));
             if role(self.roster) != role(&after) {
-                return Err(Refusal::Oneself);
+                return Err(StepRefused::Oneself);
             }
         }
         let least = if self.four_eyes && !acts.iter().all(Act::closes) { 2 } else { 1 };
         // A node that has fewer already may still be given more.
         let enough = after.security_officers() >= least.min(self.roster.security_officers().max(1));
-        if enough { Ok(()) } else { Err(Refusal::Officers) }
+        if enough { Ok(()) } else { Err(StepRefused::Officers) }
     }
 
     /// The digest of what these acts touch, hexadecimal. A proposal holds while it stays the same: a change of anything

@@ -1,11 +1,11 @@
 use super::*;
 use proptest::prelude::*;
 
-fn signer(name: u8, certificate: u8) -> Signer {
-    Signer { name: format!("officer-{name}"), certificate: format!("{certificate:064x}") }
+fn signer(name: u8, certificate: u8) -> OfficerIdentity {
+    OfficerIdentity { name: format!("officer-{name}"), certificate: format!("{certificate:064x}") }
 }
 
-fn proposal(id: u64, by: Option<Signer>, needs: u8, opened: i64) -> Proposal {
+fn proposal(id: u64, by: Option<OfficerIdentity>, needs: u8, opened: i64) -> Proposal {
     let enough = usize::from(by.is_some()) >= usize::from(needs);
     Proposal {
         id,
@@ -23,7 +23,7 @@ fn proposal(id: u64, by: Option<Signer>, needs: u8, opened: i64) -> Proposal {
     }
 }
 
-fn step(kind: u8, id: u64, who: Signer, wrong: bool, time: i64) -> Step {
+fn step(kind: u8, id: u64, who: OfficerIdentity, wrong: bool, time: i64) -> Step {
     let end = End { by: Some(who.clone()), time, why: "no".into(), why_zh: "否".into() };
     let digest = format!("{:064x}", if wrong { id + 1 } else { id });
     match kind {
@@ -55,9 +55,9 @@ proptest! {
                 step(kind, id, who, wrong, time)
             };
             let before = now.clone();
-            match (before.judge(&step), now.apply(&step)) {
-                (Ok(judged), Ok(applied)) => {
-                    prop_assert_eq!(&judged, &applied);
+            match (before.check(&step), now.apply(&step)) {
+                (Ok(checked), Ok(applied)) => {
+                    prop_assert_eq!(&checked, &applied);
                     let next = applied.expect("every step here is about a proposal");
                     all.insert(next.id, next);
                     written.push(serde_json::to_string(&step).unwrap());
@@ -94,12 +94,12 @@ proptest! {
             Act::KeyRotate { key: Key::AtRest, now },
             Act::PolicyPut { id: name.clone(), document: "id = \"x\"".into() },
         ];
-        let paper = Paper {
-            node: "a.example/b".into(), proposal: 1, by: name, reason: "x".into(), acts, despite: vec![],
+        let proposed = ProposalDocument {
+            node: "a.example/b".into(), proposal: 1, by: name, reason: "x".into(), acts, locked_out: vec![],
             base: String::new(), opened: 1,
         };
-        let (bytes, _) = paper.bytes().unwrap();
-        prop_assert_eq!(serde_json::from_slice::<Paper>(&bytes).unwrap(), paper);
+        let (bytes, _) = proposed.bytes().unwrap();
+        prop_assert_eq!(serde_json::from_slice::<ProposalDocument>(&bytes).unwrap(), proposed);
     }
 }
 
@@ -108,9 +108,9 @@ fn an_approval_in_the_last_second_counts_and_one_later_does_not() {
     let p = proposal(1, Some(signer(1, 1)), 2, 0);
     let at = |time| step(0, 1, signer(2, 2), false, time);
     assert_eq!(p.after(&at(100)).unwrap().state, Progress::Approved);
-    assert_eq!(p.after(&at(101)), Err(Refusal::Late));
+    assert_eq!(p.after(&at(101)), Err(StepRefused::Late));
     assert_eq!((p.state_at(100), p.state_at(101)), (Progress::Open, Progress::Expired));
-    assert_eq!(p.after(&Step::Expired { id: 1, time: 100 }), Err(Refusal::NotNow(Progress::Open)));
+    assert_eq!(p.after(&Step::Expired { id: 1, time: 100 }), Err(StepRefused::NotNow(Progress::Open)));
     assert_eq!(p.after(&Step::Expired { id: 1, time: 101 }).unwrap().state, Progress::Expired);
 }
 
@@ -118,10 +118,10 @@ fn an_approval_in_the_last_second_counts_and_one_later_does_not() {
 fn neither_the_same_name_nor_the_same_certificate_is_a_second_officer() {
     let p = proposal(1, Some(signer(1, 1)), 2, 0);
     for who in [signer(1, 1), signer(1, 2), signer(2, 1)] {
-        assert_eq!(p.after(&step(0, 1, who, false, 1)), Err(Refusal::Own));
+        assert_eq!(p.after(&step(0, 1, who, false, 1)), Err(StepRefused::Own));
     }
-    assert_eq!(p.after(&step(0, 1, signer(2, 2), true, 1)), Err(Refusal::Digest));
-    assert_eq!(p.after(&step(4, 1, signer(2, 2), false, 1)), Err(Refusal::NotOwn));
+    assert_eq!(p.after(&step(0, 1, signer(2, 2), true, 1)), Err(StepRefused::Digest));
+    assert_eq!(p.after(&step(4, 1, signer(2, 2), false, 1)), Err(StepRefused::NotOwn));
 }
 
 #[test]
@@ -129,12 +129,12 @@ fn what_the_file_proposes_takes_two_officers() {
     let p = proposal(1, None, 2, 0);
     let one = p.after(&step(0, 1, signer(1, 1), false, 1)).unwrap();
     assert_eq!(one.state, Progress::Open);
-    assert_eq!(one.after(&step(0, 1, signer(1, 2), false, 1)), Err(Refusal::Own));
+    assert_eq!(one.after(&step(0, 1, signer(1, 2), false, 1)), Err(StepRefused::Own));
     assert_eq!(one.after(&step(0, 1, signer(2, 2), false, 1)).unwrap().state, Progress::Approved);
 }
 
 fn roster(members: &[(&str, &str)]) -> Roster {
-    let one = |(n, r): &(&str, &str)| (n.to_string(), Standing { role: r.to_string(), suspended: false });
+    let one = |(n, r): &(&str, &str)| (n.to_string(), OfficerRole { role: r.to_string(), suspended: false });
     Roster(members.iter().map(one).collect())
 }
 
@@ -153,54 +153,54 @@ fn the_node_keeps_its_security_officers() {
     let so = SECURITY_OFFICER;
     let two = roster(&[("a", so), ("b", so), ("x", "department")]);
     let three = roster(&[("a", so), ("b", so), ("c", so)]);
-    let a = Signer { name: "a".into(), certificate: String::new() };
+    let a = OfficerIdentity { name: "a".into(), certificate: String::new() };
     let remove = |name: &str| Act::MemberRemove { name: name.into() };
     let suspend = |name: &str| Act::MemberSuspend { name: name.into() };
-    let judge = |r: &Roster, four, acts: &[Act]| view(r, &two, four).judge(acts, Some(&a));
-    assert_eq!(judge(&two, true, &[remove("b")]), Err(Refusal::Officers));
-    assert_eq!(judge(&two, false, &[remove("b")]), Ok(()));
-    assert_eq!(judge(&two, true, &[put("b", "auditor")]), Err(Refusal::Officers));
-    assert_eq!(judge(&three, true, &[put("b", "auditor")]), Ok(()));
-    assert_eq!(judge(&two, true, &[remove("b"), put("c", so)]), Ok(()));
-    assert_eq!(judge(&two, true, &[suspend("b")]), Ok(()), "a stolen card is closed out by whoever notices");
-    assert_eq!(judge(&three, true, &[suspend("b"), remove("c")]), Err(Refusal::Officers));
+    let check = |r: &Roster, four, acts: &[Act]| view(r, &two, four).check(acts, Some(&a));
+    assert_eq!(check(&two, true, &[remove("b")]), Err(StepRefused::Officers));
+    assert_eq!(check(&two, false, &[remove("b")]), Ok(()));
+    assert_eq!(check(&two, true, &[put("b", "auditor")]), Err(StepRefused::Officers));
+    assert_eq!(check(&three, true, &[put("b", "auditor")]), Ok(()));
+    assert_eq!(check(&two, true, &[remove("b"), put("c", so)]), Ok(()));
+    assert_eq!(check(&two, true, &[suspend("b")]), Ok(()), "a stolen card is closed out by whoever notices");
+    assert_eq!(check(&three, true, &[suspend("b"), remove("c")]), Err(StepRefused::Officers));
     let after = two.after(&[suspend("b")], &two);
     assert!(after.decides("a") && !after.decides("b") && !after.decides("x") && !after.decides("nobody"));
     for own in [remove("a"), put("a", so), suspend("a")] {
-        assert_eq!(judge(&three, false, &[own]), Err(Refusal::Oneself));
+        assert_eq!(check(&three, false, &[own]), Err(StepRefused::Oneself));
     }
     let adopt = [Act::AdoptFiles { digest: String::new() }];
     let files = roster(&[("b", so), ("c", so)]);
-    assert_eq!(view(&three, &files, true).judge(&adopt, Some(&a)), Err(Refusal::Oneself));
-    assert_eq!(view(&three, &files, true).judge(&adopt, None), Ok(()));
+    assert_eq!(view(&three, &files, true).check(&adopt, Some(&a)), Err(StepRefused::Oneself));
+    assert_eq!(view(&three, &files, true).check(&adopt, None), Ok(()));
     let none = roster(&[("x", "department")]);
     assert_eq!(
-        view(&none, &none, true).judge(&[put("a", so)], None),
+        view(&none, &none, true).check(&[put("a", so)], None),
         Ok(()),
         "a node without may be given some"
     );
-    assert_eq!(view(&three, &none, true).judge(&adopt, None), Err(Refusal::Officers));
+    assert_eq!(view(&three, &none, true).check(&adopt, None), Err(StepRefused::Officers));
 }
 
 #[test]
 fn acts_are_bounded_and_about_different_things() {
     let two = roster(&[("a", SECURITY_OFFICER), ("b", SECURITY_OFFICER), ("x", "department")]);
-    let judge = |acts: &[Act]| view(&two, &two, true).judge(acts, None);
-    assert_eq!(judge(&[]), Err(Refusal::Acts));
-    assert_eq!(judge(&[put("y", "relay"), put("y", "recipient")]), Err(Refusal::Acts));
+    let check = |acts: &[Act]| view(&two, &two, true).check(acts, None);
+    assert_eq!(check(&[]), Err(StepRefused::Acts));
+    assert_eq!(check(&[put("y", "relay"), put("y", "recipient")]), Err(StepRefused::Acts));
     let many: Vec<Act> = (0..=ACTS).map(|n| put(&format!("m{n}"), "relay")).collect();
-    assert_eq!(judge(&many), Err(Refusal::Acts));
-    assert_eq!(judge(&many[..ACTS]), Ok(()));
+    assert_eq!(check(&many), Err(StepRefused::Acts));
+    assert_eq!(check(&many[..ACTS]), Ok(()));
     for idle in [
         Act::MemberRemove { name: "nobody".into() },
         Act::MemberResume { name: "x".into() },
         Act::MemberSuspend { name: "nobody".into() },
     ] {
-        assert_eq!(judge(&[idle]), Err(Refusal::Idle));
+        assert_eq!(check(&[idle]), Err(StepRefused::Idle));
     }
     let absent = View { roster: &two, files: &two, subject: &|_| String::new(), four_eyes: true };
     let remove = Act::AnchorRemove { digest: "AB".repeat(32) };
-    assert_eq!(absent.judge(&[remove], None), Err(Refusal::Idle));
+    assert_eq!(absent.check(&[remove], None), Err(StepRefused::Idle));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! How batches change the rows: sealed, answered, erased, and officers' rulings on what was withheld.
 
 use super::{
-    AnswerRow, Applied, BatchRow, ChunkRow, Contradiction, Lookup, Rows, State, Table, WithheldRow, item_of,
-    pending_recall_key, read, stream_key, tell, unhex,
+    AcknowledgementRow, Applied, BatchRow, ChunkRow, Contradiction, Lookup, Rows, State, Table, WithheldRow,
+    item_of, pending_recall_key, read, stream_key, tell, unhex,
 };
 use crate::event::{Acknowledged, Part, Sealed};
 use crate::names::StreamId;
@@ -51,7 +51,7 @@ impl State {
             void: s.void,
             erased: s.void,
             taken_back: false,
-            answer: None,
+            acknowledgement: None,
             rejections: 0,
         };
         rows.put(Table::Batch, stream_key(batches, s.seq), &batch);
@@ -109,12 +109,17 @@ impl State {
         rows: &mut Rows,
         lookup: &mut Lookup<'_>,
     ) -> Result<(), Contradiction> {
-        let place = item_of(at, a.answer)?;
-        let row =
-            AnswerRow { outcome: a.outcome, digest: a.digest.clone(), place, errors: a.errors, time: a.time };
+        let place = item_of(at, a.acknowledgement)?;
+        let row = AcknowledgementRow {
+            outcome: a.outcome,
+            digest: a.digest.clone(),
+            place,
+            errors: a.errors,
+            time: a.time,
+        };
         let batch = self.change_batch(&a.stream, None, a.seq, rows, lookup, |b| {
             b.rejections += u32::from(!a.outcome.is_final());
-            b.answer = Some(row);
+            b.acknowledgement = Some(row);
         })?;
         let head = self.head(&a.stream);
         if a.outcome.is_final() {

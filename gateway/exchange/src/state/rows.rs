@@ -6,19 +6,41 @@ use crate::op::Op;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Where an item of the journal stands. The store gives it; here it is only carried.
+/// Where an item of the journal stands, as the store gave it. Here it is only carried: nothing is computed from it, and
+/// all that can be asked is its volume, since what stands in one volume is erased together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
-    /// Segment.
-    pub segment: u64,
-    /// Frame in it.
-    pub frame: u64,
-    /// Item in that.
-    pub item: u16,
-    /// Byte offset in the segment.
-    pub offset: u64,
-    /// Length.
-    pub len: u32,
+    #[serde(rename = "segment")]
+    volume: u64,
+    frame: u64,
+    item: u16,
+    offset: u64,
+    len: u32,
+}
+
+/// What the store makes of a place: volume, frame, item, offset and length.
+pub type PlaceParts = (u64, u64, u16, u64, u32);
+
+impl Place {
+    /// A place, from the store's own reference.
+    pub fn from_parts((volume, frame, item, offset, len): PlaceParts) -> Self {
+        Self { volume, frame, item, offset, len }
+    }
+
+    /// For the store alone.
+    pub fn into_parts(self) -> PlaceParts {
+        (self.volume, self.frame, self.item, self.offset, self.len)
+    }
+
+    /// Length of the item in bytes.
+    pub fn bytes(self) -> usize {
+        self.len as usize
+    }
+
+    /// What is erased together; volumes are numbered in the order in which they are written.
+    pub fn volume(self) -> u64 {
+        self.volume
+    }
 }
 
 /// The tables of the queue.
@@ -254,8 +276,8 @@ pub struct BatchRow {
     #[serde(default)]
     pub taken_back: bool,
     /// The latest answer.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub answer: Option<AnswerRow>,
+    #[serde(rename = "answer", default, skip_serializing_if = "Option::is_none")]
+    pub acknowledgement: Option<AcknowledgementRow>,
     /// How often the batch as a whole was rejected.
     #[serde(default)]
     pub rejections: u32,
@@ -263,7 +285,7 @@ pub struct BatchRow {
 
 /// A recipient's answer, as a batch remembers it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct AnswerRow {
+pub struct AcknowledgementRow {
     /// Outcome.
     pub outcome: Outcome,
     /// Digest of the answer.
@@ -367,8 +389,8 @@ pub struct RelayRow {
     /// Its manifest's digest.
     pub digest: String,
     /// The answer it was given.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub answer: Option<Place>,
+    #[serde(rename = "answer", default, skip_serializing_if = "Option::is_none")]
+    pub acknowledgement: Option<Place>,
 }
 
 /// A certificate chain a member connected with.

@@ -53,16 +53,16 @@ impl Settled {
         Ok(match table {
             Table::Group => {
                 let row: GroupRow = serde_json::from_slice(value).map_err(|_| bad)?;
-                row.record.segment < self.segment
+                row.record.volume() < self.segment
             }
             Table::GroupChunk => {
                 let row: GroupChunkRow = serde_json::from_slice(value).map_err(|_| bad)?;
-                row.table.segment < self.segment
+                row.table.volume() < self.segment
             }
             Table::Batch => {
                 let row: BatchRow = serde_json::from_slice(value).map_err(|_| bad)?;
                 // A batch with payload is still asked for, moved and erased by its row.
-                let leaves = row.erased && row.parts.is_empty() && row.manifest.segment < self.segment;
+                let leaves = row.erased && row.parts.is_empty() && row.manifest.volume() < self.segment;
                 if leaves {
                     self.left(table, key);
                 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use xinqiao_certs::Role;
 use xinqiao_evidence::Digest;
-use xinqiao_exchange::governance::{Act, AnchorEntry, MemberEntry, Roster, Standing};
+use xinqiao_exchange::governance::{Act, AnchorEntry, MemberEntry, OfficerRole, Roster};
 
 /// The most characters of an authority's name.
 const NAME: usize = 200;
@@ -18,7 +18,7 @@ const POLICY: usize = 256 << 10;
 #[serde(deny_unknown_fields, default)]
 pub struct Adopted {
     /// Members and trust.
-    pub standing: Overlay,
+    pub trust: Overlay,
     /// Policies in the place of the catalogue's, TOML by id.
     pub policies: BTreeMap<String, String>,
 }
@@ -42,36 +42,36 @@ impl Adopted {
     }
 
     fn take(&mut self, act: &Act, files: &FileSet) -> Result<(), Unusable> {
-        let standing = &mut self.standing;
+        let trust = &mut self.trust;
         match act {
             Act::MemberPut { member } => {
                 // Whom the file's entry suspends stays suspended: letting in again is an act of its own.
-                if standing.members(files).iter().any(|m| m.name == member.name && m.suspended) {
-                    standing.suspended.insert(member.name.clone());
+                if trust.members(files).iter().any(|m| m.name == member.name && m.suspended) {
+                    trust.suspended.insert(member.name.clone());
                 }
-                standing.members.insert(member.name.clone(), Some(member_of(member)?));
+                trust.members.insert(member.name.clone(), Some(member_of(member)?));
             }
             Act::MemberRemove { name } => {
-                standing.members.insert(name.clone(), None);
-                standing.suspended.remove(name);
+                trust.members.insert(name.clone(), None);
+                trust.suspended.remove(name);
             }
             Act::MemberSuspend { name } => {
-                standing.suspended.insert(name.clone());
+                trust.suspended.insert(name.clone());
             }
             Act::MemberResume { name } => {
-                standing.suspended.remove(name);
+                trust.suspended.remove(name);
                 // The entry itself may say so, in the file or in what an officer put.
-                let entry = standing.members(files).into_iter().find(|m| m.name == *name && m.suspended);
+                let entry = trust.members(files).into_iter().find(|m| m.name == *name && m.suspended);
                 if let Some(entry) = entry {
                     let entry = config::Member { suspended: false, ..entry };
-                    standing.members.insert(name.clone(), Some(entry));
+                    trust.members.insert(name.clone(), Some(entry));
                 }
             }
             Act::AnchorPut { anchor } => {
-                standing.anchors.insert(anchor.digest.clone(), Some(anchor_of(anchor)?));
+                trust.anchors.insert(anchor.digest.clone(), Some(anchor_of(anchor)?));
             }
             Act::AnchorRemove { digest } => {
-                standing.anchors.insert(digest.clone(), None);
+                trust.anchors.insert(digest.clone(), None);
             }
             Act::PolicyPut { id, document } => {
                 self.policies.insert(id.clone(), document.clone());
@@ -85,7 +85,7 @@ impl Adopted {
                         "配置文件的内容与该摘要不符，请核对后重新提出".into(),
                     ));
                 }
-                standing.base = Some(files.clone());
+                trust.base = Some(files.clone());
             }
             Act::KeyRotate { .. } => {}
         }
@@ -104,8 +104,9 @@ pub fn canonical(document: &impl Serialize) -> (Vec<u8>, Digest) {
 
 /// Members as the rules about officers look at them.
 pub fn roster(members: &[config::Member]) -> Roster {
-    let one =
-        |m: &config::Member| (m.name.clone(), Standing { role: m.role.to_string(), suspended: m.suspended });
+    let one = |m: &config::Member| {
+        (m.name.clone(), OfficerRole { role: m.role.to_string(), suspended: m.suspended })
+    };
     Roster(members.iter().map(one).collect())
 }
 

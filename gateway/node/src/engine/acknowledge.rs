@@ -5,13 +5,13 @@ use super::{CommitError, Node, entries};
 use bytes::Bytes;
 use serde::Serialize;
 use std::sync::Arc;
-use xinqiao_evidence::acknowledgement::{Acknowledgement, Outcome as Answered, reading_takes};
+use xinqiao_evidence::acknowledgement::{Acknowledgement, Outcome as SaidOutcome, reading_takes};
 use xinqiao_exchange::event::{Acknowledged, Event, Feedback, Outcome};
 use xinqiao_exchange::group::{Change, Item, Kind};
 use xinqiao_exchange::names::StreamId;
-use xinqiao_exchange::state::{AnswerRow, BatchRow};
+use xinqiao_exchange::state::{AcknowledgementRow, BatchRow};
 use xinqiao_exchange::table;
-use xinqiao_runtime::problem::{Problem, ProblemCode};
+use xinqiao_runtime::refusal::{Refusal, RefusalCode};
 use xinqiao_runtime::{Account, INLINE, Permit, on_blocking_thread};
 
 /// What a recipient hears back.
@@ -47,7 +47,7 @@ enum Step {
 struct New {
     change: Change,
     outcome: Outcome,
-    told: u64,
+    feedback_records: u64,
 }
 
 /// What one error holds until it is committed: its own struct and the feedback made of it, without their texts.
@@ -63,14 +63,14 @@ impl Node {
         member: &str,
         stream: &StreamId,
         received: Received,
-    ) -> Result<AcknowledgedView, Problem> {
+    ) -> Result<AcknowledgedView, Refusal> {
         self.my_stream(member, stream)?;
         let said = &received.said;
         if said.stream != stream.as_str() {
-            return Err(ProblemCode::AcknowledgementMalformed.into());
+            return Err(RefusalCode::AcknowledgementMalformed.into());
         }
         if said.node != self.name.as_str() || said.epoch != self.epoch() {
-            return Err(ProblemCode::AcknowledgementEpoch.into());
+            return Err(RefusalCode::AcknowledgementEpoch.into());
         }
         let Received { said, as_sent, paid } = received;
         let (account, mut paid) = paid.unzip();
@@ -78,7 +78,7 @@ impl Node {
             settle(paid, &said, as_sent.len())?;
         }
         let seq = said.seq;
-        let one_at_a_time = self.answering(stream).lock_owned().await;
+        let one_at_a_time = self.acknowledging(stream).lock_owned().await;
         let length = self.work_on(stream, &said, as_sent.len());
         let work = {
             let (node, stream, account) = (self.clone(), stream.clone(), account.clone());
@@ -90,7 +90,7 @@ impl Node {
             None if length <= INLINE => work(),
             None => on_blocking_thread(work).await,
         };
-        let New { change, outcome, told } = match step? {
+        let New { change, outcome, feedback_records } = match step? {
             Step::Repeated(view) => return Ok(view),
             Step::New(new) => new,
         };
@@ -102,7 +102,7 @@ impl Node {
             let committed = committed.await.unwrap_or(Err(CommitError::Stopping))?;
             drop((one_at_a_time, paid));
             node.metrics.acknowledged(of.as_str(), outcome);
-            node.metrics.feedback(of.dataset(), told);
+            node.metrics.feedback(of.dataset(), feedback_records);
             if outcome == Outcome::Rejected {
                 tracing::error!(
                     stream = of.as_str(),
@@ -110,9 +110,9 @@ impl Node {
                     "the recipient rejected a batch as a whole; it stays pending"
                 );
             }
-            Ok::<_, Problem>(committed.index)
+            Ok::<_, Refusal>(committed.index)
         });
-        let index = done.await.map_err(|_| ProblemCode::Internal)??;
+        let index = done.await.map_err(|_| RefusalCode::Internal)??;
         Ok(AcknowledgedView {
             stream: stream.to_string(),
             seq,
@@ -123,15 +123,15 @@ impl Node {
     }
 
     /// Held while an answer of this stream is looked at and committed.
-    fn answering(&self, stream: &StreamId) -> Arc<tokio::sync::Mutex<()>> {
+    fn acknowledging(&self, stream: &StreamId) -> Arc<tokio::sync::Mutex<()>> {
         // Streams are those of the plan: the map does not grow with what is sent.
-        self.answering.lock().entry(stream.clone()).or_default().clone()
+        self.acknowledging.lock().entry(stream.clone()).or_default().clone()
     }
 
     /// Bytes to be worked on: those of the answer, unless the journal has to be read as well.
     fn work_on(&self, stream: &StreamId, said: &Acknowledgement, length: usize) -> usize {
         let batch = || self.batch(&self.head(stream)?, said.seq);
-        let reads = !said.errors.is_empty() || batch().is_some_and(|b| b.answer.is_some());
+        let reads = !said.errors.is_empty() || batch().is_some_and(|b| b.acknowledgement.is_some());
         if reads { usize::MAX } else { length }
     }
 
@@ -142,42 +142,44 @@ impl Node {
         said: Acknowledgement,
         as_sent: Bytes,
         account: Option<&Account>,
-    ) -> Result<Step, Problem> {
+    ) -> Result<Step, Refusal> {
         let seq = said.seq;
-        let head = self.head(stream).ok_or(ProblemCode::BatchUnknown)?;
-        let batch = self.batch(&head, seq).ok_or(ProblemCode::BatchUnknown)?;
+        let head = self.head(stream).ok_or(RefusalCode::BatchUnknown)?;
+        let batch = self.batch(&head, seq).ok_or(RefusalCode::BatchUnknown)?;
         if said.manifest_digest.sha256.to_hex() != batch.digest {
-            return Err(ProblemCode::AcknowledgementDigest.into());
+            return Err(RefusalCode::AcknowledgementDigest.into());
         }
         let outcome = outcome(said.outcome);
         let digest = said.digest();
         let hex = digest.to_hex();
-        if let Some(first) = batch.answer.as_ref().filter(|a| a.outcome.is_final() || a.digest == hex) {
-            if first.digest == hex || self.same_answer(stream, first, &said, account)? {
+        if let Some(first) =
+            batch.acknowledgement.as_ref().filter(|a| a.outcome.is_final() || a.digest == hex)
+        {
+            if first.digest == hex || self.same_acknowledgement(stream, first, &said, account)? {
                 let stream = stream.to_string();
                 let view = AcknowledgedView { stream, seq, outcome, log_index: None, repeated: true };
                 return Ok(Step::Repeated(view));
             }
-            return Err(ProblemCode::AcknowledgementDiffers.into());
+            return Err(RefusalCode::AcknowledgementDiffers.into());
         }
         let gone = batch.void || batch.erased;
         if !batch.served && !gone && batch.records > 0 && outcome != Outcome::Rejected {
-            return Err(ProblemCode::AcknowledgementNeverServed.into());
+            return Err(RefusalCode::AcknowledgementNeverServed.into());
         }
         if said.errors.iter().any(|e| e.record >= batch.records) {
-            return Err(ProblemCode::AcknowledgementRange.into());
+            return Err(RefusalCode::AcknowledgementRange.into());
         }
         let entry = entries::acknowledgement(self, stream, &said, digest);
         let errors = said.errors.len() as u32;
         let feedback = self.feedback_for(stream, &batch, said)?;
-        let told = feedback.len() as u64;
+        let feedback_records = feedback.len() as u64;
         let change = Change {
             events: vec![Event::Acknowledged(Acknowledged {
                 stream: stream.clone(),
                 seq,
                 outcome,
                 digest: hex,
-                answer: 0,
+                acknowledgement: 0,
                 errors,
                 feedback,
                 time: self.clock.now(),
@@ -189,24 +191,24 @@ impl Node {
             }],
             entry: Some(entry),
         };
-        Ok(Step::New(New { change, outcome, told }))
+        Ok(Step::New(New { change, outcome, feedback_records }))
     }
 
     /// Is it the answer given before, but for its time? A recipient that crashed before it heard us asks again.
-    fn same_answer(
+    fn same_acknowledgement(
         &self,
         stream: &StreamId,
-        first: &AnswerRow,
+        first: &AcknowledgementRow,
         said: &Acknowledgement,
         account: Option<&Account>,
-    ) -> Result<bool, Problem> {
-        let length = first.place.len as usize;
+    ) -> Result<bool, Refusal> {
+        let length = first.place.bytes();
         let _paid =
             account.map(|a| a.take(length.saturating_add(reading_takes(length, true)))).transpose()?;
         let Ok(bytes) = self.read_item(stream, first.place) else { return Ok(false) };
         let given = Acknowledgement::from_json(&bytes)
             .or_else(|_| Acknowledgement::from_jws(&bytes, &self.acknowledgement_keys(stream.recipient())));
-        Ok(given.is_ok_and(|given| given.is_same_answer(said)))
+        Ok(given.is_ok_and(|given| given.is_same_acknowledgement(said)))
     }
 
     fn feedback_for(
@@ -214,12 +216,12 @@ impl Node {
         stream: &StreamId,
         batch: &BatchRow,
         said: Acknowledgement,
-    ) -> Result<Vec<Feedback>, Problem> {
+    ) -> Result<Vec<Feedback>, Refusal> {
         if said.errors.is_empty() {
             return Ok(Vec::new());
         }
-        let bytes = self.read_item(stream, batch.table).map_err(|_| ProblemCode::DiskFailed)?;
-        let groups = table::groups(&bytes).map_err(|_| ProblemCode::Internal)?;
+        let bytes = self.read_item(stream, batch.table).map_err(|_| RefusalCode::DiskFailed)?;
+        let groups = table::groups(&bytes).map_err(|_| RefusalCode::Internal)?;
         let mut all = Vec::with_capacity(said.errors.len());
         let mut errors = said.errors.into_iter().peekable();
         let mut first = 0u64;
@@ -229,7 +231,7 @@ impl Node {
                 first = end;
                 continue;
             }
-            let entries = group.entries().map_err(|_| ProblemCode::Internal)?;
+            let entries = group.entries().map_err(|_| RefusalCode::Internal)?;
             while let Some(e) = errors.next_if(|e| e.record < end) {
                 let line = &entries[(e.record - first) as usize];
                 all.push(Feedback {
@@ -251,17 +253,17 @@ impl Node {
 }
 
 /// From here on an answer is its bytes, the texts of its errors, and what is made of them.
-fn settle(paid: &mut Permit, said: &Acknowledgement, as_sent: usize) -> Result<(), Problem> {
+fn settle(paid: &mut Permit, said: &Acknowledgement, as_sent: usize) -> Result<(), Refusal> {
     let texts: usize = said.errors.iter().map(|e| e.code.len() + e.message.len()).sum();
     let held = as_sent + texts + said.errors.len() * PER_ERROR;
     paid.shrink_to(held);
     paid.grow(held.saturating_sub(paid.bytes()))
 }
 
-fn outcome(o: Answered) -> Outcome {
+fn outcome(o: SaidOutcome) -> Outcome {
     match o {
-        Answered::Accepted => Outcome::Accepted,
-        Answered::Partial => Outcome::Partial,
-        Answered::Rejected => Outcome::Rejected,
+        SaidOutcome::Accepted => Outcome::Accepted,
+        SaidOutcome::Partial => Outcome::Partial,
+        SaidOutcome::Rejected => Outcome::Rejected,
     }
 }

@@ -72,8 +72,8 @@ impl Node {
     }
 
     /// From now on recipients' answers are verified with these keys.
-    pub fn set_answer_keys(&self, keys: BTreeMap<String, Jwks>) {
-        *self.answer_keys.write() = keys;
+    pub fn set_acknowledgement_keys(&self, keys: BTreeMap<String, Jwks>) {
+        *self.acknowledgement_keys.write() = keys;
     }
 
     /// Notes what something is, if it was noted otherwise before. Blocks.

@@ -1,11 +1,11 @@
 //! Why something was not committed, and what its sender is told.
 
-use xinqiao_runtime::problem::{Problem, ProblemCode};
+use xinqiao_runtime::refusal::{Refusal, RefusalCode};
 
 /// Why something was not committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CommitError {
-    /// A record was recalled or the rules changed meanwhile: judge again.
+    /// A record was recalled or the rules changed meanwhile: check again.
     Stale,
     /// The change no longer fits the state.
     Overtaken,
@@ -21,15 +21,15 @@ pub enum CommitError {
     Stopping,
 }
 
-impl From<CommitError> for Problem {
+impl From<CommitError> for Refusal {
     fn from(e: CommitError) -> Self {
         match e {
-            CommitError::DiskFull => ProblemCode::DiskFull.into(),
-            CommitError::OutcomeUnknown => ProblemCode::OutcomeUnknown.into(),
-            CommitError::Unavailable => ProblemCode::DiskFailed.into(),
-            CommitError::Unsigned => ProblemCode::KeysUnavailable.into(),
-            CommitError::Stopping => ProblemCode::BusyDraining.into(),
-            CommitError::Stale | CommitError::Overtaken => ProblemCode::BusyQueue.into(),
+            CommitError::DiskFull => RefusalCode::DiskFull.into(),
+            CommitError::OutcomeUnknown => RefusalCode::OutcomeUnknown.into(),
+            CommitError::Unavailable => RefusalCode::DiskFailed.into(),
+            CommitError::Unsigned => RefusalCode::KeysUnavailable.into(),
+            CommitError::Stopping => RefusalCode::BusyDraining.into(),
+            CommitError::Stale | CommitError::Overtaken => RefusalCode::BusyQueue.into(),
         }
     }
 }

@@ -11,7 +11,7 @@ use super::queue_fault::QueueFault;
 use super::rows;
 use super::snapshot::{Dump, DumpFault, Written, part_bytes};
 use crate::engine::places::place;
-use crate::engine::space::Room;
+use crate::engine::space::FreeSpace;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 use xinqiao_evidence::merkle::{Frontier, GroupProofs, leaf_hash};
@@ -20,6 +20,7 @@ use xinqiao_exchange::event::{Event, FrameRecord};
 use xinqiao_exchange::group::{Change, Group, Item, Kind, Ready};
 use xinqiao_exchange::secrets::{RecordId, RecordKey};
 use xinqiao_exchange::state::{Applied, Place};
+use xinqiao_explain::Explain;
 use xinqiao_store::{AppendError, Class, Frame, IdemEntry, Journal};
 
 /// The tag of frames that hold a [`FrameRecord`].
@@ -35,7 +36,7 @@ const GROUP_BYTES: usize = 1 << 20;
 
 /// Work for the committer.
 pub(super) enum Job {
-    /// A judged submission.
+    /// A checked submission.
     Submission(Box<SubmissionJob>),
     /// A change of state.
     Change {
@@ -61,7 +62,7 @@ pub(super) enum Job {
         /// All at-rest keys.
         keys: xinqiao_store::AtRestKeys,
         /// Told how many were wrapped anew, or what failed.
-        reply: oneshot::Sender<Result<usize, &'static str>>,
+        reply: oneshot::Sender<Result<usize, String>>,
     },
     /// Close the segment being written: what is in it can only go when nothing is added any more.
     Roll,
@@ -77,11 +78,11 @@ pub(super) enum Job {
     },
 }
 
-/// A judged submission, waiting.
+/// A checked submission, waiting.
 pub(super) struct SubmissionJob {
     /// What is to be written.
     pub(super) ready: Ready,
-    /// The rules it was judged by.
+    /// The rules it was checked by.
     pub(super) rules: u64,
     /// Its idempotency key and fingerprint.
     pub(super) idempotency: Option<([u8; 16], [u8; 16])>,
@@ -222,13 +223,13 @@ impl Committer {
         let mut next = Some(first);
         let mut put_back = None;
         let mut taken = 0;
-        let room = node.room();
+        let free_space = node.free_space();
         while let Some(job) = next {
             match job {
                 Job::Submission(job) => {
                     let SubmissionJob { ready, rules, idempotency: idem, reply } = *job;
-                    if room < Room::Enough {
-                        let _ = reply.send(Err(node.no_room()));
+                    if free_space < FreeSpace::Enough {
+                        let _ = reply.send(Err(node.disk_full()));
                     } else if rules != node.rules().number || self.is_stale(&ready) {
                         let _ = reply.send(Err(CommitError::Stale));
                     } else {
@@ -240,8 +241,8 @@ impl Committer {
                     }
                 }
                 Job::Change { change, still, reply } => {
-                    if room == Room::Gone {
-                        let _ = reply.send(Err(node.no_room()));
+                    if free_space == FreeSpace::Gone {
+                        let _ = reply.send(Err(node.disk_full()));
                     } else if !still(&state) {
                         let _ = reply.send(Err(CommitError::Overtaken));
                     } else {
@@ -271,7 +272,7 @@ impl Committer {
         put_back
     }
 
-    /// Was a record of this submission recalled after it was judged?
+    /// Was a record of this submission recalled after it was checked?
     fn is_stale(&self, ready: &Ready) -> bool {
         let tombstones = self.node.tombstones.read();
         ready.prepared.generation != tombstones.generation()
@@ -311,7 +312,7 @@ impl Committer {
             Err(e) => {
                 let why = explain(&e);
                 node.append_failed(why);
-                tracing::error!(code = e.explain().code, "{}", e.explain().english);
+                tracing::error!(code = e.explain().code(), "{}", e.explain().english());
                 return refuse(waiting, why);
             }
         };
@@ -402,7 +403,7 @@ impl Committer {
     /// Log files first: what the queue says is applied must never be ahead of them by more than the journal holds.
     fn checkpoint(&mut self) {
         let node = &self.node;
-        if node.room() == Room::Gone {
+        if node.free_space() == FreeSpace::Gone {
             return;
         }
         if let Some((size, note)) = &self.latest
@@ -424,17 +425,17 @@ impl Committer {
     }
 
     /// May be repeated; the older at-rest keys are needed until it succeeds.
-    fn rewrap(&self, keys: &xinqiao_store::AtRestKeys) -> Result<usize, &'static str> {
-        let count = self.journal.rewrap(keys).map_err(|e| e.explain().code)?;
-        let queue = self.node.queue().rewrap(keys).map_err(|e| e.explain().code)?;
+    fn rewrap(&self, keys: &xinqiao_store::AtRestKeys) -> Result<usize, String> {
+        let count = self.journal.rewrap(keys).map_err(|e| e.explain().code().to_owned())?;
+        let queue = self.node.queue().rewrap(keys).map_err(|e| e.explain().code().to_owned())?;
         Ok(count + usize::from(queue))
     }
 
     fn begin_dump(&mut self, reply: oneshot::Sender<Result<Written, CommitError>>) {
         let node = self.node.clone();
         self.give_up_dump(CommitError::Overtaken);
-        if node.room() < Room::Enough {
-            let _ = reply.send(Err(node.no_room()));
+        if node.free_space() < FreeSpace::Enough {
+            let _ = reply.send(Err(node.disk_full()));
             return;
         }
         let log_index = node.state.read().meta.log_size;
@@ -454,8 +455,8 @@ impl Committer {
     fn dump_on(&mut self) {
         let Some((dump, _)) = &mut self.dump else { return };
         let node = self.node.clone();
-        if node.room() == Room::Gone {
-            return self.give_up_dump(node.no_room());
+        if node.free_space() == FreeSpace::Gone {
+            return self.give_up_dump(node.disk_full());
         }
         match dump.step(&node.queue(), &mut self.journal) {
             Ok((at, written)) => {
@@ -467,7 +468,11 @@ impl Committer {
                 }
             }
             Err(DumpFault::Append(e)) => {
-                tracing::error!(code = e.explain().code, "a snapshot was given up: {}", e.explain().english);
+                tracing::error!(
+                    code = e.explain().code(),
+                    "a snapshot was given up: {}",
+                    e.explain().english()
+                );
                 self.give_up_dump(explain(&e));
             }
             Err(DumpFault::Queue(fault)) => self.queue_lost(fault),

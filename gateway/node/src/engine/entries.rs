@@ -60,16 +60,16 @@ pub(super) fn submission(node: &Node, s: &SubmissionEntry<'_>) -> Vec<u8> {
 pub(super) fn acknowledgement(
     node: &Node,
     stream: &StreamId,
-    answer: &Acknowledgement,
+    acknowledgement: &Acknowledgement,
     digest: Digest,
 ) -> Vec<u8> {
     let event = Event::Acknowledgement {
         member: stream.recipient().into(),
         stream: stream.as_str().into(),
-        seq: answer.seq,
-        manifest_digest: answer.manifest_digest.clone(),
-        outcome: answer.outcome,
-        errors: answer.errors.len() as u64,
+        seq: acknowledgement.seq,
+        manifest_digest: acknowledgement.manifest_digest.clone(),
+        outcome: acknowledgement.outcome,
+        errors: acknowledgement.errors.len() as u64,
         ack_digest: Digests::sha256(digest),
     };
     write(node, node.clock.now(), event)

@@ -19,7 +19,7 @@ use xinqiao_exchange::op::{Load, Op};
 use xinqiao_runtime::Budget;
 use xinqiao_runtime::clock::Clock;
 use xinqiao_runtime::metrics::Metrics;
-use xinqiao_runtime::problem::Problem;
+use xinqiao_runtime::refusal::Refusal;
 use xinqiao_schemas::synthetic::{Generator, Table, write_ndjson};
 use xinqiao_schemas::{Charset, Date, Format, SubjectKind};
 
@@ -97,7 +97,7 @@ struct Hand {
 }
 
 /// A submission on its way.
-type Sent = JoinHandle<Result<Bytes, Problem>>;
+type Sent = JoinHandle<Result<Bytes, Refusal>>;
 
 impl Hand {
     fn new() -> Self {
@@ -172,7 +172,7 @@ impl Hand {
     }
 
     /// What was answered, with as many steps as it takes.
-    fn answer(&mut self, sent: Sent) -> Result<serde_json::Value, Problem> {
+    fn response(&mut self, sent: Sent) -> Result<serde_json::Value, Refusal> {
         let began = Instant::now();
         while !sent.is_finished() {
             assert!(began.elapsed() < PATIENCE, "it is not answered");

@@ -5,6 +5,7 @@ use super::Node;
 use std::collections::BTreeMap;
 use std::fmt;
 use xinqiao_exchange::state::{INDEXED, IndexRow, Table, index_key};
+use xinqiao_explain::Explain;
 use xinqiao_store::{Queue, QueueError, ReadError, Reader, Row};
 
 /// A view of rows in both places.
@@ -170,7 +171,11 @@ impl Node {
     fn named<T>(&self, found: Result<T, KeptFault>) -> Result<T, KeptFault> {
         if let Err(KeptFault::Index(e)) = &found {
             let said = e.explain();
-            tracing::error!(code = said.code, "an index in data/evidence does not read: {}", said.english);
+            tracing::error!(
+                code = said.code(),
+                "an index in data/evidence does not read: {}",
+                said.english()
+            );
             self.fail("journal.damaged");
         }
         found

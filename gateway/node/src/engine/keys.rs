@@ -7,7 +7,7 @@ use crate::keyring::{KeyKind, KeyView, KeyringError};
 use parking_lot::MutexGuard;
 use tokio::sync::oneshot;
 use xinqiao_exchange::group::Change;
-use xinqiao_runtime::problem::{Problem, ProblemCode};
+use xinqiao_runtime::refusal::{Refusal, RefusalCode};
 
 /// By whom a key is changed that the schedule changes.
 const SCHEDULE: &str = "node";
@@ -21,16 +21,16 @@ impl Node {
     /// Gives a kind of key a successor: published first and in service when its time comes, or at once with `now`, which
     /// also hurries one that is pending. At-rest keys need no publishing; what the old one wrapped is wrapped again
     /// before this returns. The key that came of it is returned. Blocks.
-    pub fn rotate_key(&self, kind: KeyKind, now: bool, by: &str) -> Result<KeyView, Problem> {
+    pub fn rotate_key(&self, kind: KeyKind, now: bool, by: &str) -> Result<KeyView, Refusal> {
         let turned = self.turn_key(kind, now).map_err(|e| {
             tracing::error!(code = e.code(), "a key could not be changed: {e}");
-            Problem::from(ProblemCode::KeysUnavailable)
+            Refusal::from(RefusalCode::KeysUnavailable)
         });
         // What was done is told even if the last step failed.
-        let told = self.note_keys(by);
+        let noted = self.note_keys(by);
         self.metrics.keys_due(&self.keys());
         let view = turned?;
-        told?;
+        noted?;
         Ok(view)
     }
 
@@ -56,12 +56,12 @@ impl Node {
     /// Wraps the keys of stored data by the current at-rest key, then forgets the older ones. Tried again by the next
     /// round of upkeep if it fails. Blocks.
     fn rewrap(&self, _one: &MutexGuard<'_, ()>) {
-        let (reply, answer) = oneshot::channel();
+        let (reply, response) = oneshot::channel();
         let keys = self.secrets.at_rest();
         if self.jobs.send(Job::Rewrap { keys, reply }).is_err() {
             return;
         }
-        match answer.blocking_recv() {
+        match response.blocking_recv() {
             Ok(Ok(count)) => match self.secrets.forget_at_rest(&self.clock) {
                 Ok(()) => tracing::info!(count, "the keys of stored data are wrapped by the new at-rest key"),
                 Err(e) => tracing::error!(code = e.code(), "{e}"),

@@ -7,7 +7,8 @@ use serde_json::value::RawValue;
 use xinqiao_evidence::merkle::{inclusion_proof, leaf_hash, verify_inclusion};
 use xinqiao_evidence::tlog::{Checkpoint, write_log_proof};
 use xinqiao_exchange::event::FrameRecord;
-use xinqiao_runtime::problem::{Problem, ProblemCode};
+use xinqiao_explain::Explain;
+use xinqiao_runtime::refusal::{Refusal, RefusalCode};
 use xinqiao_store::LogError;
 
 /// An entry of the log, as it stands there.
@@ -21,13 +22,13 @@ pub struct LogEntryView {
 
 impl Node {
     /// Entries of the log from an index on. Blocks.
-    pub fn log_entries(&self, from: u64, limit: u64) -> Result<Vec<LogEntryView>, Problem> {
+    pub fn log_entries(&self, from: u64, limit: u64) -> Result<Vec<LogEntryView>, Refusal> {
         let log = self.log();
         let mut all = Vec::new();
         for index in from..from.saturating_add(limit).min(log.size()) {
-            let Some(bytes) = log.entry(index).map_err(|_| ProblemCode::JournalDamaged)? else { break };
-            let text = String::from_utf8(bytes).map_err(|_| ProblemCode::JournalDamaged)?;
-            let entry = RawValue::from_string(text).map_err(|_| ProblemCode::JournalDamaged)?;
+            let Some(bytes) = log.entry(index).map_err(|_| RefusalCode::JournalDamaged)? else { break };
+            let text = String::from_utf8(bytes).map_err(|_| RefusalCode::JournalDamaged)?;
+            let entry = RawValue::from_string(text).map_err(|_| RefusalCode::JournalDamaged)?;
             all.push(LogEntryView { index, entry });
         }
         Ok(all)
@@ -52,7 +53,7 @@ impl Node {
     /// A file of the log does not read.
     pub(super) fn log_unreadable(&self, e: &LogError) {
         let said = e.explain();
-        tracing::error!(code = said.code, "{}", said.english);
+        tracing::error!(code = said.code(), "{}", said.english());
         self.fail("log.damaged");
     }
 

@@ -44,7 +44,7 @@ impl Node {
                 _ = stop.changed() => return,
             }
             ticks += 1;
-            self.look_for_room();
+            self.look_for_space();
             if self.secrets.token_trouble().is_some() {
                 let node = self.clone();
                 let _ = tokio::task::spawn_blocking(move || node.secrets.look_at_token()).await;
@@ -183,7 +183,7 @@ impl Node {
         // Known again if it comes back. Not for another node's record: its next version has a rev of that node, which
         // must be higher than the one drawn here.
         let marks = rules.plan.dataset(stream.dataset()).filter(|_| recipient.may_return);
-        let told = RecallLine { reason: "publication-ended", basis: "", effective: self.business_date() };
+        let recall = RecallLine { reason: "publication-ended", basis: "", effective: self.business_date() };
         let mut raw = Vec::new();
         let mut lines = Vec::new();
         for (n, Ended { key, own }) in ended.iter().enumerate() {
@@ -193,7 +193,7 @@ impl Node {
             };
             let text = key.hex();
             let head = LineHead { op: "withdraw", key: text.as_str(), rev, via: &[], reference: None };
-            recall_line(&head, Audience::Public, &told, &mut raw);
+            recall_line(&head, Audience::Public, &recall, &mut raw);
             raw.push(b'\n');
             let entry = Entry {
                 op: Op::Withdraw,
@@ -262,12 +262,14 @@ impl Node {
                 if batch.erased {
                     continue;
                 }
-                let answered = batch.answer.as_ref().filter(|a| a.outcome.is_final()).map(|a| a.time);
-                let due = answered.is_some_and(|t| now - t > acknowledged) || now - batch.time > maximum;
+                let acknowledged_at =
+                    batch.acknowledgement.as_ref().filter(|a| a.outcome.is_final()).map(|a| a.time);
+                let due =
+                    acknowledged_at.is_some_and(|t| now - t > acknowledged) || now - batch.time > maximum;
                 if !due {
                     continue;
                 }
-                if answered.is_none() {
+                if acknowledged_at.is_none() {
                     tracing::error!(
                         stream = stream.as_str(),
                         seq,
@@ -275,7 +277,7 @@ impl Node {
                     );
                     self.metrics.expired(stream.dataset(), batch.records);
                 }
-                let reason = if answered.is_some() { "retention" } else { "retention-unanswered" };
+                let reason = if acknowledged_at.is_some() { "retention" } else { "retention-unanswered" };
                 let change = Change {
                     events: vec![Event::Erased {
                         stream: stream.clone(),
@@ -315,16 +317,16 @@ impl Node {
                 break;
             };
             // A segment's successor opened after its last frame: that bounds the chunk's age from below.
-            let youngest = opened.range(chunk.payload.segment + 1..).next().map(|(_, t)| *t);
+            let youngest = opened.range(chunk.payload.volume() + 1..).next().map(|(_, t)| *t);
             if youngest.is_none_or(|t| t >= before) {
                 break;
             }
             let Ok(lines) = self.read_item(stream, chunk.table) else { break };
-            let told = self.feedback_for_table(stream, &lines, "retention.expired",
+            let sent_back = self.feedback_for_table(stream, &lines, "retention.expired",
                 "The record waited past its maximum age without being collected and was erased; send it again if it is still to be delivered. \
                  记录超过最长保存期仍未被领取，已删除；如仍需下发请重新报送。");
-            let Ok(told) = told else { break };
-            feedback.extend(told);
+            let Ok(sent_back) = sent_back else { break };
+            feedback.extend(sent_back);
             records += u64::from(chunk.records);
             through = Some(number);
         }

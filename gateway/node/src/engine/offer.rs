@@ -1,4 +1,4 @@
-//! Offering a payload to a recipient that is pushed to. Every attempt is judged by the rules of its moment: that the
+//! Offering a payload to a recipient that is pushed to. Every attempt is checked by the rules of its moment: that the
 //! payload was offered before, perhaps to an endpoint that was down, is evidence and no permission.
 
 use super::Node;
@@ -9,7 +9,7 @@ use xinqiao_exchange::names::StreamId;
 use xinqiao_exchange::op::Op;
 use xinqiao_exchange::state::BatchRow;
 use xinqiao_exchange::table;
-use xinqiao_runtime::problem::{Problem, ProblemCode};
+use xinqiao_runtime::refusal::{Refusal, RefusalCode};
 use xinqiao_schemas::RecipientKind;
 
 /// What may be sent.
@@ -33,22 +33,22 @@ impl Node {
         member: &str,
         stream: &StreamId,
         seq: u64,
-    ) -> Result<Offer, Problem> {
+    ) -> Result<Offer, Refusal> {
         let found = match self.payload(member, stream, seq).await {
             Ok(found) => found,
-            Err(p) if matches!(p.code(), ProblemCode::BatchVoid | ProblemCode::BatchExpired) => {
+            Err(p) if matches!(p.code(), RefusalCode::BatchVoid | RefusalCode::BatchExpired) => {
                 return Ok(Offer::Gone);
             }
             Err(p) => return Err(p),
         };
         self.note_served(stream, seq, &found).await?;
         if !found.served {
-            // It was judged and noted under the same rules.
+            // It was checked and noted under the same rules.
             return Ok(Offer::Payload(found));
         }
         let (node, stream) = (self.clone(), stream.clone());
-        let judged = tokio::task::spawn_blocking(move || node.may_leave_again(&stream, seq));
-        match judged.await.map_err(|_| ProblemCode::Internal)? {
+        let checked = tokio::task::spawn_blocking(move || node.may_leave_again(&stream, seq));
+        match checked.await.map_err(|_| RefusalCode::Internal)? {
             true => Ok(Offer::Payload(found)),
             false => Ok(Offer::Withheld),
         }

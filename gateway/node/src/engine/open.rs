@@ -28,6 +28,7 @@ use xinqiao_exchange::event::FrameRecord;
 use xinqiao_exchange::names::NodeName;
 use xinqiao_exchange::state::{Applied, Place, State, Table};
 use xinqiao_exchange::tombstones::Tombstones;
+use xinqiao_explain::Explain;
 use xinqiao_runtime::clock::Clock;
 use xinqiao_schemas::{Caps, Catalogue, CatalogueFile};
 use xinqiao_store::{
@@ -76,7 +77,7 @@ fn catalogue_files(config: &Config) -> Result<Vec<CatalogueFile>, OpenNodeError>
 }
 
 /// The keys recipients sign their answers with.
-fn answer_keys(config: &Config) -> Result<BTreeMap<String, Jwks>, OpenNodeError> {
+fn acknowledgement_keys(config: &Config) -> Result<BTreeMap<String, Jwks>, OpenNodeError> {
     let mut all = BTreeMap::new();
     for r in &config.recipients {
         let Some(path) = &r.acknowledgement_keys else { continue };
@@ -177,7 +178,7 @@ impl Node {
         })?;
         let files = FileSet { members: config.members.clone(), ..FileSet::default() };
         let rules = rules
-            .decided(&config, decided.policies, decided.standing.members(&files), &secrets)
+            .decided(&config, decided.policies, decided.trust.members(&files), &secrets)
             .map_err(|e| OpenNodeError::Catalogue(e.to_string()))?;
         let frontier = log.frontier();
         let shown = log.checkpoint().and_then(|note| epoch_of(&note)).unwrap_or(0);
@@ -186,7 +187,7 @@ impl Node {
                 "the log files hold fewer entries than the journal accounts for; restore `log/` from a backup".into(),
             ));
         }
-        let answer_keys = answer_keys(&config)?;
+        let acknowledgement_keys = acknowledgement_keys(&config)?;
         let origin = config.node.name.log_origin(state.meta.epoch.max(1));
         let checkpoint = Checkpoint { origin, size: frontier.size(), root: frontier.root() }
             .sign_with(&*secrets.log())
@@ -222,11 +223,11 @@ impl Node {
             inflight: Mutex::new(HashMap::new()),
             sealing: Mutex::new(HashMap::new()),
             news: watch::Sender::new(0),
-            answering: Mutex::default(),
+            acknowledging: Mutex::default(),
             trouble: Mutex::new(Trouble { rebuilt, ..Trouble::default() }),
             letting_go: Mutex::new(LettingGo::default()),
             data_dir: dir,
-            answer_keys: RwLock::new(answer_keys),
+            acknowledgement_keys: RwLock::new(acknowledgement_keys),
             checkpoint: RwLock::new(checkpoint),
             config,
         });
@@ -321,7 +322,7 @@ fn open_log(dir: &DataDir, name: &NodeName, secrets: &Keyring) -> Result<LogFile
 
 fn log_error(e: &LogError) -> OpenNodeError {
     let said = e.explain();
-    OpenNodeError::Log(format!("{}: {} {}", said.code, said.english, said.chinese))
+    OpenNodeError::Log(format!("{}: {} {}", said.code(), said.english(), said.chinese()))
 }
 
 /// The epoch a checkpoint is of.

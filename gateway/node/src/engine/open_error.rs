@@ -3,6 +3,7 @@
 use super::queue_fault::QueueFault;
 use crate::keyring::KeyringError;
 use std::fmt;
+use xinqiao_explain::Explain;
 use xinqiao_store::{OpenError, ReadError};
 
 /// A node that could not be opened. Nothing was changed.
@@ -28,10 +29,10 @@ impl fmt::Display for OpenNodeError {
             Self::Catalogue(e) | Self::Queue(e) | Self::Log(e) => f.write_str(e),
             Self::Keyring(e) => write!(f, "{e}"),
             Self::Store(e) => {
-                write!(f, "{}: {} {}", e.explain().code, e.explain().english, e.explain().chinese)
+                write!(f, "{}: {} {}", e.explain().code(), e.explain().english(), e.explain().chinese())
             }
             Self::Read(e) => {
-                write!(f, "{}: {} {}", e.explain().code, e.explain().english, e.explain().chinese)
+                write!(f, "{}: {} {}", e.explain().code(), e.explain().english(), e.explain().chinese())
             }
         }
     }

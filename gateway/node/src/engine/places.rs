@@ -5,10 +5,11 @@ use xinqiao_store::ItemRef;
 
 /// A place, from the store's reference.
 pub(crate) fn place(i: ItemRef) -> Place {
-    Place { segment: i.segment, frame: i.frame, item: i.item, offset: i.offset, len: i.len }
+    Place::from_parts((i.segment, i.frame, i.item, i.offset, i.len))
 }
 
 /// The store's reference, from a place.
 pub(crate) fn reference(p: Place) -> ItemRef {
-    ItemRef { segment: p.segment, frame: p.frame, item: p.item, offset: p.offset, len: p.len }
+    let (segment, frame, item, offset, len) = p.into_parts();
+    ItemRef { segment, frame, item, offset, len }
 }

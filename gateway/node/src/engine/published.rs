@@ -4,7 +4,7 @@ use super::Node;
 use bytes::Bytes;
 use xinqiao_evidence::keys::Jwks;
 use xinqiao_evidence::tlog::{Tile, VerifierKey};
-use xinqiao_runtime::problem::{Problem, ProblemCode};
+use xinqiao_runtime::refusal::{Refusal, RefusalCode};
 
 impl Node {
     /// The JWKS, with the log's key as a C2SP verifier key beside it, and what the manifest keys say of the others.
@@ -23,19 +23,19 @@ impl Node {
     }
 
     /// A tile. Blocks.
-    pub fn published_tile(&self, tile: &Tile) -> Result<Bytes, Problem> {
+    pub fn published_tile(&self, tile: &Tile) -> Result<Bytes, Refusal> {
         match self.log().tile(tile) {
             Ok(Some(bytes)) => Ok(bytes.into()),
-            Ok(None) => Err(ProblemCode::NotFound.into()),
+            Ok(None) => Err(RefusalCode::NotFound.into()),
             Err(e) => {
                 self.log_unreadable(&e);
-                Err(ProblemCode::JournalDamaged.into())
+                Err(RefusalCode::JournalDamaged.into())
             }
         }
     }
 
     /// The keys a recipient signs its answers with; none by default.
     pub fn acknowledgement_keys(&self, member: &str) -> Jwks {
-        self.answer_keys.read().get(member).cloned().unwrap_or_default()
+        self.acknowledgement_keys.read().get(member).cloned().unwrap_or_default()
     }
 }

@@ -1,4 +1,4 @@
-//! Taking a batch of an upstream node: judged as a source's records are, committed together with the place reached and
+//! Taking a batch of an upstream node: checked as a source's records are, committed together with the place reached and
 //! the acknowledgement to give. Pulling and verifying it come before, answering comes after; both are the relay's.
 
 use super::Node;
@@ -22,7 +22,7 @@ use xinqiao_exchange::names::{Lane, StreamId};
 use xinqiao_exchange::op::{Load, Op};
 use xinqiao_exchange::state::{RelayRow, Table, relay_key};
 
-/// Times a batch is judged again because records were recalled or the rules changed meanwhile.
+/// Times a batch is checked again because records were recalled or the rules changed meanwhile.
 const ATTEMPTS: usize = 8;
 
 /// Why a batch of an upstream was not taken.
@@ -60,8 +60,12 @@ impl Node {
     ///
     /// # Errors
     /// The journal does not give it back.
-    pub fn relayed_answer(&self, stream: &StreamId, row: &RelayRow) -> Result<Option<Vec<u8>>, RelayRefusal> {
-        let Some(place) = row.answer else { return Ok(None) };
+    pub fn relayed_acknowledgement(
+        &self,
+        stream: &StreamId,
+        row: &RelayRow,
+    ) -> Result<Option<Vec<u8>>, RelayRefusal> {
+        let Some(place) = row.acknowledgement else { return Ok(None) };
         let read = self.reader.read(reference(place), stream.as_str().as_bytes());
         read.map(Some).map_err(|_| RelayRefusal::Setting("relay.answer-lost"))
     }
@@ -78,10 +82,11 @@ impl Node {
         lines: Bytes,
     ) -> Result<Acknowledgement, RelayRefusal> {
         for _ in 0..ATTEMPTS {
-            let judge = Judge { node: self.clone(), upstream: upstream.clone(), stream: stream.clone() };
+            let validate =
+                Validation { node: self.clone(), upstream: upstream.clone(), stream: stream.clone() };
             let (verified, bytes) = (manifest.clone(), lines.clone());
-            let made = tokio::task::spawn_blocking(move || judge.judge(&verified, &bytes)).await;
-            let (ready, rules, answer, counts) = made.map_err(|_| RelayRefusal::Failed)??;
+            let made = tokio::task::spawn_blocking(move || validate.validate(&verified, &bytes)).await;
+            let (ready, rules, acknowledgement, counts) = made.map_err(|_| RelayRefusal::Failed)??;
             let (reply, done) = oneshot::channel();
             let job = SubmissionJob { ready, rules, idempotency: None, reply };
             self.jobs
@@ -90,7 +95,7 @@ impl Node {
             match done.await.unwrap_or(Err(CommitError::Stopping)) {
                 Ok(_) => {
                     self.metrics.relayed(&upstream.member, counts);
-                    return Ok(answer);
+                    return Ok(acknowledgement);
                 }
                 // Judged by rules or tombstones that are no longer the newest.
                 Err(CommitError::Stale) => continue,
@@ -102,16 +107,16 @@ impl Node {
 }
 
 /// What judging needs, on a thread of its own.
-struct Judge {
+struct Validation {
     node: Arc<Node>,
     upstream: Upstream,
     stream: StreamId,
 }
 
-type Judged = (Ready, u64, Acknowledgement, Relayed);
+type Validated = (Ready, u64, Acknowledgement, Relayed);
 
-impl Judge {
-    fn judge(&self, manifest: &VerifiedManifest, lines: &[u8]) -> Result<Judged, RelayRefusal> {
+impl Validation {
+    fn validate(&self, manifest: &VerifiedManifest, lines: &[u8]) -> Result<Validated, RelayRefusal> {
         let said = manifest.manifest();
         let node = &self.node;
         let rules = node.rules();
@@ -148,7 +153,7 @@ impl Judge {
             observe_rev: &|rev| node.observe_rev(rev),
         };
         let prepared = accept_relayed(batch, &around);
-        let answer = self.answer(manifest, &prepared.rejected);
+        let acknowledgement = self.acknowledgement(manifest, &prepared.rejected);
         let salt = (node.salts)();
         let load = if self.stream.lane() == Lane::History { Load::History } else { Load::Daily };
         let entry = entries::submission(
@@ -180,17 +185,17 @@ impl Judge {
             seq: said.seq,
             epoch: said.epoch,
             digest,
-            answer: 0,
+            acknowledgement: 0,
         }];
         ready.items = vec![Item {
             kind: Kind::Evidence,
             aad: self.stream.as_str().as_bytes().to_vec(),
-            bytes: answer.to_json(),
+            bytes: acknowledgement.to_json(),
         }];
-        Ok((ready, rules.number, answer, counts))
+        Ok((ready, rules.number, acknowledgement, counts))
     }
 
-    fn answer(&self, manifest: &VerifiedManifest, rejected: &str) -> Acknowledgement {
+    fn acknowledgement(&self, manifest: &VerifiedManifest, rejected: &str) -> Acknowledgement {
         #[derive(serde::Deserialize)]
         struct Found<'a> {
             code: std::borrow::Cow<'a, str>,

@@ -7,6 +7,7 @@ use super::index::IndexFault;
 use super::maintenance::{u32_at, u64_at};
 use super::snapshot::Written;
 use super::{CommitError, Node};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fmt;
 use tokio::sync::oneshot;
@@ -14,6 +15,7 @@ use xinqiao_exchange::event::Event;
 use xinqiao_exchange::group::{Change, Item, Kind};
 use xinqiao_exchange::names::StreamId;
 use xinqiao_exchange::state::{BatchRow, ChunkRow, Place, Table, WithheldRow};
+use xinqiao_explain::Explain;
 use xinqiao_store::{RetireError, SegmentStats};
 
 /// The window of idempotency keys, and with it the least age of a segment that goes.
@@ -65,13 +67,13 @@ enum Fault {
 }
 
 impl Fault {
-    fn code(&self) -> &'static str {
+    fn code(&self) -> Cow<'static, str> {
         match self {
-            Self::Rows => "release.rows",
-            Self::Index(e) => e.code(),
-            Self::Carry => "release.carry",
-            Self::Snapshot(_) => "release.snapshot",
-            Self::Retire(_, e) => e.explain().code,
+            Self::Rows => "release.rows".into(),
+            Self::Index(e) => e.code().into(),
+            Self::Carry => "release.carry".into(),
+            Self::Snapshot(_) => "release.snapshot".into(),
+            Self::Retire(_, e) => e.explain().into_code(),
         }
     }
 
@@ -89,7 +91,7 @@ impl fmt::Display for Fault {
             Self::Index(e) => write!(f, "{e}"),
             Self::Carry => f.write_str("payload that still lives could not be carried over"),
             Self::Snapshot(e) => write!(f, "no snapshot could be written: {e:?}"),
-            Self::Retire(segment, e) => write!(f, "segment {segment}: {}", e.explain().english),
+            Self::Retire(segment, e) => write!(f, "segment {segment}: {}", e.explain().english()),
         }
     }
 }
@@ -110,6 +112,7 @@ impl Node {
                 return;
             }
             let code = fault.code();
+            let code = code.as_ref();
             match fault {
                 Fault::Index(_) => {
                     tracing::error!(
@@ -164,7 +167,7 @@ impl Node {
         let mut carried = Ok(());
         for s in candidates {
             let living = live.get(&s.segment).map_or(&[][..], Vec::as_slice);
-            let bytes: u64 = living.iter().map(|l| u64::from(l.place.len)).sum();
+            let bytes: u64 = living.iter().map(|l| l.place.bytes() as u64).sum();
             if bytes > 0 && bytes < s.bytes / 4 {
                 carried = carried.and(self.carry_over(living).ok_or(Fault::Carry));
             }
@@ -214,10 +217,10 @@ impl Node {
 
     /// All rows into the journal, and everything durable elsewhere: then older segments are not needed to rebuild.
     pub(super) fn snapshot(&self) -> Result<Written, CommitError> {
-        let (reply, answer) = oneshot::channel();
+        let (reply, response) = oneshot::channel();
         self.jobs.send(Job::Snapshot { reply }).map_err(|_| CommitError::Stopping)?;
         let began = std::time::Instant::now();
-        let written = answer.blocking_recv().unwrap_or(Err(CommitError::Stopping))?;
+        let written = response.blocking_recv().unwrap_or(Err(CommitError::Stopping))?;
         tracing::info!(
             bytes = written.bytes,
             parts = written.parts,
@@ -311,7 +314,7 @@ impl Node {
                 let (stream, number) = (u32_at(&key, 0)?, u64_at(&key, 4)?);
                 for (piece, place) in (0u16..).zip(kind.places(&value)?) {
                     if seen.insert((kind, stream, number, piece)) {
-                        live.entry(place.segment).or_default().push(Living {
+                        live.entry(place.volume()).or_default().push(Living {
                             kind,
                             stream,
                             number,

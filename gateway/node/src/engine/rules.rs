@@ -1,6 +1,6 @@
 //! The rules in force: catalogue, plan and sources, compiled together and replaced whole while the node runs.
 //!
-//! What was judged under older rules and not yet committed is judged again; chunks made under an older policy are
+//! What was checked under older rules and not yet committed is checked again; chunks made under an older policy are
 //! withheld at sealing, and a batch sealed under one and never handed out is taken back. When [`Node::adopt_policies`]
 //! or [`Node::adopt_members`] returns, nothing leaves under the older rules any more.
 
@@ -134,7 +134,7 @@ impl Node {
             Rules::compile(now.number + 1, &self.config, now.base.clone(), policies, members, &self.secrets)?;
         let next = Arc::new(next);
         // First what a manifest will refer to, then the rules, then what streams are made with: each is durable before
-        // the next, and the last commit is behind everything that was judged by the older rules.
+        // the next, and the last commit is behind everything that was checked by the older rules.
         self.keep_documents(&next, &mut self.committing()).map_err(|_| RulesError::NotNoted)?;
         *self.rules.write() = next.clone();
         self.describe_streams(&next, &mut self.committing()).map_err(|_| RulesError::NotNoted)?;

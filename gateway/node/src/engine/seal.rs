@@ -17,6 +17,7 @@ use xinqiao_exchange::seal::{PARTS_CAP, Pending, PendingRecall, SMALL, payload, 
 use xinqiao_exchange::secrets::RecordKey;
 use xinqiao_exchange::state::{BatchRow, ChunkRow, Place, State, StreamRow, Table, stream_key};
 use xinqiao_exchange::table;
+use xinqiao_explain::Explain;
 use xinqiao_schemas::RecipientKind;
 
 const SEND_AGAIN: &str = "The record was made under rules that have changed since and was not delivered; send it again. \
@@ -98,7 +99,7 @@ impl Node {
             }
             match self.seal_run(&rules, stream, &head, run) {
                 Ok(true) => return Ok(true),
-                // Judged by rules that were replaced before its turn came: judged again by the new ones.
+                // Judged by rules that were replaced before its turn came: checked again by the new ones.
                 Err(SealError::Held) if self.rules().number != rules.number => {}
                 Ok(false) => {}
                 Err(e) => return Err(e),
@@ -176,7 +177,7 @@ impl Node {
         let change = Change { events, items: split.items, entry: Some(entry) };
         let current = self.while_rules(rules.number);
         match self.change_blocking(change, move |_| current()) {
-            // Judged by rules that were replaced before its turn came: judged again by the new ones.
+            // Judged by rules that were replaced before its turn came: checked again by the new ones.
             Ok(_) | Err(CommitError::Overtaken) => Ok(()),
             Err(e) => Err(SealError::Commit(e)),
         }
@@ -272,12 +273,12 @@ impl Node {
     ) -> Result<Vec<u8>, SealError> {
         self.reader.read(reference(place), stream.as_str().as_bytes()).map_err(|e| {
             tracing::error!(
-                code = e.explain().code,
+                code = e.explain().code(),
                 stream = stream.as_str(),
-                segment = place.segment,
-                frame = place.frame,
+                segment = reference(place).segment,
+                frame = reference(place).frame,
                 "{}",
-                e.explain().english
+                e.explain().english()
             );
             self.fail("journal.damaged");
             SealError::Damaged
@@ -392,8 +393,9 @@ impl Node {
         if let Some((announced, seq)) = head.announced
             && made_with(announced).is_some_and(|d| d.schema == coming.schema)
         {
-            let answered = self.batch(head, seq).and_then(|b| b.answer).is_some_and(|a| a.outcome.is_final());
-            return Ok(if answered { Switch::None } else { Switch::Waiting });
+            let acknowledged =
+                self.batch(head, seq).and_then(|b| b.acknowledgement).is_some_and(|a| a.outcome.is_final());
+            return Ok(if acknowledged { Switch::None } else { Switch::Waiting });
         }
         let signed = manifests::sign_announcement(self, stream, head, now, coming)?;
         let seq = head.next_seq;

@@ -11,7 +11,8 @@ use xinqiao_exchange::event::Event;
 use xinqiao_exchange::group::Change;
 use xinqiao_exchange::names::StreamId;
 use xinqiao_exchange::state::{BatchRow, Place, StreamRow, Table, stream_key};
-use xinqiao_runtime::problem::{Problem, ProblemCode};
+use xinqiao_explain::Explain;
+use xinqiao_runtime::refusal::{Refusal, RefusalCode};
 
 /// The most batches in one answer.
 pub const LIST_CAP: usize = 100;
@@ -106,7 +107,7 @@ impl Node {
         after: u64,
         limit: usize,
         wait: Duration,
-    ) -> Result<BatchList, Problem> {
+    ) -> Result<BatchList, Refusal> {
         self.my_stream(member, stream)?;
         let until = tokio::time::Instant::now() + wait;
         let limit = limit.clamp(1, LIST_CAP);
@@ -123,12 +124,12 @@ impl Node {
                     "a recipient is ahead of this node: an older state was put back; restore the newest backup or open a new epoch"
                 );
                 self.trouble.lock().ahead.insert(stream.to_string());
-                return Err(ProblemCode::StreamAhead.into());
+                return Err(RefusalCode::StreamAhead.into());
             }
             self.trouble.lock().ahead.remove(stream.as_str());
             let (node, name) = (self.clone(), stream.clone());
             let list = tokio::task::spawn_blocking(move || node.list(&name, after, limit)).await;
-            let list = list.map_err(|_| ProblemCode::Internal)??;
+            let list = list.map_err(|_| RefusalCode::Internal)??;
             if !list.batches.is_empty() || tokio::time::Instant::now() >= until {
                 return Ok(list);
             }
@@ -137,21 +138,21 @@ impl Node {
     }
 
     /// Is the stream this member's?
-    pub fn my_stream(&self, member: &str, stream: &StreamId) -> Result<(), Problem> {
+    pub fn my_stream(&self, member: &str, stream: &StreamId) -> Result<(), Refusal> {
         match self.rules().plan.recipient_of(stream) {
-            None => Err(ProblemCode::StreamUnknown.into()),
+            None => Err(RefusalCode::StreamUnknown.into()),
             Some(r) if r.name == member => Ok(()),
-            Some(_) => Err(ProblemCode::StreamNotYours.into()),
+            Some(_) => Err(RefusalCode::StreamNotYours.into()),
         }
     }
 
-    fn list(&self, stream: &StreamId, after: u64, limit: usize) -> Result<BatchList, Problem> {
+    fn list(&self, stream: &StreamId, after: u64, limit: usize) -> Result<BatchList, Refusal> {
         let mut batches = Vec::new();
         let mut seq = after;
         let mut more = false;
         while let Some(head) = self.head(stream) {
             if head.held {
-                return Err(ProblemCode::StreamHeld.into());
+                return Err(RefusalCode::StreamHeld.into());
             }
             if batches.len() >= limit {
                 more = head.next_seq > seq + 1 || head.first_unsealed < head.next_chunk;
@@ -159,16 +160,16 @@ impl Node {
             }
             if seq + 1 < head.next_seq {
                 seq += 1;
-                let batch = self.batch(&head, seq).ok_or(ProblemCode::Internal)?;
+                let batch = self.batch(&head, seq).ok_or(RefusalCode::Internal)?;
                 batches.push(self.view(stream, &batch)?);
                 continue;
             }
             match self.seal(stream) {
                 Ok(true) => {}
                 Ok(false) => break,
-                Err(SealError::Held) => return Err(ProblemCode::StreamHeld.into()),
+                Err(SealError::Held) => return Err(RefusalCode::StreamHeld.into()),
                 Err(SealError::Damaged) if batches.is_empty() => {
-                    return Err(ProblemCode::JournalDamaged.into());
+                    return Err(RefusalCode::JournalDamaged.into());
                 }
                 Err(SealError::Commit(e)) if batches.is_empty() => return Err(e.into()),
                 Err(_) => break,
@@ -200,33 +201,33 @@ impl Node {
         serde_json::from_slice(&row).ok()
     }
 
-    fn view(&self, stream: &StreamId, batch: &BatchRow) -> Result<BatchView, Problem> {
-        let jws = self.read_item(stream, batch.manifest).map_err(|_| ProblemCode::JournalDamaged)?;
-        let jws = String::from_utf8(jws).map_err(|_| ProblemCode::Internal)?;
-        let manifest = RawValue::from_string(jws).map_err(|_| ProblemCode::Internal)?;
-        let (record, _) = self.record_of(batch.index).ok_or(ProblemCode::JournalDamaged)?;
-        let (entry, proof) = self.logged(batch.index, &record).ok_or(ProblemCode::JournalDamaged)?;
+    fn view(&self, stream: &StreamId, batch: &BatchRow) -> Result<BatchView, Refusal> {
+        let jws = self.read_item(stream, batch.manifest).map_err(|_| RefusalCode::JournalDamaged)?;
+        let jws = String::from_utf8(jws).map_err(|_| RefusalCode::Internal)?;
+        let manifest = RawValue::from_string(jws).map_err(|_| RefusalCode::Internal)?;
+        let (record, _) = self.record_of(batch.index).ok_or(RefusalCode::JournalDamaged)?;
+        let (entry, proof) = self.logged(batch.index, &record).ok_or(RefusalCode::JournalDamaged)?;
         Ok(BatchView { manifest, proof, entry: xinqiao_evidence::base64::encode(&entry) })
     }
 
-    /// Finds a payload. What was never handed out is judged once more by the rules in force.
+    /// Finds a payload. What was never handed out is checked once more by the rules in force.
     pub async fn payload(
         self: &Arc<Self>,
         member: &str,
         stream: &StreamId,
         seq: u64,
-    ) -> Result<PayloadParts, Problem> {
+    ) -> Result<PayloadParts, Refusal> {
         self.my_stream(member, stream)?;
-        let head = self.head(stream).ok_or(ProblemCode::BatchUnknown)?;
+        let head = self.head(stream).ok_or(RefusalCode::BatchUnknown)?;
         if head.held {
-            return Err(ProblemCode::StreamHeld.into());
+            return Err(RefusalCode::StreamHeld.into());
         }
-        let batch = self.batch(&head, seq).ok_or(ProblemCode::BatchUnknown)?;
+        let batch = self.batch(&head, seq).ok_or(RefusalCode::BatchUnknown)?;
         if batch.void || batch.taken_back {
-            return Err(ProblemCode::BatchVoid.into());
+            return Err(RefusalCode::BatchVoid.into());
         }
         if batch.erased {
-            return Err(ProblemCode::BatchExpired.into());
+            return Err(RefusalCode::BatchExpired.into());
         }
         let rules = self.rules();
         let may_leave = batch.served || batch.released || batch.records == 0;
@@ -234,11 +235,11 @@ impl Node {
             let (node, stream) = (self.clone(), stream.clone());
             let taken_back =
                 tokio::task::spawn_blocking(move || node.take_back(&stream, seq, &batch, "policy-changed"));
-            taken_back.await.map_err(|_| ProblemCode::Internal)?.map_err(|e| match e {
-                SealError::Commit(e) => Problem::from(e),
-                _ => ProblemCode::JournalDamaged.into(),
+            taken_back.await.map_err(|_| RefusalCode::Internal)?.map_err(|e| match e {
+                SealError::Commit(e) => Refusal::from(e),
+                _ => RefusalCode::JournalDamaged.into(),
             })?;
-            return Err(ProblemCode::BatchVoid.into());
+            return Err(RefusalCode::BatchVoid.into());
         }
         let description = head.descriptions.get(batch.description as usize);
         Ok(PayloadParts {
@@ -257,7 +258,7 @@ impl Node {
         stream: &StreamId,
         seq: u64,
         found: &PayloadParts,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), Refusal> {
         if found.served {
             return Ok(());
         }
@@ -270,9 +271,9 @@ impl Node {
         match self.change(change, still).await {
             Ok(_) => {}
             Err(super::CommitError::Overtaken) if self.rules().number != found.rules => {
-                return Err(ProblemCode::BusyQueue.into());
+                return Err(RefusalCode::BusyQueue.into());
             }
-            Err(super::CommitError::Overtaken) => return Err(ProblemCode::StreamHeld.into()),
+            Err(super::CommitError::Overtaken) => return Err(RefusalCode::StreamHeld.into()),
             Err(e) => return Err(e.into()),
         }
         self.metrics.batch(stream.as_str(), "served");
@@ -288,10 +289,10 @@ impl Node {
             }
             Err(e) => {
                 tracing::error!(
-                    code = e.explain().code,
+                    code = e.explain().code(),
                     stream = stream.as_str(),
-                    segment = place.segment,
-                    frame = place.frame,
+                    segment = reference(place).segment,
+                    frame = reference(place).frame,
                     "a payload does not read"
                 );
                 self.fail("journal.damaged");

@@ -5,7 +5,7 @@ use super::{CommitError, Node};
 
 /// How much room there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Room {
+pub(super) enum FreeSpace {
     /// Not even for sealing a batch or noting an answer: only what is there is served.
     Gone,
     /// Not for new records.
@@ -16,17 +16,17 @@ pub(super) enum Room {
 
 impl Node {
     /// The room there is now. A file system that does not say has enough: writing will tell.
-    pub(super) fn room(&self) -> Room {
+    pub(super) fn free_space(&self) -> FreeSpace {
         let reserve = self.config.storage.reserve_bytes;
         match self.data_dir.free_bytes() {
-            Ok(free) if free < reserve / 8 => Room::Gone,
-            Ok(free) if free < reserve => Room::Scarce,
-            _ => Room::Enough,
+            Ok(free) if free < reserve / 8 => FreeSpace::Gone,
+            Ok(free) if free < reserve => FreeSpace::Scarce,
+            _ => FreeSpace::Enough,
         }
     }
 
     /// Something was not written for lack of room.
-    pub(super) fn no_room(&self) -> CommitError {
+    pub(super) fn disk_full(&self) -> CommitError {
         if self.trouble().append != Some(CommitError::DiskFull) {
             tracing::error!(
                 code = "disk.full",
@@ -38,8 +38,8 @@ impl Node {
     }
 
     /// Forgets that the disk was full once it is not: nobody sends to a node that is not ready.
-    pub(super) fn look_for_room(&self) {
-        if self.trouble().append == Some(CommitError::DiskFull) && self.room() == Room::Enough {
+    pub(super) fn look_for_space(&self) {
+        if self.trouble().append == Some(CommitError::DiskFull) && self.free_space() == FreeSpace::Enough {
             self.append_succeeded();
         }
     }

@@ -21,8 +21,9 @@ use xinqiao_exchange::op::{Load, Op};
 use xinqiao_exchange::plan::{DatasetPlan, SchemaPlan};
 use xinqiao_exchange::source::Source;
 use xinqiao_exchange::state::{GroupRow, Place, Table};
+use xinqiao_explain::Explain;
 use xinqiao_runtime::Account;
-use xinqiao_runtime::problem::{Problem, ProblemCode};
+use xinqiao_runtime::refusal::{Refusal, RefusalCode};
 use xinqiao_schemas::{BodyError, Charset, Format};
 use xinqiao_store::ReadError;
 
@@ -76,20 +77,20 @@ impl Node {
     ///
     /// # Errors
     /// The dataset or schema is unknown here, or is not the sender's.
-    pub fn authorise(&self, head: &Head) -> Result<Authorised, Problem> {
+    pub fn authorise(&self, head: &Head) -> Result<Authorised, Refusal> {
         let rules = self.rules();
-        let source = rules.sources.get(&head.member).ok_or(ProblemCode::RoleWrong)?;
-        let dataset = rules.plan.dataset(&head.dataset).ok_or(ProblemCode::DatasetUnknown)?;
+        let source = rules.sources.get(&head.member).ok_or(RefusalCode::RoleWrong)?;
+        let dataset = rules.plan.dataset(&head.dataset).ok_or(RefusalCode::DatasetUnknown)?;
         if dataset.recipients.is_empty() {
             // What nobody receives is not taken: a receipt would promise a delivery that cannot come.
-            return Err(ProblemCode::DatasetUnknown.into());
+            return Err(RefusalCode::DatasetUnknown.into());
         }
         if !source.may_send(&head.dataset) {
-            return Err(ProblemCode::DatasetNotYours.into());
+            return Err(RefusalCode::DatasetNotYours.into());
         }
         let schema = dataset.schema(head.schema.as_deref()).ok_or(match head.schema {
-            None => ProblemCode::SchemaMissing,
-            Some(_) => ProblemCode::SchemaUnknown,
+            None => RefusalCode::SchemaMissing,
+            Some(_) => RefusalCode::SchemaUnknown,
         })?;
         let (dataset, schema, source) = (dataset.clone(), schema.clone(), source.clone());
         Ok(Authorised { rules, dataset, schema, source })
@@ -105,16 +106,16 @@ impl Node {
         head: Head,
         authorised: Authorised,
         body: Bytes,
-    ) -> Result<Bytes, Problem> {
+    ) -> Result<Bytes, Refusal> {
         let key = self.idempotency_key(&head.member, &head.idempotency_key);
         let request = Arc::new(Request { head, body });
         let print =
             self.long_work(&request, |node, request| node.fingerprint(&request.head, &request.body)).await?;
         // Held until the answer is known: whoever repeats the key meanwhile waits here and then finds the answer.
         let _guard = self.idempotency_guard(key).await;
-        if let Some(answer) = self.answered(&key, &print).await? {
+        if let Some(response) = self.answered(&key, &print).await? {
             self.metrics.repeated(&request.head.dataset);
-            return Ok(answer);
+            return Ok(response);
         }
         let received = self.clock.now();
         let mut authorised = authorised;
@@ -133,13 +134,13 @@ impl Node {
             authorised = same;
             let ready = prepared?;
             let made = (ready.submitted.clone(), ready.entry.clone());
-            let (reply, answer) = oneshot::channel();
+            let (reply, response) = oneshot::channel();
             let job = SubmissionJob { ready, rules, idempotency: Some((key, print)), reply };
-            self.jobs.send(Job::Submission(Box::new(job))).map_err(|_| ProblemCode::BusyDraining)?;
-            match answer.await.unwrap_or(Err(CommitError::Stopping)) {
+            self.jobs.send(Job::Submission(Box::new(job))).map_err(|_| RefusalCode::BusyDraining)?;
+            match response.await.unwrap_or(Err(CommitError::Stopping)) {
                 Ok(committed) => {
                     let (submitted, entry) = made;
-                    return Ok(self.answer(
+                    return Ok(self.response(
                         &Submitted { index: committed.index, ..submitted },
                         &entry,
                         committed.proof(),
@@ -149,7 +150,7 @@ impl Node {
                 Err(e) => return Err(e.into()),
             }
         }
-        Err(ProblemCode::BusyQueue.into())
+        Err(RefusalCode::BusyQueue.into())
     }
 
     /// Work in proportion to the body: a long one's waits for its sender's turn, on a thread of its own.
@@ -157,7 +158,7 @@ impl Node {
         self: &Arc<Self>,
         request: &Arc<Request>,
         work: impl FnOnce(&Self, &Request) -> T + Send + 'static,
-    ) -> Result<T, Problem> {
+    ) -> Result<T, Refusal> {
         if request.body.len() <= INLINE {
             return Ok(work(self, request));
         }
@@ -167,18 +168,18 @@ impl Node {
             let _turn = turn;
             work(&node, &request)
         };
-        tokio::task::spawn_blocking(work).await.map_err(|_| ProblemCode::Internal.into())
+        tokio::task::spawn_blocking(work).await.map_err(|_| RefusalCode::Internal.into())
     }
 
     /// Decodes, validates, maps and desensitises; what is to be committed comes back.
-    fn prepare(&self, by: &Authorised, request: &Request, received: i64) -> Result<Ready, Problem> {
+    fn prepare(&self, by: &Authorised, request: &Request, received: i64) -> Result<Ready, Refusal> {
         let head = &request.head;
         let prepared = self.run_record_path(by, request).map_err(|e| body_problem(&e))?;
         if prepared.accepted == 0 {
-            return Err(Problem::new(ProblemCode::RecordsRefused).errors(prepared.rejected));
+            return Err(Refusal::new(RefusalCode::RecordsRefused).errors(prepared.rejected));
         }
         if head.strict && prepared.refused > 0 {
-            return Err(Problem::new(ProblemCode::RecordsStrict).errors(prepared.rejected));
+            return Err(Refusal::new(RefusalCode::RecordsStrict).errors(prepared.rejected));
         }
         self.metrics.records(&head.dataset, prepared.accepted, prepared.refused, prepared.warned);
         let salt = (self.salts)();
@@ -231,10 +232,10 @@ impl Node {
     }
 
     /// The answer, from what the journal and the log hold: the first and every repeat are the same bytes.
-    fn answer(&self, submitted: &Submitted, entry: &[u8], proof: String) -> Bytes {
+    fn response(&self, submitted: &Submitted, entry: &[u8], proof: String) -> Bytes {
         let rejected = serde_json::value::RawValue::from_string(submitted.rejected.clone());
         let rejected = rejected.expect("findings are JSON");
-        let answer = Answer {
+        let response = ResponseBody {
             submission: self.submission_id(submitted.index, &submitted.member),
             accepted: submitted.accepted,
             refused: submitted.refused,
@@ -247,7 +248,7 @@ impl Node {
             },
             errors: &rejected,
         };
-        serde_json::to_vec(&answer).expect("answers have string keys").into()
+        serde_json::to_vec(&response).expect("answers have string keys").into()
     }
 
     /// The id a department knows a submission by: its log index, with a code only this node can make.
@@ -269,30 +270,30 @@ impl Node {
     }
 
     /// The answer already given under this key.
-    async fn answered(self: &Arc<Self>, key: &[u8; 16], print: &[u8; 16]) -> Result<Option<Bytes>, Problem> {
+    async fn answered(self: &Arc<Self>, key: &[u8; 16], print: &[u8; 16]) -> Result<Option<Bytes>, Refusal> {
         let found = self.reader.idempotent(key).map_err(|e| {
-            tracing::error!(code = e.explain().code, "idempotency keys do not read");
-            Problem::from(ProblemCode::DiskFailed)
+            tracing::error!(code = e.explain().code(), "idempotency keys do not read");
+            Refusal::from(RefusalCode::DiskFailed)
         })?;
         let Some(value) = found else { return Ok(None) };
         let (known, index) = idem_parts(&value);
         if known != *print {
-            return Err(ProblemCode::IdempotencyReused.into());
+            return Err(RefusalCode::IdempotencyReused.into());
         }
         let node = self.clone();
-        let rebuilt = tokio::task::spawn_blocking(move || node.rebuild_answer(index)).await;
+        let rebuilt = tokio::task::spawn_blocking(move || node.rebuild_response(index)).await;
         match rebuilt {
             Ok(Some(bytes)) => Ok(Some(bytes)),
-            Ok(None) => Err(ProblemCode::JournalDamaged.into()),
-            Err(_) => Err(ProblemCode::Internal.into()),
+            Ok(None) => Err(RefusalCode::JournalDamaged.into()),
+            Err(_) => Err(RefusalCode::Internal.into()),
         }
     }
 
     /// The answer to a submission, from what was kept of it.
-    pub(crate) fn rebuild_answer(&self, index: u64) -> Option<Bytes> {
+    pub(crate) fn rebuild_response(&self, index: u64) -> Option<Bytes> {
         let (record, submitted) = self.submitted(index)?;
         let (entry, proof) = self.logged(index, &record)?;
-        Some(self.answer(&submitted, &entry, proof))
+        Some(self.response(&submitted, &entry, proof))
     }
 
     /// The frame record a log entry was committed in.
@@ -311,7 +312,13 @@ impl Node {
             Err(ReadError::Gone(_)) => None,
             Err(e) => {
                 let said = e.explain();
-                tracing::error!(code = said.code, segment = at.segment, frame = at.frame, "{}", said.english);
+                tracing::error!(
+                    code = said.code(),
+                    segment = reference(at).segment,
+                    frame = reference(at).frame,
+                    "{}",
+                    said.english()
+                );
                 self.fail("journal.damaged");
                 None
             }
@@ -330,7 +337,7 @@ impl Node {
 }
 
 #[derive(Serialize)]
-struct Answer<'a> {
+struct ResponseBody<'a> {
     submission: String,
     accepted: u32,
     refused: u32,
@@ -348,7 +355,7 @@ struct Receipt<'a> {
 }
 
 /// A body that cannot be read, as a refusal.
-fn body_problem(e: &BodyError) -> Problem {
-    let code = ProblemCode::parse(e.code()).unwrap_or(ProblemCode::BodyMalformed);
-    Problem::new(code).detail(e.text_en(), e.text_zh())
+fn body_problem(e: &BodyError) -> Refusal {
+    let code = RefusalCode::parse(e.code()).unwrap_or(RefusalCode::BodyMalformed);
+    Refusal::new(code).detail(e.text_en(), e.text_zh())
 }

@@ -10,7 +10,7 @@ use xinqiao_exchange::op::Op;
 use xinqiao_exchange::secrets::{Naming, RecordKey};
 use xinqiao_exchange::state::{GroupChunkRow, Table};
 use xinqiao_exchange::table;
-use xinqiao_runtime::problem::{Problem, ProblemCode};
+use xinqiao_runtime::refusal::{Refusal, RefusalCode};
 
 /// How a record is named.
 pub enum Wanted<'a> {
@@ -70,8 +70,8 @@ pub struct TracedBatch {
     /// Whether its payload was handed out.
     pub served: bool,
     /// When the recipient answered, RFC 3339.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub answered: Option<String>,
+    #[serde(rename = "answered", default, skip_serializing_if = "Option::is_none")]
+    pub acknowledged: Option<String>,
     /// How the recipient answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<xinqiao_exchange::event::Outcome>,
@@ -79,14 +79,14 @@ pub struct TracedBatch {
 
 impl Node {
     /// Every line of a record in every stream. Reads all line tables; blocks.
-    pub fn trace(&self, dataset: &str, wanted: &Wanted<'_>) -> Result<Vec<Traced>, Problem> {
+    pub fn trace(&self, dataset: &str, wanted: &Wanted<'_>) -> Result<Vec<Traced>, Refusal> {
         let rules = self.rules();
-        let plan = rules.plan.dataset(dataset).ok_or(ProblemCode::DatasetUnknown)?;
+        let plan = rules.plan.dataset(dataset).ok_or(RefusalCode::DatasetUnknown)?;
         let mut keys: BTreeMap<StreamId, Vec<RecordKey>> = BTreeMap::new();
         let mut want = |stream: &StreamId, key| keys.entry(stream.clone()).or_default().push(key);
         match wanted {
             Wanted::Reference { member, reference } => {
-                let source = rules.sources.get(*member).ok_or(ProblemCode::NotFound)?;
+                let source = rules.sources.get(*member).ok_or(RefusalCode::NotFound)?;
                 for lineage in source.lineages() {
                     let id = plan.identifier.id(lineage, Naming::Reference(reference));
                     for r in &plan.recipients {
@@ -96,8 +96,8 @@ impl Node {
                 }
             }
             Wanted::Key { recipient, key } => {
-                let key = RecordKey::parse(key).ok_or(ProblemCode::ParameterInvalid)?;
-                let r = plan.recipients.iter().find(|r| r.name == *recipient).ok_or(ProblemCode::NotFound)?;
+                let key = RecordKey::parse(key).ok_or(RefusalCode::ParameterInvalid)?;
+                let r = plan.recipients.iter().find(|r| r.name == *recipient).ok_or(RefusalCode::NotFound)?;
                 want(&r.daily, key);
                 want(&r.history, key);
             }
@@ -106,13 +106,13 @@ impl Node {
         let mut from = Vec::new();
         loop {
             let rows = self.kept_rows(Table::GroupChunk, &from, None, 1_024);
-            let rows = rows.map_err(|_| ProblemCode::Internal)?;
+            let rows = rows.map_err(|_| RefusalCode::Internal)?;
             let Some((last, _)) = rows.last() else { return Ok(found) };
             from = last.clone();
             from.push(0);
             for (_, value) in rows {
                 let chunk: GroupChunkRow =
-                    serde_json::from_slice(&value).map_err(|_| ProblemCode::Internal)?;
+                    serde_json::from_slice(&value).map_err(|_| RefusalCode::Internal)?;
                 if let Some(wanted) = keys.get(&chunk.stream) {
                     self.trace_chunk(&chunk, wanted, &mut found)?;
                 }
@@ -125,10 +125,10 @@ impl Node {
         chunk: &GroupChunkRow,
         wanted: &[RecordKey],
         found: &mut Vec<Traced>,
-    ) -> Result<(), Problem> {
-        let bytes = self.read_item(&chunk.stream, chunk.table).map_err(|_| ProblemCode::DiskFailed)?;
-        for group in table::groups(&bytes).map_err(|_| ProblemCode::Internal)? {
-            for e in group.entries().map_err(|_| ProblemCode::Internal)? {
+    ) -> Result<(), Refusal> {
+        let bytes = self.read_item(&chunk.stream, chunk.table).map_err(|_| RefusalCode::DiskFailed)?;
+        for group in table::groups(&bytes).map_err(|_| RefusalCode::Internal)? {
+            for e in group.entries().map_err(|_| RefusalCode::Internal)? {
                 if !wanted.contains(&e.key) {
                     continue;
                 }
@@ -150,7 +150,7 @@ impl Node {
         Ok(())
     }
 
-    fn traced_batch(&self, chunk: &GroupChunkRow) -> Result<Option<TracedBatch>, Problem> {
+    fn traced_batch(&self, chunk: &GroupChunkRow) -> Result<Option<TracedBatch>, Refusal> {
         let Some(head) = self.head(&chunk.stream) else { return Ok(None) };
         let Some((seq, batch)) = self.batch_of_chunk(&head, chunk.chunk) else { return Ok(None) };
         Ok(Some(TracedBatch {
@@ -158,8 +158,8 @@ impl Node {
             manifest_digest: batch.digest,
             sealed: timestamp(batch.time),
             served: batch.served,
-            answered: batch.answer.as_ref().map(|a| timestamp(a.time)),
-            outcome: batch.answer.map(|a| a.outcome),
+            acknowledged: batch.acknowledgement.as_ref().map(|a| timestamp(a.time)),
+            outcome: batch.acknowledgement.map(|a| a.outcome),
         }))
     }
 }

@@ -8,7 +8,7 @@ use xinqiao_exchange::event::{Feedback, FrameRecord, Outcome};
 use xinqiao_exchange::op::Op;
 use xinqiao_exchange::state::{GroupChunkRow, Table, feedback_key, group_chunk_key, stream_key};
 use xinqiao_exchange::table;
-use xinqiao_runtime::problem::{Problem, ProblemCode};
+use xinqiao_runtime::refusal::{Refusal, RefusalCode};
 
 /// The most feedback in one answer.
 pub const FEEDBACK_CAP: usize = 1_000;
@@ -81,9 +81,9 @@ struct FeedbackView {
 
 impl Node {
     /// A department's own submission.
-    pub fn submission_view(&self, member: &str, id: &str) -> Result<SubmissionView, Problem> {
-        let index = self.submission_index(id, member).ok_or(ProblemCode::SubmissionUnknown)?;
-        let (record, submitted) = self.submitted(index).ok_or(ProblemCode::SubmissionUnknown)?;
+    pub fn submission_view(&self, member: &str, id: &str) -> Result<SubmissionView, Refusal> {
+        let index = self.submission_index(id, member).ok_or(RefusalCode::SubmissionUnknown)?;
+        let (record, submitted) = self.submitted(index).ok_or(RefusalCode::SubmissionUnknown)?;
         Ok(SubmissionView {
             submission: id.to_owned(),
             dataset: submitted.dataset,
@@ -96,11 +96,11 @@ impl Node {
     }
 
     /// A recall, by its submission's id. Officers may name any; a department its own.
-    pub fn recall_view(&self, member: &str, id: &str) -> Result<RecallView, Problem> {
-        let index = self.submission_index(id, member).ok_or(ProblemCode::RecallUnknown)?;
-        let (record, submitted) = self.submitted(index).ok_or(ProblemCode::RecallUnknown)?;
+    pub fn recall_view(&self, member: &str, id: &str) -> Result<RecallView, Refusal> {
+        let index = self.submission_index(id, member).ok_or(RefusalCode::RecallUnknown)?;
+        let (record, submitted) = self.submitted(index).ok_or(RefusalCode::RecallUnknown)?;
         if !submitted.op.is_recall() {
-            return Err(ProblemCode::RecallUnknown.into());
+            return Err(RefusalCode::RecallUnknown.into());
         }
         let states = self.stream_states(index, &record)?;
         let recipients: Vec<RecallState> = states
@@ -125,16 +125,16 @@ impl Node {
         })
     }
 
-    fn stream_states(&self, index: u64, record: &FrameRecord) -> Result<Vec<StreamState>, Problem> {
+    fn stream_states(&self, index: u64, record: &FrameRecord) -> Result<Vec<StreamState>, Refusal> {
         let from = group_chunk_key(record.first_index, 0);
         let to = group_chunk_key(record.first_index, u16::MAX);
         let rows = self.kept_rows(Table::GroupChunk, &from, Some(&to), usize::from(u16::MAX));
         let mut all = Vec::new();
-        for (_, value) in rows.map_err(|_| ProblemCode::Internal)? {
-            let chunk: GroupChunkRow = serde_json::from_slice(&value).map_err(|_| ProblemCode::Internal)?;
+        for (_, value) in rows.map_err(|_| RefusalCode::Internal)? {
+            let chunk: GroupChunkRow = serde_json::from_slice(&value).map_err(|_| RefusalCode::Internal)?;
             let bytes =
-                self.read_item(&chunk.stream, chunk.table).map_err(|_| ProblemCode::JournalDamaged)?;
-            let groups = table::groups(&bytes).map_err(|_| ProblemCode::Internal)?;
+                self.read_item(&chunk.stream, chunk.table).map_err(|_| RefusalCode::JournalDamaged)?;
+            let groups = table::groups(&bytes).map_err(|_| RefusalCode::Internal)?;
             let lines: u32 = groups.iter().filter(|g| g.submission == index).map(|g| g.lines).sum();
             if lines > 0 {
                 all.push(self.stream_state(&chunk, lines)?);
@@ -144,8 +144,8 @@ impl Node {
     }
 
     /// Where the lines of a chunk ended up: in the batch that took it, or in the queue.
-    fn stream_state(&self, chunk: &GroupChunkRow, lines: u32) -> Result<StreamState, Problem> {
-        let head = self.head(&chunk.stream).ok_or(ProblemCode::Internal)?;
+    fn stream_state(&self, chunk: &GroupChunkRow, lines: u32) -> Result<StreamState, Refusal> {
+        let head = self.head(&chunk.stream).ok_or(RefusalCode::Internal)?;
         let mut state = StreamState {
             stream: chunk.stream.to_string(),
             recipient: chunk.stream.recipient().to_owned(),
@@ -156,7 +156,7 @@ impl Node {
         };
         let queue = self.queue();
         let key = stream_key(head.id, chunk.chunk);
-        if queue.get(Table::Withheld as u8, &key).map_err(|_| ProblemCode::Internal)?.is_some() {
+        if queue.get(Table::Withheld as u8, &key).map_err(|_| RefusalCode::Internal)?.is_some() {
             state.state = "withheld";
             return Ok(state);
         }
@@ -168,7 +168,7 @@ impl Node {
             return Ok(state);
         };
         state.seq = Some(seq);
-        state.state = match batch.answer.as_ref().map(|a| a.outcome) {
+        state.state = match batch.acknowledgement.as_ref().map(|a| a.outcome) {
             _ if batch.void || batch.taken_back => "void",
             // It was never handed out: that an empty place was accepted delivers nothing.
             Some(_) if batch.erased && !batch.served => "void",
@@ -179,7 +179,7 @@ impl Node {
             Some(Outcome::Partial) => "partly-rejected",
             Some(Outcome::Rejected) => "batch-rejected",
         };
-        state.rejected = batch.answer.map(|a| a.errors).filter(|n| *n > 0);
+        state.rejected = batch.acknowledgement.map(|a| a.errors).filter(|n| *n > 0);
         Ok(state)
     }
 
@@ -189,7 +189,7 @@ impl Node {
         member: &str,
         after: u64,
         wait: Duration,
-    ) -> Result<FeedbackList, Problem> {
+    ) -> Result<FeedbackList, Refusal> {
         let until = tokio::time::Instant::now() + wait;
         loop {
             let mut news = self.news();
@@ -202,14 +202,14 @@ impl Node {
         }
     }
 
-    fn feedback_now(&self, member: &str, after: u64) -> Result<FeedbackList, Problem> {
+    fn feedback_now(&self, member: &str, after: u64) -> Result<FeedbackList, Refusal> {
         let from = feedback_key(member, after.saturating_add(1));
         let to = feedback_key(member, u64::MAX);
         let rows = self.kept_rows(Table::Feedback, &from, Some(&to), FEEDBACK_CAP);
         let mut feedback = Vec::new();
         let mut next = after;
-        for (key, value) in rows.map_err(|_| ProblemCode::Internal)? {
-            let f: Feedback = serde_json::from_slice(&value).map_err(|_| ProblemCode::Internal)?;
+        for (key, value) in rows.map_err(|_| RefusalCode::Internal)? {
+            let f: Feedback = serde_json::from_slice(&value).map_err(|_| RefusalCode::Internal)?;
             next = key.last_chunk::<8>().map_or(next, |b| u64::from_be_bytes(*b));
             feedback.push(FeedbackView {
                 n: next,

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use xinqiao_explain::{Explain, Explanation};
 
 /// Keys that cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,11 +59,11 @@ impl KeyringError {
 
     /// Stable, kebab-case with dots.
     pub fn code(&self) -> &'static str {
-        self.said().0
+        self.texts().0
     }
 
     #[allow(clippy::too_many_lines, reason = "a table")]
-    fn said(&self) -> (&'static str, String, String) {
+    fn texts(&self) -> (&'static str, String, String) {
         let p = |p: &PathBuf| p.display().to_string();
         match self {
             Self::Missing(f) => (
@@ -190,9 +191,16 @@ impl KeyringError {
     }
 }
 
+impl Explain for KeyringError {
+    fn explain(&self) -> Explanation {
+        let (code, en, zh) = self.texts();
+        Explanation::new(code, en, zh)
+    }
+}
+
 impl fmt::Display for KeyringError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (code, en, zh) = self.said();
+        let (code, en, zh) = self.texts();
         write!(f, "{code}: {en}. {zh}。")
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::de::DeserializeOwned;
 use xinqiao_edge::{Body, BodyCaps, Exchange};
-use xinqiao_runtime::problem::{Problem, ProblemCode};
+use xinqiao_runtime::refusal::{Refusal, RefusalCode};
 
 /// 64 policies of the catalogue's size fit with room to spare.
 pub(super) const LARGE: usize = 4 << 20;
@@ -13,7 +13,7 @@ const PER_VALUE: usize = 128;
 
 /// Reads a body of up to `cap` bytes, off the threads that answer requests if it is long, and paid for: members of an entry
 /// may be anything, so a tree is made of them.
-pub(super) async fn read<T>(exchange: Exchange, cap: usize) -> Result<T, Problem>
+pub(super) async fn read<T>(exchange: Exchange, cap: usize) -> Result<T, Refusal>
 where
     T: DeserializeOwned + Send + 'static,
 {
@@ -30,7 +30,7 @@ where
     // Which member is wrong and where, without anything that was sent.
     account.in_turn(takes, work).await.map_err(|e| {
         let (line, column) = (e.line(), e.column());
-        Problem::new(ProblemCode::BodyMalformed).detail(
+        Refusal::new(RefusalCode::BodyMalformed).detail(
             format!("Line {line}, column {column}: not as the interface describes it (syntax, unknown member, or a value of the wrong form)."),
             format!("第 {line} 行第 {column} 列：与接口说明不符（语法错误、未知成员，或取值形式不正确）。"),
         )

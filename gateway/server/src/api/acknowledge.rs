@@ -17,7 +17,7 @@ use xinqiao_evidence::keys::Jwks;
 use xinqiao_node::engine::Node;
 use xinqiao_node::engine::acknowledge::Received;
 use xinqiao_runtime::INLINE;
-use xinqiao_runtime::problem::{Problem, ProblemCode};
+use xinqiao_runtime::refusal::{Refusal, RefusalCode};
 
 /// How it is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,12 +27,12 @@ enum Form {
 }
 
 impl Form {
-    fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+    fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
         let kind = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
         match kind.split(';').next().unwrap_or("").trim().to_ascii_lowercase().as_str() {
             "application/json" => Ok(Self::Json),
             "application/jose+json" => Ok(Self::Jws),
-            _ => Err(ProblemCode::MediaTypeUnsupported.into()),
+            _ => Err(RefusalCode::MediaTypeUnsupported.into()),
         }
     }
 
@@ -42,19 +42,19 @@ impl Form {
         BodyCaps { decoded, ..BodyCaps::of(16 << 20) }
     }
 
-    fn read(self, bytes: &[u8], keys: &Jwks) -> Result<Acknowledgement, Problem> {
+    fn read(self, bytes: &[u8], keys: &Jwks) -> Result<Acknowledgement, Refusal> {
         let read = match self {
             Self::Json => Acknowledgement::from_json(bytes),
             Self::Jws => Acknowledgement::from_jws(bytes, keys),
         };
         read.map_err(|e| match e {
-            AcknowledgementError::Jws(_) => ProblemCode::AcknowledgementSignature.into(),
-            _ => ProblemCode::AcknowledgementMalformed.into(),
+            AcknowledgementError::Jws(_) => RefusalCode::AcknowledgementSignature.into(),
+            _ => RefusalCode::AcknowledgementMalformed.into(),
         })
     }
 }
 
-pub(super) async fn acknowledge(call: Call<'_, Arc<Node>>) -> Result<Reply, Problem> {
+pub(super) async fn acknowledge(call: Call<'_, Arc<Node>>) -> Result<Reply, Refusal> {
     let Call { with: node, exchange, names: [stream, _], template, .. } = call;
     let stream = stream_of(stream)?;
     let Exchange { member, parts, body, account, .. } = exchange;

@@ -11,25 +11,25 @@ use xinqiao_edge::{BodyCaps, Exchange, Reply, ReplyBody};
 use xinqiao_exchange::op::{Load, Op};
 use xinqiao_node::engine::Node;
 use xinqiao_node::engine::submit::Head;
-use xinqiao_runtime::problem::{Problem, ProblemCode};
+use xinqiao_runtime::refusal::{Refusal, RefusalCode};
 use xinqiao_schemas::{Charset, Format};
 
 /// The longest long poll, in seconds.
 pub(super) const WAIT_CAP: u64 = 60;
 
-pub(super) async fn post(call: Call<'_, Arc<Node>>) -> Result<Reply, Problem> {
+pub(super) async fn post(call: Call<'_, Arc<Node>>) -> Result<Reply, Refusal> {
     let Call { with: node, exchange, names: [dataset, _], query, template } = call;
     let Exchange { member, parts, body, account, .. } = exchange;
     let op = match query.text("op") {
         None => Op::Put,
-        Some(text) => Op::parse(text).ok_or(ProblemCode::OperationUnknown)?,
+        Some(text) => Op::parse(text).ok_or(RefusalCode::OperationUnknown)?,
     };
     let load = match query.text("load") {
         None => Load::Daily,
-        Some(text) => Load::parse(text).ok_or(ProblemCode::LoadUnknown)?,
+        Some(text) => Load::parse(text).ok_or(RefusalCode::LoadUnknown)?,
     };
     if node.rules().plan.dataset(dataset).is_none() {
-        return Err(ProblemCode::DatasetUnknown.into());
+        return Err(RefusalCode::DatasetUnknown.into());
     }
     let (format, charset) = content_type(&parts.headers)?;
     let head = Head {
@@ -50,20 +50,20 @@ pub(super) async fn post(call: Call<'_, Arc<Node>>) -> Result<Reply, Problem> {
         BodyCaps { wire: limits.body_bytes as usize, decoded: limits.decoded_bytes as usize, ratio: 200 };
     let body = body.read(caps).await?;
     if body.bytes.is_empty() {
-        return Err(ProblemCode::BodyEmpty.into());
+        return Err(RefusalCode::BodyEmpty.into());
     }
     // Once begun, a submission is carried through even if its sender hangs up: it will ask again with the same key.
     let node = node.clone();
     let work = tokio::spawn(async move { node.submit(head, authorised, body.bytes).await });
-    let answer = work.await.map_err(|_| ProblemCode::Internal)??;
-    let mut response = Response::new(ReplyBody::from(answer).holding(body.permit));
+    let response = work.await.map_err(|_| RefusalCode::Internal)??;
+    let mut response = Response::new(ReplyBody::from(response).holding(body.permit));
     *response.status_mut() = StatusCode::CREATED;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(Reply::new(template, response))
 }
 
-fn content_type(headers: &HeaderMap) -> Result<(Format, Charset), Problem> {
-    let value = one(headers, CONTENT_TYPE)?.ok_or(ProblemCode::MediaTypeUnsupported)?;
+fn content_type(headers: &HeaderMap) -> Result<(Format, Charset), Refusal> {
+    let value = one(headers, CONTENT_TYPE)?.ok_or(RefusalCode::MediaTypeUnsupported)?;
     let mut parts = value.split(';');
     let kind = parts.next().unwrap_or("").trim().to_ascii_lowercase();
     let format = match kind.as_str() {
@@ -71,25 +71,25 @@ fn content_type(headers: &HeaderMap) -> Result<(Format, Charset), Problem> {
         "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Format::Ndjson,
         "application/xml" | "text/xml" => Format::Xml,
         "text/csv" => Format::Csv,
-        _ => return Err(ProblemCode::MediaTypeUnsupported.into()),
+        _ => return Err(RefusalCode::MediaTypeUnsupported.into()),
     };
     let mut charset = Charset::Utf8;
     for parameter in parts {
-        let (name, value) = parameter.split_once('=').ok_or(ProblemCode::MediaTypeUnsupported)?;
+        let (name, value) = parameter.split_once('=').ok_or(RefusalCode::MediaTypeUnsupported)?;
         let value = value.trim().trim_matches('"').to_ascii_lowercase();
         match (name.trim().to_ascii_lowercase().as_str(), value.as_str()) {
             ("charset", "utf-8" | "utf8") | ("header", _) => {}
             ("charset", "gb18030" | "gbk" | "gb2312") if format == Format::Csv || format == Format::Xml => {
                 charset = Charset::Gb18030;
             }
-            ("charset", _) => return Err(ProblemCode::CharsetUnsupported.into()),
-            _ => return Err(ProblemCode::MediaTypeUnsupported.into()),
+            ("charset", _) => return Err(RefusalCode::CharsetUnsupported.into()),
+            _ => return Err(RefusalCode::MediaTypeUnsupported.into()),
         }
     }
     Ok((format, charset))
 }
 
-fn strict(headers: &HeaderMap) -> Result<bool, Problem> {
+fn strict(headers: &HeaderMap) -> Result<bool, Refusal> {
     let mut strict = false;
     for value in headers.get_all("prefer") {
         let value = value.to_str().map_err(|_| invalid("Prefer"))?;
@@ -104,21 +104,21 @@ fn strict(headers: &HeaderMap) -> Result<bool, Problem> {
     Ok(strict)
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<String, Problem> {
+fn idempotency_key(headers: &HeaderMap) -> Result<String, Refusal> {
     let name = HeaderName::from_static("idempotency-key");
-    let key = one(headers, name)?.ok_or(ProblemCode::IdempotencyMissing)?;
+    let key = one(headers, name)?.ok_or(RefusalCode::IdempotencyMissing)?;
     let key = key.trim().trim_matches('"');
     let good = (16..=128).contains(&key.len()) && key.bytes().all(|b| b.is_ascii_graphic());
-    if good { Ok(key.to_owned()) } else { Err(ProblemCode::IdempotencyMalformed.into()) }
+    if good { Ok(key.to_owned()) } else { Err(RefusalCode::IdempotencyMalformed.into()) }
 }
 
-fn one(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, Problem> {
+fn one(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, Refusal> {
     let mut values = headers.get_all(&name).iter();
     let (first, second) = (values.next(), values.next());
     if second.is_some() {
-        return Err(ProblemCode::ParameterRepeated.into());
+        return Err(RefusalCode::ParameterRepeated.into());
     }
-    first.map(|v| v.to_str().map_err(|_| ProblemCode::ParameterInvalid.into())).transpose()
+    first.map(|v| v.to_str().map_err(|_| RefusalCode::ParameterInvalid.into())).transpose()
 }
 
 #[derive(Serialize)]
@@ -143,7 +143,7 @@ struct DatasetList<'a> {
     datasets: Vec<DatasetView<'a>>,
 }
 
-pub(super) async fn datasets(call: Call<'_, Arc<Node>>) -> Result<Reply, Problem> {
+pub(super) async fn datasets(call: Call<'_, Arc<Node>>) -> Result<Reply, Refusal> {
     let rules = call.with.rules();
     let source = rules.sources.get(call.exchange.member.name());
     let datasets = rules
@@ -175,13 +175,13 @@ fn digests(bytes: &[u8; 32]) -> xinqiao_evidence::Digests {
     xinqiao_evidence::Digests::sha256(digest)
 }
 
-pub(super) async fn file(call: Call<'_, Arc<Node>>) -> Result<Reply, Problem> {
+pub(super) async fn file(call: Call<'_, Arc<Node>>) -> Result<Reply, Refusal> {
     let [dataset, file] = call.names;
     let rules = call.with.rules();
-    let plan = rules.plan.dataset(dataset).ok_or(ProblemCode::DatasetUnknown)?;
+    let plan = rules.plan.dataset(dataset).ok_or(RefusalCode::DatasetUnknown)?;
     let schema = match call.query.text("schema") {
-        None => plan.schema(None).ok_or(ProblemCode::SchemaMissing)?,
-        some => plan.schema(some).ok_or(ProblemCode::SchemaUnknown)?,
+        None => plan.schema(None).ok_or(RefusalCode::SchemaMissing)?,
+        some => plan.schema(some).ok_or(RefusalCode::SchemaUnknown)?,
     };
     let schema = &schema.schema;
     let (media_type, bytes) = match file {
@@ -192,14 +192,14 @@ pub(super) async fn file(call: Call<'_, Arc<Node>>) -> Result<Reply, Problem> {
             "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
             xinqiao_workbook::template(schema).map_err(|e| {
                 tracing::error!(code = e.code(), "{e}");
-                ProblemCode::Internal
+                RefusalCode::Internal
             })?,
         ),
     };
     Ok(Reply::bytes(call.template, StatusCode::OK, media_type, bytes))
 }
 
-pub(super) async fn feedback(call: Call<'_, Arc<Node>>) -> Result<Reply, Problem> {
+pub(super) async fn feedback(call: Call<'_, Arc<Node>>) -> Result<Reply, Refusal> {
     let Call { with: node, exchange, query, template, .. } = call;
     let after = query.number("after", 0, u64::MAX)?;
     let wait = Duration::from_secs(query.number("wait", 0, WAIT_CAP)?);

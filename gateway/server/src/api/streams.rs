@@ -14,7 +14,7 @@ use xinqiao_evidence::http_digest;
 use xinqiao_exchange::names::StreamId;
 use xinqiao_node::engine::Node;
 use xinqiao_node::engine::serve::LIST_CAP;
-use xinqiao_runtime::problem::{Problem, ProblemCode};
+use xinqiao_runtime::refusal::{Refusal, RefusalCode};
 
 #[derive(Serialize)]
 struct StreamList {
@@ -22,17 +22,17 @@ struct StreamList {
     streams: Vec<xinqiao_node::engine::serve::StreamView>,
 }
 
-pub(super) fn stream_of(text: &str) -> Result<StreamId, Problem> {
-    StreamId::parse(text).map_err(|_| ProblemCode::StreamUnknown.into())
+pub(super) fn stream_of(text: &str) -> Result<StreamId, Refusal> {
+    StreamId::parse(text).map_err(|_| RefusalCode::StreamUnknown.into())
 }
 
-pub(super) async fn list(call: Call<'_, Arc<Node>>) -> Result<Reply, Problem> {
+pub(super) async fn list(call: Call<'_, Arc<Node>>) -> Result<Reply, Refusal> {
     let node = call.with;
     let streams = node.streams_of(call.exchange.member.name());
     json(call.template, &StreamList { node: node.name.to_string(), streams })
 }
 
-pub(super) async fn batches(call: Call<'_, Arc<Node>>) -> Result<Reply, Problem> {
+pub(super) async fn batches(call: Call<'_, Arc<Node>>) -> Result<Reply, Refusal> {
     let Call { with: node, exchange, names: [stream, _], query, template } = call;
     let stream = stream_of(stream)?;
     let after = query.number("after", 0, u64::MAX - 1)?;
@@ -46,17 +46,17 @@ pub(super) async fn batches(call: Call<'_, Arc<Node>>) -> Result<Reply, Problem>
     json(template, &list)
 }
 
-pub(super) async fn payload(call: Call<'_, Arc<Node>>) -> Result<Reply, Problem> {
+pub(super) async fn payload(call: Call<'_, Arc<Node>>) -> Result<Reply, Refusal> {
     let Call { with: node, exchange, names: [stream, seq], template, .. } = call;
     let stream = stream_of(stream)?;
     let digits = !seq.is_empty() && seq.bytes().all(|b| b.is_ascii_digit());
-    let seq: u64 = seq.parse().ok().filter(|_| digits).ok_or(ProblemCode::BatchUnknown)?;
+    let seq: u64 = seq.parse().ok().filter(|_| digits).ok_or(RefusalCode::BatchUnknown)?;
     let found = node.payload(exchange.member.name(), &stream, seq).await?;
     let headers = &exchange.parts.headers;
-    let etag = HeaderValue::from_str(&format!("\"{}\"", found.digest)).map_err(|_| ProblemCode::Internal)?;
-    let digest: xinqiao_evidence::Digest = found.digest.parse().map_err(|_| ProblemCode::Internal)?;
+    let etag = HeaderValue::from_str(&format!("\"{}\"", found.digest)).map_err(|_| RefusalCode::Internal)?;
+    let digest: xinqiao_evidence::Digest = found.digest.parse().map_err(|_| RefusalCode::Internal)?;
     let repr =
-        HeaderValue::from_str(&http_digest::repr_digest(&digest)).map_err(|_| ProblemCode::Internal)?;
+        HeaderValue::from_str(&http_digest::repr_digest(&digest)).map_err(|_| RefusalCode::Internal)?;
     let unchanged = headers.get(IF_NONE_MATCH) == Some(&etag);
     let range_applies = headers.get(IF_RANGE).is_none_or(|tag| tag == etag);
     let range = if range_applies { range(headers, found.bytes)? } else { None };
@@ -65,7 +65,7 @@ pub(super) async fn payload(call: Call<'_, Arc<Node>>) -> Result<Reply, Problem>
         ReplyBody::empty()
     } else {
         node.note_served(&stream, seq, &found).await?;
-        let largest = found.parts.iter().map(|p| p.len as usize).max().unwrap_or(0);
+        let largest = found.parts.iter().map(|p| p.bytes()).max().unwrap_or(0);
         let permit = exchange.account.take(largest)?;
         stream_parts(node, &stream, found.parts, from, to).holding(permit)
     };
@@ -82,13 +82,13 @@ pub(super) async fn payload(call: Call<'_, Arc<Node>>) -> Result<Reply, Problem>
     out.insert("repr-digest", repr);
     if range.is_some() {
         let value = format!("bytes {from}-{}/{}", to - 1, found.bytes);
-        out.insert(CONTENT_RANGE, HeaderValue::from_str(&value).map_err(|_| ProblemCode::Internal)?);
+        out.insert(CONTENT_RANGE, HeaderValue::from_str(&value).map_err(|_| RefusalCode::Internal)?);
     }
     Ok(Reply::new(template, response))
 }
 
 /// One range of bytes, `from` up to but not including `to`. Several ranges are answered with the whole.
-fn range(headers: &HeaderMap, length: u64) -> Result<Option<(u64, u64)>, Problem> {
+fn range(headers: &HeaderMap, length: u64) -> Result<Option<(u64, u64)>, Refusal> {
     let Some(value) = headers.get(RANGE) else { return Ok(None) };
     let value = value.to_str().map_err(|_| invalid("Range"))?;
     let Some(spec) = value.strip_prefix("bytes=") else { return Ok(None) };
@@ -103,7 +103,7 @@ fn range(headers: &HeaderMap, length: u64) -> Result<Option<(u64, u64)>, Problem
         (a, b) => (number(a)?, number(b)?.saturating_add(1).min(length)),
     };
     if from >= to || from >= length {
-        return Err(ProblemCode::RangeUnsatisfiable.into());
+        return Err(RefusalCode::RangeUnsatisfiable.into());
     }
     Ok(Some((from, to)))
 }
@@ -120,7 +120,7 @@ fn stream_parts(
     tokio::task::spawn_blocking(move || {
         let mut at = 0u64;
         for part in parts {
-            let end = at + u64::from(part.len);
+            let end = at + part.bytes() as u64;
             if end > from && at < to {
                 let Some(bytes) = node.payload_part(&stream, part) else { return };
                 let bytes = Bytes::from(bytes);

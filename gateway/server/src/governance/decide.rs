@@ -1,11 +1,11 @@
 //! A second officer's word: yes, no, or the proposer's own change of mind.
 
 use super::words::refused;
-use super::{ApprovalPaper, Governor, SecurityOfficer, Written, check_reason, unnamed};
+use super::{ApprovalDocument, Governor, SecurityOfficer, Written, check_reason, unnamed};
 use crate::officers::{ApprovalRequest, ProposalView};
 use xinqiao_exchange::governance::{Approval, End, Progress, Step};
 use xinqiao_node::decisions::canonical;
-use xinqiao_runtime::problem::{Problem, ProblemCode};
+use xinqiao_runtime::refusal::{Refusal, RefusalCode};
 
 impl Governor {
     /// Says yes to a proposal; with its last officer it is put into force.
@@ -14,57 +14,60 @@ impl Governor {
         who: &SecurityOfficer,
         id: u64,
         word: ApprovalRequest,
-    ) -> Result<ProposalView, Problem> {
+    ) -> Result<ProposalView, Refusal> {
         let _turn = self.turn.lock().await;
         self.present(who)?;
         self.sweep().await?;
         self.resume().await?;
         check_reason(&word.reason)?;
-        let signer = who.signer();
-        if self
-            .node
-            .proposal(id)
-            .is_some_and(|p| p.approvals.iter().any(|a| a.by.name == signer.name && a.digest == word.digest))
-        {
+        let identity = who.identity();
+        if self.node.proposal(id).is_some_and(|p| {
+            p.approvals.iter().any(|a| a.by.name == identity.name && a.digest == word.digest)
+        }) {
             return self.view(id);
         }
         let proposal = self.live(id)?;
-        let paper = self.paper(&proposal)?;
+        let proposed = self.proposed(&proposal)?;
         let time = self.node.clock.now();
-        let document = canonical(&ApprovalPaper {
+        let document = canonical(&ApprovalDocument {
             proposal: id,
             digest: word.digest.clone(),
-            by: signer.name.clone(),
-            certificate: signer.certificate.clone(),
+            by: identity.name.clone(),
+            certificate: identity.certificate.clone(),
             reason: word.reason.clone(),
-            despite: word.despite.clone(),
+            locked_out: word.locked_out.clone(),
             time,
         });
-        let approval =
-            Approval { by: signer.clone(), digest: word.digest.clone(), document: document.1.to_hex(), time };
+        let approval = Approval {
+            by: identity.clone(),
+            digest: word.digest.clone(),
+            document: document.1.to_hex(),
+            time,
+        };
         let step = Step::Approved { id, approval };
         proposal.after(&step).map_err(refused)?;
         let now = self.in_force();
-        let (view_base, judged) =
-            now.judge(&self.node, |view| (view.base(&paper.acts), view.judge(&paper.acts, Some(&signer))));
+        let (view_base, checked) = now.check(&self.node, |view| {
+            (view.base(&proposed.acts), view.check(&proposed.acts, Some(&identity)))
+        });
         // The word of an officer who was suspended since, perhaps for a stolen card, counts no longer.
         let roster = now.view_roster();
         if view_base != proposal.base || proposal.officers().any(|o| !roster.decides(&o.name)) {
-            return Err(ProblemCode::ProposalOutdated.into());
+            return Err(RefusalCode::ProposalOutdated.into());
         }
-        judged.map_err(refused)?;
-        let report = self.rehearsed(&now, &paper.acts).await?;
-        unnamed(&report, &[&paper.despite, &word.despite])?;
+        checked.map_err(refused)?;
+        let report = self.rehearsed(&now, &proposed.acts).await?;
+        unnamed(&report, &[&proposed.locked_out, &word.locked_out])?;
         self.write(Written {
             step,
             document: Some(document.0),
             what: "approved",
             name: id.to_string(),
             proposer: proposal.by.as_ref().map(|b| b.name.as_str()),
-            by: &signer.name,
+            by: &identity.name,
             reason: Some(&word.reason),
             digest: word.digest.parse().ok(),
-            certificate: signer.certificate.parse().ok(),
+            certificate: identity.certificate.parse().ok(),
         })
         .await?;
         if self.live(id).is_ok_and(|p| p.state == Progress::Approved) {
@@ -79,7 +82,7 @@ impl Governor {
         who: &SecurityOfficer,
         id: u64,
         reason: String,
-    ) -> Result<ProposalView, Problem> {
+    ) -> Result<ProposalView, Refusal> {
         self.end(who, id, reason, "rejected").await
     }
 
@@ -89,7 +92,7 @@ impl Governor {
         who: &SecurityOfficer,
         id: u64,
         reason: String,
-    ) -> Result<ProposalView, Problem> {
+    ) -> Result<ProposalView, Refusal> {
         self.end(who, id, reason, "withdrawn").await
     }
 
@@ -99,20 +102,20 @@ impl Governor {
         id: u64,
         reason: String,
         what: &str,
-    ) -> Result<ProposalView, Problem> {
+    ) -> Result<ProposalView, Refusal> {
         let _turn = self.turn.lock().await;
         self.present(who)?;
         self.sweep().await?;
         check_reason(&reason)?;
-        let signer = who.signer();
-        let known = self.node.proposal(id).ok_or(ProblemCode::ProposalUnknown)?;
+        let identity = who.identity();
+        let known = self.node.proposal(id).ok_or(RefusalCode::ProposalUnknown)?;
         let again = known.state.name() == what
-            && known.end.as_ref().and_then(|e| e.by.as_ref()).is_some_and(|by| by.name == signer.name);
+            && known.end.as_ref().and_then(|e| e.by.as_ref()).is_some_and(|by| by.name == identity.name);
         if again {
             return self.view(id);
         }
         let time = self.node.clock.now();
-        let end = End { by: Some(signer.clone()), time, why: reason.clone(), why_zh: String::new() };
+        let end = End { by: Some(identity.clone()), time, why: reason.clone(), why_zh: String::new() };
         let step = if what == "rejected" { Step::Rejected { id, end } } else { Step::Withdrawn { id, end } };
         let proposal = self.live(id)?;
         proposal.after(&step).map_err(refused)?;
@@ -122,10 +125,10 @@ impl Governor {
             what,
             name: id.to_string(),
             proposer: proposal.by.as_ref().map(|b| b.name.as_str()),
-            by: &signer.name,
+            by: &identity.name,
             reason: Some(&reason),
             digest: proposal.digest.parse().ok(),
-            certificate: signer.certificate.parse().ok(),
+            certificate: identity.certificate.parse().ok(),
         })
         .await?;
         self.view(id)

@@ -16,9 +16,9 @@ fn said(en: String, zh: String) -> Difference {
 impl InForce {
     /// What taking over these files would change of what is in force.
     pub(super) fn with_files(&self, files: &FileSet) -> Vec<Difference> {
-        let mut next = self.adopted.standing.clone();
+        let mut next = self.adopted.trust.clone();
         next.base = Some(files.clone());
-        let now = &self.adopted.standing;
+        let now = &self.adopted.trust;
         let mut all = members(&now.members(&self.files), &next.members(files));
         all.extend(anchors(&now.anchors(&self.files), &next.anchors(files)));
         all

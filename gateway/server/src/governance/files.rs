@@ -11,14 +11,14 @@ use xinqiao_exchange::governance::{Act, End, Progress, Proposal, Step};
 use xinqiao_exchange::group::{Change, Item, Kind};
 use xinqiao_node::decisions::{canonical, roster};
 use xinqiao_node::engine::DOCUMENT_AAD;
-use xinqiao_runtime::problem::{Problem, ProblemCode};
+use xinqiao_runtime::refusal::{Refusal, RefusalCode};
 
 /// Under this name the journal notes whether four eyes were wanted.
 const FOUR_EYES: &str = "four-eyes";
 
 impl Governor {
     /// Looks at what the file says, at the start and after each reload; takes up what was left approved.
-    pub async fn settle(&self) -> Result<(), Problem> {
+    pub async fn settle(&self) -> Result<(), Refusal> {
         let _turn = self.turn.lock().await;
         self.sweep().await?;
         self.resume().await?;
@@ -29,34 +29,34 @@ impl Governor {
     }
 
     /// What members may send follows who they are, however that changed.
-    async fn sources(&self) -> Result<(), Problem> {
+    async fn sources(&self) -> Result<(), Refusal> {
         let (node, keeper) = (self.node.clone(), self.keeper.clone());
         let work = move || {
             let members = keeper.members();
             if node.rules().members() == members.as_slice() { Ok(()) } else { node.adopt_members(members) }
         };
-        let done = tokio::task::spawn_blocking(work).await.map_err(|_| ProblemCode::Internal)?;
+        let done = tokio::task::spawn_blocking(work).await.map_err(|_| RefusalCode::Internal)?;
         done.map_err(|e| super::words::rules(&e))
     }
 
-    async fn compare(&self) -> Result<(), Problem> {
+    async fn compare(&self) -> Result<(), Refusal> {
         let now = self.in_force();
-        let base = &now.adopted.standing.base;
+        let base = &now.adopted.trust.base;
         if base.as_ref() == Some(&now.files) {
             return self.take_back(None).await;
         }
         if base.is_some() && self.protects() {
             self.close().await?;
             let now = self.in_force();
-            if now.adopted.standing.base.as_ref() == Some(&now.files) {
+            if now.adopted.trust.base.as_ref() == Some(&now.files) {
                 return self.take_back(None).await;
             }
             return self.propose_files().await;
         }
         self.take_back(None).await?;
         let mut next = now.adopted.clone();
-        next.standing.base = Some(now.files.clone());
-        let must_be_kept = base.is_some() || self.would_protect(&next.standing.members(&now.files));
+        next.trust.base = Some(now.files.clone());
+        let must_be_kept = base.is_some() || self.would_protect(&next.trust.members(&now.files));
         if !must_be_kept {
             // Nobody could approve anything yet: the file is the registry, as it always was.
             return Ok(());
@@ -66,10 +66,10 @@ impl Governor {
     }
 
     /// Suspends at once whom the file suspends or leaves out: closing does not wait for officers. They alone let in again.
-    async fn close(&self) -> Result<(), Problem> {
+    async fn close(&self) -> Result<(), Refusal> {
         let now = self.in_force();
-        let members = now.adopted.standing.members(&now.files);
-        let Some(base) = &now.adopted.standing.base else { return Ok(()) };
+        let members = now.adopted.trust.members(&now.files);
+        let Some(base) = &now.adopted.trust.base else { return Ok(()) };
         let mut officers = roster(&members).security_officers();
         let mut next = now.adopted.clone();
         let mut closed = Vec::new();
@@ -87,13 +87,13 @@ impl Governor {
                 }
                 officers -= 1;
             }
-            if let Some(files) = &mut next.standing.base {
+            if let Some(files) = &mut next.trust.base {
                 files.members[at].suspended = true;
             }
             if active.is_some() {
                 // An entry that officers put hides the file's.
-                if next.standing.members.contains_key(&was.name) {
-                    next.standing.suspended.insert(was.name.clone());
+                if next.trust.members.contains_key(&was.name) {
+                    next.trust.suspended.insert(was.name.clone());
                 }
                 closed.push(was.name.clone());
             }
@@ -111,7 +111,7 @@ impl Governor {
     }
 
     /// Notes what is in force because the file says so.
-    async fn adopted(&self, next: &Adopted) -> Result<(), Problem> {
+    async fn adopted(&self, next: &Adopted) -> Result<(), Refusal> {
         let (document, digest) = next.bytes();
         self.write(Written {
             step: Step::Adopted { overlay: digest.to_hex() },
@@ -130,7 +130,7 @@ impl Governor {
     /// Are there two officers to ask?
     pub fn protects(&self) -> bool {
         let now = self.in_force();
-        self.would_protect(&now.adopted.standing.members(&now.files))
+        self.would_protect(&now.adopted.trust.members(&now.files))
     }
 
     fn would_protect(&self, members: &[xinqiao_node::config::Member]) -> bool {
@@ -144,12 +144,12 @@ impl Governor {
         state.governance.live.values().find(|p| p.by.is_none() && p.state == Progress::Open).map(|p| p.id)
     }
 
-    async fn propose_files(&self) -> Result<(), Problem> {
+    async fn propose_files(&self) -> Result<(), Refusal> {
         let now = self.in_force();
         let (bytes, digest) = canonical(&now.files);
         let acts = vec![Act::AdoptFiles { digest: digest.to_hex() }];
-        let (judged, base) = now.judge(&self.node, |view| (view.judge(&acts, None), view.base(&acts)));
-        if let Err(why) = judged {
+        let (checked, base) = now.check(&self.node, |view| (view.check(&acts, None), view.base(&acts)));
+        if let Err(why) = checked {
             tracing::error!(
                 ?why,
                 "what the configuration file says of members would leave too few officers; it is left aside"
@@ -178,7 +178,7 @@ impl Governor {
     }
 
     /// Four eyes can be switched off where the file is written: the log says when, and readiness since when.
-    async fn note_four_eyes(&self) -> Result<(), Problem> {
+    async fn note_four_eyes(&self) -> Result<(), Refusal> {
         if self.node.config.admin.is_none() {
             return Ok(());
         }
@@ -201,8 +201,8 @@ impl Governor {
             }
             node.note(FOUR_EYES, &if wanted { "on".to_owned() } else { format!("off {now}") })
         };
-        let noted = tokio::task::spawn_blocking(work).await.map_err(|_| ProblemCode::Internal)?;
-        noted.map_err(Problem::from)
+        let noted = tokio::task::spawn_blocking(work).await.map_err(|_| RefusalCode::Internal)?;
+        noted.map_err(Refusal::from)
     }
 
     /// Since when one officer suffices, Unix seconds.
@@ -211,7 +211,7 @@ impl Governor {
     }
 
     /// Withdraws what an earlier file proposed.
-    async fn take_back(&self, proposal: Option<Proposal>) -> Result<(), Problem> {
+    async fn take_back(&self, proposal: Option<Proposal>) -> Result<(), Refusal> {
         let Some(p) = proposal.or_else(|| self.of_the_file().and_then(|id| self.live(id).ok())) else {
             return Ok(());
         };
@@ -232,5 +232,5 @@ impl Governor {
 
 /// Whom the file leaves out is left out on purpose.
 fn everyone(now: &super::InForce) -> Vec<String> {
-    now.adopted.standing.members(&now.files).into_iter().map(|m| m.name).collect()
+    now.adopted.trust.members(&now.files).into_iter().map(|m| m.name).collect()
 }

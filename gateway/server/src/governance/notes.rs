@@ -4,7 +4,7 @@ use super::roles::Officer;
 use xinqiao_evidence::{Digest, Digests, entry};
 use xinqiao_exchange::group::Change;
 use xinqiao_node::engine::{Node, entries};
-use xinqiao_runtime::problem::Problem;
+use xinqiao_runtime::refusal::Refusal;
 
 /// Writes into the log what an officer did, or what was done to him, without a proposal.
 pub async fn note_officer(
@@ -13,16 +13,16 @@ pub async fn note_officer(
     name: &str,
     officer: &Officer,
     reason: Option<&str>,
-) -> Result<(), Problem> {
-    let signer = officer.signer();
+) -> Result<(), Refusal> {
+    let identity = officer.identity();
     let event = entry::Event::Officer {
         what: what.into(),
         name: name.into(),
         member: None,
-        by: signer.name.into(),
+        by: identity.name.into(),
         reason: reason.map(Into::into),
         digest: None,
-        evidence_digest: signer.certificate.parse().ok().map(Digests::sha256),
+        evidence_digest: identity.certificate.parse().ok().map(Digests::sha256),
     };
     let change = Change { entry: Some(entries::officer(node, event)), ..Change::default() };
     node.change(change, |_| true).await?;

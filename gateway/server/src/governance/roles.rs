@@ -9,8 +9,8 @@
 //! ```
 
 use xinqiao_certs::{Role, VerifiedMember};
-use xinqiao_exchange::governance::Signer;
-use xinqiao_runtime::problem::ProblemCode;
+use xinqiao_exchange::governance::OfficerIdentity;
+use xinqiao_runtime::refusal::RefusalCode;
 
 macro_rules! officer {
     ($(#[$meta:meta])* $name:ident) => {
@@ -25,8 +25,8 @@ macro_rules! officer {
             }
 
             /// The officer with the certificate he uses.
-            pub fn signer(&self) -> Signer {
-                signer(&self.0)
+            pub fn identity(&self) -> OfficerIdentity {
+                identity(&self.0)
             }
         }
     };
@@ -57,14 +57,14 @@ pub enum Officer {
 }
 
 impl TryFrom<VerifiedMember> for Officer {
-    type Error = ProblemCode;
+    type Error = RefusalCode;
 
-    fn try_from(member: VerifiedMember) -> Result<Self, ProblemCode> {
+    fn try_from(member: VerifiedMember) -> Result<Self, RefusalCode> {
         match member.role() {
             Role::SystemOfficer => Ok(Officer::System(SystemOfficer(member))),
             Role::SecurityOfficer => Ok(Officer::Security(SecurityOfficer(member))),
             Role::Auditor => Ok(Officer::Auditor(Auditor(member))),
-            _ => Err(ProblemCode::RoleWrong),
+            _ => Err(RefusalCode::RoleWrong),
         }
     }
 }
@@ -81,18 +81,18 @@ impl Officer {
     }
 
     /// The officer with the certificate he uses.
-    pub fn signer(&self) -> Signer {
-        signer(self.member())
+    pub fn identity(&self) -> OfficerIdentity {
+        identity(self.member())
     }
 
     /// If he is the system administrator.
-    pub fn system(&self) -> Result<&SystemOfficer, ProblemCode> {
-        if let Officer::System(officer) = self { Ok(officer) } else { Err(ProblemCode::RoleWrong) }
+    pub fn system(&self) -> Result<&SystemOfficer, RefusalCode> {
+        if let Officer::System(officer) = self { Ok(officer) } else { Err(RefusalCode::RoleWrong) }
     }
 
     /// If he is a security officer.
-    pub fn security(&self) -> Result<&SecurityOfficer, ProblemCode> {
-        if let Officer::Security(officer) = self { Ok(officer) } else { Err(ProblemCode::RoleWrong) }
+    pub fn security(&self) -> Result<&SecurityOfficer, RefusalCode> {
+        if let Officer::Security(officer) = self { Ok(officer) } else { Err(RefusalCode::RoleWrong) }
     }
 
     fn member(&self) -> &VerifiedMember {
@@ -104,9 +104,9 @@ impl Officer {
     }
 }
 
-fn signer(member: &VerifiedMember) -> Signer {
+fn identity(member: &VerifiedMember) -> OfficerIdentity {
     let certificate = xinqiao_evidence::Digest::from_slice(member.certificate_digest());
-    Signer {
+    OfficerIdentity {
         name: member.name().to_owned(),
         certificate: certificate.map(|d| d.to_hex()).unwrap_or_default(),
     }

@@ -8,7 +8,7 @@ use xinqiao_exchange::group::Change;
 use xinqiao_exchange::names::StreamId;
 use xinqiao_exchange::state::{Table, WithheldRow, stream_key};
 use xinqiao_node::engine::{Node, entries};
-use xinqiao_runtime::problem::{Problem, ProblemCode};
+use xinqiao_runtime::refusal::{Refusal, RefusalCode};
 
 /// Puts a stream on hold or lets it go, from this moment.
 pub async fn hold(
@@ -17,9 +17,9 @@ pub async fn hold(
     held: bool,
     by: &SecurityOfficer,
     reason: &str,
-) -> Result<(), Problem> {
+) -> Result<(), Refusal> {
     if node.rules().plan.recipient_of(stream).is_none() {
-        return Err(ProblemCode::StreamUnknown.into());
+        return Err(RefusalCode::StreamUnknown.into());
     }
     let change = Change {
         events: vec![Event::Held { stream: stream.clone(), held }],
@@ -31,13 +31,13 @@ pub async fn hold(
 }
 
 /// The chunks of a stream that wait for a decision.
-pub fn withheld(node: &Node, stream: &StreamId) -> Result<Vec<WithheldView>, Problem> {
+pub fn withheld(node: &Node, stream: &StreamId) -> Result<Vec<WithheldView>, Refusal> {
     let Some(head) = node.head(stream) else { return Ok(Vec::new()) };
     let (from, to) = (stream_key(head.id, 0), stream_key(head.id, u64::MAX));
     let rows = node.queue().scan(Table::Withheld as u8, &from, Some(&to), 10_000);
     let mut all = Vec::new();
-    for (key, value) in rows.map_err(|_| ProblemCode::Internal)? {
-        let row: WithheldRow = serde_json::from_slice(&value).map_err(|_| ProblemCode::Internal)?;
+    for (key, value) in rows.map_err(|_| RefusalCode::Internal)? {
+        let row: WithheldRow = serde_json::from_slice(&value).map_err(|_| RefusalCode::Internal)?;
         let chunk = key.last_chunk::<8>().map_or(0, |b| u64::from_be_bytes(*b));
         all.push(WithheldView {
             stream: stream.to_string(),
@@ -57,11 +57,11 @@ pub async fn rule(
     release: bool,
     by: &SecurityOfficer,
     reason: &str,
-) -> Result<(), Problem> {
-    let head = node.head(stream).ok_or(ProblemCode::StreamUnknown)?;
+) -> Result<(), Refusal> {
+    let head = node.head(stream).ok_or(RefusalCode::StreamUnknown)?;
     let row = node.queue().get(Table::Withheld as u8, &stream_key(head.id, chunk));
-    let row = row.map_err(|_| ProblemCode::Internal)?.ok_or(ProblemCode::NotFound)?;
-    let row: WithheldRow = serde_json::from_slice(&row).map_err(|_| ProblemCode::Internal)?;
+    let row = row.map_err(|_| RefusalCode::Internal)?.ok_or(RefusalCode::NotFound)?;
+    let row: WithheldRow = serde_json::from_slice(&row).map_err(|_| RefusalCode::Internal)?;
     let state = if release { WithheldState::Released } else { WithheldState::Discarded };
     let change = Change {
         events: vec![Event::Ruled { stream: stream.clone(), chunk, release }],
@@ -73,9 +73,9 @@ pub async fn rule(
 }
 
 /// Takes a stream up again whose pushing was given up.
-pub async fn retry_push(node: &Node, stream: &StreamId, by: &SystemOfficer) -> Result<(), Problem> {
+pub async fn retry_push(node: &Node, stream: &StreamId, by: &SystemOfficer) -> Result<(), Refusal> {
     if node.head(stream).is_none() {
-        return Err(ProblemCode::StreamUnknown.into());
+        return Err(RefusalCode::StreamUnknown.into());
     }
     let change = Change {
         events: vec![Event::DeadLetter { stream: stream.clone(), dead: false }],

@@ -1,11 +1,11 @@
 //! Proposals as officers see them.
 
-use super::{ApprovalPaper, Governor, words};
+use super::{ApprovalDocument, Governor, words};
 use crate::officers::{ApprovalView, EndView, ProposalView, Rehearsal};
-use crate::standing::Report;
+use crate::trust::Report;
 use xinqiao_exchange::governance::{Act, Progress, Proposal};
 use xinqiao_node::engine::entries::timestamp;
-use xinqiao_runtime::problem::{Problem, ProblemCode};
+use xinqiao_runtime::refusal::{Refusal, RefusalCode};
 
 /// Acts in a word each.
 pub trait ActsView {
@@ -34,13 +34,13 @@ pub(super) fn rehearsal(acts: &[Act], report: Report, needs: u8) -> Rehearsal {
 
 impl Governor {
     /// One proposal with its acts.
-    pub fn view(&self, id: u64) -> Result<ProposalView, Problem> {
-        let proposal = self.node.proposal(id).ok_or(ProblemCode::ProposalUnknown)?;
+    pub fn view(&self, id: u64) -> Result<ProposalView, Refusal> {
+        let proposal = self.node.proposal(id).ok_or(RefusalCode::ProposalUnknown)?;
         self.view_of(&proposal, true)
     }
 
     /// Proposals, the newest first; of one state, if asked for.
-    pub fn list(&self, state: Option<Progress>, limit: usize) -> Result<Vec<ProposalView>, Problem> {
+    pub fn list(&self, state: Option<Progress>, limit: usize) -> Result<Vec<ProposalView>, Refusal> {
         let (now, newest) = (self.node.clock.now(), self.node.state().governance.meta.proposals);
         let all = (1..=newest).rev().filter_map(|id| self.node.proposal(id));
         let some = all.filter(|p| state.is_none_or(|s| p.state_at(now) == s)).take(limit);
@@ -55,17 +55,17 @@ impl Governor {
         open.map(|p| p.id).collect()
     }
 
-    fn view_of(&self, p: &Proposal, acts: bool) -> Result<ProposalView, Problem> {
-        let paper = self.paper(p)?;
+    fn view_of(&self, p: &Proposal, acts: bool) -> Result<ProposalView, Refusal> {
+        let proposed = self.proposed(p)?;
         let state = p.state_at(self.node.clock.now());
         let approval = |a: &xinqiao_exchange::governance::Approval| {
-            let paper = self.node.document(&a.document);
-            let paper = paper.and_then(|bytes| serde_json::from_slice::<ApprovalPaper>(&bytes).ok());
-            let (reason, despite) = paper.map_or_else(Default::default, |p| (p.reason, p.despite));
-            ApprovalView { by: a.by.name.clone(), time: timestamp(a.time), reason, despite }
+            let proposed = self.node.document(&a.document);
+            let proposed = proposed.and_then(|bytes| serde_json::from_slice::<ApprovalDocument>(&bytes).ok());
+            let (reason, locked_out) = proposed.map_or_else(Default::default, |p| (p.reason, p.locked_out));
+            ApprovalView { by: a.by.name.clone(), time: timestamp(a.time), reason, locked_out }
         };
         let changes = match acts && state.is_live() {
-            true => self.in_force().differences(&paper.acts, |digest| self.node.document(digest)),
+            true => self.in_force().differences(&proposed.acts, |digest| self.node.document(digest)),
             false => Vec::new(),
         };
         Ok(ProposalView {
@@ -79,9 +79,9 @@ impl Governor {
             opened: timestamp(p.opened),
             expires: timestamp(p.expires),
             needs: p.needs,
-            what: paper.acts.words(),
-            acts: acts.then_some(paper.acts),
-            despite: paper.despite,
+            what: proposed.acts.words(),
+            acts: acts.then_some(proposed.acts),
+            locked_out: proposed.locked_out,
             approvals: p.approvals.iter().map(approval).collect(),
             end: p.end.as_ref().map(|e| EndView {
                 by: e.by.as_ref().map(|b| b.name.clone()),

@@ -1,31 +1,31 @@
 //! What stands in the way of an act, as problems.
 
-use crate::standing::{Affected, Refusal as Standing};
+use crate::trust::{Affected, SetRefused};
 use std::collections::BTreeSet;
-use xinqiao_exchange::governance::Refusal;
+use xinqiao_exchange::governance::StepRefused;
 use xinqiao_node::decisions::Unusable;
 use xinqiao_node::engine::RulesError;
-use xinqiao_runtime::problem::{Finding, Problem, ProblemCode, Severity};
+use xinqiao_runtime::refusal::{Finding, Refusal, RefusalCode, Severity};
 
 /// A rule about proposals.
-pub(super) fn refused(why: Refusal) -> Problem {
+pub(super) fn refused(why: StepRefused) -> Refusal {
     let code = match why {
-        Refusal::Unknown => ProblemCode::ProposalUnknown,
-        Refusal::NotNow(state) => {
+        StepRefused::Unknown => RefusalCode::ProposalUnknown,
+        StepRefused::NotNow(state) => {
             let (en, zh) = (state.name(), chinese(state));
-            return Problem::new(ProblemCode::ProposalClosed).detail(
+            return Refusal::new(RefusalCode::ProposalClosed).detail(
                 format!("It is {en}; look at it, and propose again if it is still wanted."),
                 format!("提案{zh}；请查看，如仍需要请重新提出。"),
             );
         }
-        Refusal::Own => ProblemCode::ProposalOwn,
-        Refusal::NotOwn => ProblemCode::ProposalNotOwn,
-        Refusal::Digest => ProblemCode::ProposalDigest,
-        Refusal::Late => ProblemCode::ProposalClosed,
-        Refusal::Acts => ProblemCode::ProposalActs,
-        Refusal::Idle => ProblemCode::ProposalIdle,
-        Refusal::Oneself => ProblemCode::OfficerSelf,
-        Refusal::Officers => ProblemCode::ProposalOfficers,
+        StepRefused::Own => RefusalCode::ProposalOwn,
+        StepRefused::NotOwn => RefusalCode::ProposalNotOwn,
+        StepRefused::Digest => RefusalCode::ProposalDigest,
+        StepRefused::Late => RefusalCode::ProposalClosed,
+        StepRefused::Acts => RefusalCode::ProposalActs,
+        StepRefused::Idle => RefusalCode::ProposalIdle,
+        StepRefused::Oneself => RefusalCode::OfficerSelf,
+        StepRefused::Officers => RefusalCode::ProposalOfficers,
     };
     code.into()
 }
@@ -45,8 +45,8 @@ pub(super) fn chinese(state: xinqiao_exchange::governance::Progress) -> &'static
 }
 
 /// An act that cannot be read.
-pub(super) fn unusable(act: usize, why: Unusable) -> Problem {
-    Problem::new(ProblemCode::ProposalActs).findings([Finding {
+pub(super) fn unusable(act: usize, why: Unusable) -> Refusal {
+    Refusal::new(RefusalCode::ProposalActs).findings([Finding {
         severity: Severity::Refuse,
         code: "proposal.acts".into(),
         record: Some(act as u64),
@@ -57,28 +57,28 @@ pub(super) fn unusable(act: usize, why: Unusable) -> Problem {
 }
 
 /// Members that would be locked out, each once.
-pub(super) fn affected(missing: &[&Affected]) -> Problem {
+pub(super) fn affected(missing: &[&Affected]) -> Refusal {
     let mut seen = BTreeSet::new();
     let each = missing.iter().filter(|a| seen.insert(&a.member)).map(|a| Finding {
         severity: Severity::Refuse,
         code: "proposal.affects".into(),
         record: None,
         field: Some(a.member.clone().into()),
-        detail: a.en.clone().into(),
-        detail_zh: a.zh.clone().into(),
+        detail: a.why.english().into(),
+        detail_zh: a.why.chinese().into(),
     });
-    Problem::new(ProblemCode::ProposalAffects).findings(each.collect::<Vec<_>>())
+    Refusal::new(RefusalCode::ProposalAffects).findings(each.collect::<Vec<_>>())
 }
 
 /// Certificates and members that cannot go live.
-pub(super) fn standing(why: &Standing) -> Problem {
+pub(super) fn trust(why: &SetRefused) -> Refusal {
     if !why.affected.is_empty() {
         return affected(&why.affected.iter().collect::<Vec<_>>());
     }
-    Problem::new(ProblemCode::ProposalRefused).detail(why.en.clone(), why.zh.clone())
+    Refusal::new(RefusalCode::ProposalRefused).detail(why.why.english(), why.why.chinese())
 }
 
 /// Policies that do not hold together.
-pub(super) fn rules(why: &RulesError) -> Problem {
-    Problem::new(ProblemCode::ProposalRefused).detail(why.to_string(), format!("规则不可用：{why}"))
+pub(super) fn rules(why: &RulesError) -> Refusal {
+    Refusal::new(RefusalCode::ProposalRefused).detail(why.to_string(), format!("规则不可用：{why}"))
 }

@@ -12,7 +12,7 @@
 mod machine;
 
 use super::backoff::random;
-use crate::standing::{Dial, Keeper};
+use crate::trust::{Dial, TrustKeeper};
 use bytes::Bytes;
 use machine::{Code, Outcome, Pushing, Report, Step};
 use std::sync::Arc;
@@ -30,13 +30,13 @@ use xinqiao_node::engine::acknowledge::Received;
 use xinqiao_node::engine::offer::Offer;
 use xinqiao_node::engine::serve::PayloadParts;
 use xinqiao_node::engine::{CommitError, Node};
-use xinqiao_runtime::problem::Problem;
+use xinqiao_runtime::refusal::Refusal;
 
 /// Starts pushing to a recipient that has an endpoint.
 pub fn spawn(
     tasks: &mut JoinSet<()>,
     node: &Arc<Node>,
-    keeper: &Arc<Keeper>,
+    keeper: &Arc<TrustKeeper>,
     recipient: Recipient,
     stop: &watch::Receiver<bool>,
 ) {
@@ -52,7 +52,7 @@ pub fn spawn(
                     push: push.clone(),
                     stream,
                     document: Bytes::new(),
-                    answer: Bytes::new(),
+                    acknowledgement: Bytes::new(),
                 };
                 let mut stop = stop.clone();
                 tasks.spawn(async move {
@@ -68,7 +68,7 @@ pub fn spawn(
 
 struct Pusher {
     node: Arc<Node>,
-    keeper: Arc<Keeper>,
+    keeper: Arc<TrustKeeper>,
     member: String,
     push: Push,
     stream: StreamId,
@@ -77,7 +77,7 @@ struct Pusher {
     /// Manifest and proof of the batch that was found.
     document: Bytes,
     /// What came back for them.
-    answer: Bytes,
+    acknowledgement: Bytes,
 }
 
 impl Pusher {
@@ -118,8 +118,9 @@ impl Pusher {
             },
             Step::SendManifest { seq } => {
                 let document = self.document.clone();
-                let (status, answer) = self.put(seq, "manifest", "application/json", document).await?;
-                self.answer = answer;
+                let (status, acknowledgement) =
+                    self.put(seq, "manifest", "application/json", document).await?;
+                self.acknowledgement = acknowledgement;
                 Ok(Outcome::Status(status))
             }
             Step::Take => self.take().await,
@@ -144,8 +145,8 @@ impl Pusher {
         };
         let batch = self.node.batch(&head, seq).ok_or("batch.unknown")?;
         self.document = document;
-        let answered = batch.answer.as_ref().is_some_and(|a| a.outcome.is_final());
-        Ok(Outcome::Found { answered, payload: !batch.void })
+        let acknowledged = batch.acknowledgement.as_ref().is_some_and(|a| a.outcome.is_final());
+        Ok(Outcome::Found { acknowledged, payload: !batch.void })
     }
 
     async fn read(&self, found: PayloadParts) -> Result<Bytes, Code> {
@@ -166,7 +167,7 @@ impl Pusher {
     }
 
     async fn take(&mut self) -> Result<Outcome, Code> {
-        let body = std::mem::take(&mut self.answer);
+        let body = std::mem::take(&mut self.acknowledgement);
         let (as_sent, keys) = (body.clone(), self.node.acknowledgement_keys(&self.member));
         let read =
             move || Acknowledgement::from_json(&body).or_else(|_| Acknowledgement::from_jws(&body, &keys));
@@ -210,6 +211,6 @@ fn code(error: ClientError) -> Code {
     error.code().to_owned().into()
 }
 
-fn problem(p: Problem) -> Code {
+fn problem(p: Refusal) -> Code {
     p.code().to_string().into()
 }

@@ -1,4 +1,4 @@
-//! Taking another node's batches: pulled, verified in memory, judged as a source's records are, committed together
+//! Taking another node's batches: pulled, verified in memory, checked as a source's records are, committed together
 //! with the place reached, and only then acknowledged. Nothing of a payload touches the disk unencrypted.
 //!
 //! `machine.rs` says in which order, and what happens when something fails; here it is done.
@@ -7,7 +7,7 @@ mod machine;
 mod proof;
 
 use super::backoff::random;
-use crate::standing::{Dial, Keeper};
+use crate::trust::{Dial, TrustKeeper};
 use bytes::Bytes;
 use machine::{Code, Outcome, Reached, Relay, Step};
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use xinqiao_node::engine::relayed::RelayRefusal;
 pub fn spawn(
     tasks: &mut JoinSet<()>,
     node: &Arc<Node>,
-    keeper: &Arc<Keeper>,
+    keeper: &Arc<TrustKeeper>,
     upstream: Upstream,
     stop: &watch::Receiver<bool>,
 ) {
@@ -45,7 +45,7 @@ pub fn spawn(
 
 struct Follower {
     node: Arc<Node>,
-    keeper: Arc<Keeper>,
+    keeper: Arc<TrustKeeper>,
     upstream: Upstream,
     stream: String,
     link: Option<Link>,
@@ -120,7 +120,7 @@ impl Link {
         &mut self,
         step: Step,
         node: &Arc<Node>,
-        keeper: &Keeper,
+        keeper: &TrustKeeper,
         upstream: &Upstream,
     ) -> Result<Outcome, Code> {
         let stream = self.stream.as_str();
@@ -133,13 +133,19 @@ impl Link {
                     self.pinned = pinned;
                 }
                 self.row = node.relayed(&upstream.member, &self.stream);
-                let RelayRow { epoch, seq, ref digest, answer } = self.row;
-                Outcome::Reached(Reached { epoch, seq, digest: digest.clone(), has_answer: answer.is_some() })
+                let RelayRow { epoch, seq, ref digest, acknowledgement } = self.row;
+                Outcome::Reached(Reached {
+                    epoch,
+                    seq,
+                    digest: digest.clone(),
+                    has_acknowledgement: acknowledgement.is_some(),
+                })
             }
             Step::Repeat => {
-                let answer = node.relayed_answer(&self.stream, &self.row).map_err(refusal)?;
-                let answer = answer.ok_or("relay.answer-lost")?;
-                self.client.acknowledge(stream, answer.into()).await.map_err(code)?;
+                let acknowledgement =
+                    node.relayed_acknowledgement(&self.stream, &self.row).map_err(refusal)?;
+                let acknowledgement = acknowledgement.ok_or("relay.answer-lost")?;
+                self.client.acknowledge(stream, acknowledgement.into()).await.map_err(code)?;
                 Outcome::Repeated
             }
             Step::List { after, limit, wait } => {
@@ -184,13 +190,13 @@ impl Link {
                 let manifest = self.manifest.take().ok_or("relay.manifest")?;
                 let checked = std::mem::take(&mut self.lines);
                 let lines = if lines { checked } else { Bytes::new() };
-                let answer = node.take_relayed(upstream, &self.stream, &manifest, lines).await;
-                self.acknowledgement = answer.map_err(refusal)?.to_json().into();
+                let acknowledgement = node.take_relayed(upstream, &self.stream, &manifest, lines).await;
+                self.acknowledgement = acknowledgement.map_err(refusal)?.to_json().into();
                 Outcome::Committed
             }
             Step::Acknowledge => {
-                let answer = std::mem::take(&mut self.acknowledgement);
-                self.client.acknowledge(stream, answer).await.map_err(code)?;
+                let acknowledgement = std::mem::take(&mut self.acknowledgement);
+                self.client.acknowledge(stream, acknowledgement).await.map_err(code)?;
                 Outcome::Acknowledged
             }
             Step::Connect | Step::Pause { .. } => return Err("relay.settings".into()),

@@ -1,6 +1,6 @@
 //! Changes under four eyes: drafts, proposals, approvals, and what reading the files again does.
 
-use crate::standing::{Affected, Report};
+use crate::trust::{Affected, Report};
 use serde::{Deserialize, Serialize};
 use xinqiao_exchange::governance::{Act, Progress};
 
@@ -13,8 +13,8 @@ pub struct Draft {
     /// Why: 1 to 200 characters on one line.
     pub reason: String,
     /// Members the officer accepts to lock out.
-    #[serde(default)]
-    pub despite: Vec<String>,
+    #[serde(rename = "despite", default)]
+    pub locked_out: Vec<String>,
 }
 
 /// An officer's approval of a proposal.
@@ -26,8 +26,8 @@ pub struct ApprovalRequest {
     /// Why: 1 to 200 characters on one line.
     pub reason: String,
     /// Further members the officer accepts to lock out.
-    #[serde(default)]
-    pub despite: Vec<String>,
+    #[serde(rename = "despite", default)]
+    pub locked_out: Vec<String>,
 }
 
 /// A proposal with everything an officer needs to decide.
@@ -60,8 +60,8 @@ pub struct ProposalView {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub changes: Vec<Difference>,
     /// Members the proposer accepts to lock out.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub despite: Vec<String>,
+    #[serde(rename = "despite", default, skip_serializing_if = "Vec::is_empty")]
+    pub locked_out: Vec<String>,
     /// Who approved it.
     pub approvals: Vec<ApprovalView>,
     /// Who ended it, and why.
@@ -79,8 +79,8 @@ pub struct ApprovalView {
     /// Why.
     pub reason: String,
     /// Further members the officer accepts to lock out.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub despite: Vec<String>,
+    #[serde(rename = "despite", default, skip_serializing_if = "Vec::is_empty")]
+    pub locked_out: Vec<String>,
 }
 
 /// How a proposal ended.

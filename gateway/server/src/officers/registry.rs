@@ -1,7 +1,7 @@
 //! What is in force, who is locked out, and the screen an officer looks at first.
 
 use super::proposals::ProposalView;
-use crate::standing::StatusRow;
+use crate::trust::StatusRow;
 use serde::{Deserialize, Serialize};
 use xinqiao_certs::Role;
 use xinqiao_runtime::{Check, State};

@@ -1,7 +1,7 @@
 //! Query strings: every parameter known, none twice, none ignored.
 
 use std::collections::BTreeMap;
-use xinqiao_runtime::problem::{Finding, Problem, ProblemCode, Severity};
+use xinqiao_runtime::refusal::{Finding, Refusal, RefusalCode, Severity};
 
 /// The parameters of a request, decoded.
 pub(crate) struct Query<'a> {
@@ -10,14 +10,14 @@ pub(crate) struct Query<'a> {
 
 impl<'a> Query<'a> {
     /// Reads a query string that may hold these parameters and no others.
-    pub(crate) fn parse(query: Option<&'a str>, known: &[&'static str]) -> Result<Self, Problem> {
+    pub(crate) fn parse(query: Option<&'a str>, known: &[&'static str]) -> Result<Self, Refusal> {
         let mut given = BTreeMap::new();
         for pair in query.unwrap_or("").split('&').filter(|p| !p.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let name = known.iter().find(|k| **k == name).ok_or(ProblemCode::ParameterUnknown)?;
+            let name = known.iter().find(|k| **k == name).ok_or(RefusalCode::ParameterUnknown)?;
             let value = decode(value).ok_or_else(|| invalid(name))?;
             if given.insert(*name, value).is_some() {
-                return Err(ProblemCode::ParameterRepeated.into());
+                return Err(RefusalCode::ParameterRepeated.into());
             }
         }
         Ok(Self { given })
@@ -29,7 +29,7 @@ impl<'a> Query<'a> {
     }
 
     /// A whole number.
-    pub(crate) fn number(&self, name: &'static str, default: u64, most: u64) -> Result<u64, Problem> {
+    pub(crate) fn number(&self, name: &'static str, default: u64, most: u64) -> Result<u64, Refusal> {
         match self.given.get(name) {
             None => Ok(default),
             Some(text) => {
@@ -42,8 +42,8 @@ impl<'a> Query<'a> {
 }
 
 /// A parameter or header that is not of its form.
-pub(crate) fn invalid(name: &'static str) -> Problem {
-    Problem::new(ProblemCode::ParameterInvalid).findings([Finding {
+pub(crate) fn invalid(name: &'static str) -> Refusal {
+    Refusal::new(RefusalCode::ParameterInvalid).findings([Finding {
         severity: Severity::Refuse,
         code: "parameter.invalid".into(),
         record: None,

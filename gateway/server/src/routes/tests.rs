@@ -1,7 +1,7 @@
 use super::*;
 
-fn none(_: Call<'_, ()>) -> Answer<'_> {
-    Box::pin(async { Err(ProblemCode::Internal.into()) })
+fn none(_: Call<'_, ()>) -> Response<'_> {
+    Box::pin(async { Err(RefusalCode::Internal.into()) })
 }
 
 const FILES: [&str; 2] = ["schema.json", "schema.xsd"];
@@ -61,9 +61,9 @@ fn a_request_fails_at_the_first_check_it_does_not_pass() {
         problem.unwrap_or_else(|| panic!("{path} lets it in"))
     };
     let (proposals, records) = ("/v1/proposals", "/v1/datasets/x/records");
-    let wrong_role = (ProblemCode::RoleWrong, None);
-    let not_allowed = |allow| (ProblemCode::MethodNotAllowed, Some(allow));
-    assert_eq!(refused(&TABLE, "/v1/x", Method::PUT, Role::Auditor), (ProblemCode::NotFound, None));
+    let wrong_role = (RefusalCode::RoleWrong, None);
+    let not_allowed = |allow| (RefusalCode::MethodNotAllowed, Some(allow));
+    assert_eq!(refused(&TABLE, "/v1/x", Method::PUT, Role::Auditor), (RefusalCode::NotFound, None));
     assert_eq!(refused(&TABLE, records, Method::GET, Role::Auditor), not_allowed("POST"));
     assert_eq!(refused(&TABLE, records, Method::HEAD, Role::Department), not_allowed("POST"));
     assert_eq!(refused(&TABLE, records, Method::POST, Role::Auditor), wrong_role);

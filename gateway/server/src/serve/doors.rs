@@ -2,7 +2,7 @@
 //! and the local one.
 
 use super::ServeError;
-use crate::standing::Keeper;
+use crate::trust::TrustKeeper;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,7 +32,7 @@ impl Doors {
     /// Binds what the configuration names. Connections follow every change of the keeper's set.
     pub(super) async fn open(
         node: &Arc<Node>,
-        keeper: &Arc<Keeper>,
+        keeper: &Arc<TrustKeeper>,
         limits: &Arc<Limits>,
         readiness: Readiness,
         metrics: &Arc<Metrics>,

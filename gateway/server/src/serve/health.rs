@@ -1,7 +1,7 @@
 //! How a node is: the checks of `/readyz`, and gauges of what it holds.
 
 use crate::governance::Governor;
-use crate::standing::Keeper;
+use crate::trust::TrustKeeper;
 use std::sync::Arc;
 use xinqiao_edge::local::Readiness;
 use xinqiao_node::engine::Node;
@@ -11,7 +11,7 @@ use xinqiao_runtime::{Check, Drain, State};
 /// Asks every part that has something to say. From `stop` on a node is not ready, whatever the parts say.
 pub(super) fn readiness(
     node: &Arc<Node>,
-    keeper: &Arc<Keeper>,
+    keeper: &Arc<TrustKeeper>,
     governor: &Arc<Governor>,
     stop: Drain,
 ) -> Readiness {
@@ -116,7 +116,7 @@ fn age(seconds: u64) -> (String, String) {
 /// Shows what the node holds on each scrape.
 pub(super) fn gauges(
     node: &Arc<Node>,
-    keeper: &Arc<Keeper>,
+    keeper: &Arc<TrustKeeper>,
     governor: &Arc<Governor>,
     metrics: &Arc<Metrics>,
 ) {

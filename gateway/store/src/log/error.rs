@@ -3,7 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::explain::{Explanation, explained};
+use crate::explain::explained;
+use xinqiao_explain::{Explain, Explanation};
 
 /// Why the log files do not do what was asked.
 #[derive(Debug)]
@@ -44,9 +45,8 @@ pub enum LogError {
     Io(PathBuf, io::Error),
 }
 
-impl LogError {
-    /// What to tell people.
-    pub fn explain(&self) -> Explanation {
+impl Explain for LogError {
+    fn explain(&self) -> Explanation {
         let (code, english, chinese) = match self {
             Self::Checkpoint => (
                 "log.checkpoint",
@@ -97,7 +97,9 @@ impl LogError {
         };
         Explanation::new(code, english, chinese)
     }
+}
 
+impl LogError {
     fn cause(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io(_, error) => Some(error),

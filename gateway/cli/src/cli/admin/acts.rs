@@ -1,6 +1,6 @@
 //! Members, anchors and policies: what officers enter, from files.
 
-use super::{Desk, screens};
+use super::{OfficersClient, screens};
 use crate::cli::Failure;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
@@ -103,48 +103,48 @@ pub(super) enum Policy {
 }
 
 impl Member {
-    pub(super) async fn run(self, desk: &Desk) -> Result<(), Failure> {
+    pub(super) async fn run(self, officers: &OfficersClient) -> Result<(), Failure> {
         match self {
-            Member::List => desk.show("/v1/members", screens::members).await,
-            Member::Show { name } => desk.show(&format!("/v1/members/{name}"), screens::member).await,
+            Member::List => officers.show("/v1/members", screens::members).await,
+            Member::Show { name } => officers.show(&format!("/v1/members/{name}"), screens::member).await,
             Member::Add { file, change } => {
                 let acts = entries(&file)?.into_iter().map(|m| json!({"act": "member-put", "member": m}));
-                desk.propose(acts.collect(), &change).await
+                officers.propose(acts.collect(), &change).await
             }
             Member::Remove { name, change } => {
-                desk.propose(vec![json!({"act": "member-remove", "name": name})], &change).await
+                officers.propose(vec![json!({"act": "member-remove", "name": name})], &change).await
             }
             Member::Suspend { name, reason } => {
                 let path = format!("/v1/members/{name}/suspend");
-                desk.tell(&path, &json!({ "reason": reason }), screens::suspended).await
+                officers.tell(&path, &json!({ "reason": reason }), screens::suspended).await
             }
             Member::Resume { name, change } => {
-                desk.propose(vec![json!({"act": "member-resume", "name": name})], &change).await
+                officers.propose(vec![json!({"act": "member-resume", "name": name})], &change).await
             }
         }
     }
 }
 
 impl Trust {
-    pub(super) async fn run(self, desk: &Desk) -> Result<(), Failure> {
+    pub(super) async fn run(self, officers: &OfficersClient) -> Result<(), Failure> {
         match self {
-            Trust::List => desk.show("/v1/trust", screens::trust).await,
+            Trust::List => officers.show("/v1/trust", screens::trust).await,
             Trust::Add { file, name, domains, roles, change } => {
                 let pem = read(&file)?;
                 let anchor = json!({ "name": name, "pem": pem, "domains": domains, "roles": roles });
-                desk.propose(vec![json!({"act": "anchor-put", "anchor": anchor})], &change).await
+                officers.propose(vec![json!({"act": "anchor-put", "anchor": anchor})], &change).await
             }
             Trust::Remove { digest, change } => {
-                desk.propose(vec![json!({"act": "anchor-remove", "digest": digest})], &change).await
+                officers.propose(vec![json!({"act": "anchor-remove", "digest": digest})], &change).await
             }
         }
     }
 }
 
 impl Policy {
-    pub(super) async fn run(self, desk: &Desk) -> Result<(), Failure> {
+    pub(super) async fn run(self, officers: &OfficersClient) -> Result<(), Failure> {
         match self {
-            Policy::List => desk.show("/v1/policies", screens::policies).await,
+            Policy::List => officers.show("/v1/policies", screens::policies).await,
             Policy::Propose { file, change } => {
                 let document = read(&file)?;
                 let id = toml::from_str::<toml::Table>(&document)
@@ -152,7 +152,7 @@ impl Policy {
                     .and_then(|t| t.get("id")?.as_str().map(str::to_owned))
                     .ok_or_else(|| unusable(&file, "no TOML with `id`", "不是含 id 的 TOML 文件"))?;
                 let act = json!({"act": "policy-put", "id": id, "document": document});
-                desk.propose(vec![act], &change).await
+                officers.propose(vec![act], &change).await
             }
         }
     }

@@ -13,8 +13,8 @@ fn text(value: &Value) -> String {
     }
 }
 
-fn items(answer: &Value) -> impl Iterator<Item = &Value> {
-    answer["items"].as_array().into_iter().flatten()
+fn items(response: &Value) -> impl Iterator<Item = &Value> {
+    response["items"].as_array().into_iter().flatten()
 }
 
 fn rows(all: &Value, columns: &[&str]) -> Vec<Vec<String>> {
@@ -22,10 +22,10 @@ fn rows(all: &Value, columns: &[&str]) -> Vec<Vec<String>> {
     all.iter().map(|item| columns.iter().map(|c| text(&item[*c])).collect()).collect()
 }
 
-pub(super) fn status(answer: &Value) {
-    say(format!("node 节点 {}   epoch 纪元 {}", text(&answer["node"]), answer["epoch"]));
+pub(super) fn status(response: &Value) {
+    say(format!("node 节点 {}   epoch 纪元 {}", text(&response["node"]), response["epoch"]));
     say("health 健康状态");
-    for check in answer["checks"].as_array().into_iter().flatten() {
+    for check in response["checks"].as_array().into_iter().flatten() {
         say(format!("  {} {}", text(&check["name"]), text(&check["state"])));
         for advice in [&check["advice"], &check["advice_zh"]] {
             if advice.as_str().is_some_and(|a| !a.is_empty()) {
@@ -34,18 +34,18 @@ pub(super) fn status(answer: &Value) {
         }
     }
     say("certificates and lists that run out 即将到期的证书与吊销列表");
-    certificate_rows(&answer["certificates"]);
+    certificate_rows(&response["certificates"]);
     say("proposals that wait for an officer 待批提案");
-    proposal_rows(answer["proposals"].as_array().into_iter().flatten());
+    proposal_rows(response["proposals"].as_array().into_iter().flatten());
     say("streams on hold 已暂停的数据流");
-    say(format!("  {}", list(&answer["held"])));
+    say(format!("  {}", list(&response["held"])));
     say("pushing given up 已放弃推送");
-    say(format!("  {}", list(&answer["dead"])));
+    say(format!("  {}", list(&response["dead"])));
     say("withheld records 暂扣记录");
-    table(&["stream 数据流", "records 记录"], &rows(&answer["withheld"], &["stream", "records"]));
+    table(&["stream 数据流", "records 记录"], &rows(&response["withheld"], &["stream", "records"]));
     say("locked out 已锁定");
-    lockout_rows(&answer["locked_out"]);
-    say(format!("records waiting for recipients 待接收记录 {}", answer["pending_records"]));
+    lockout_rows(&response["locked_out"]);
+    say(format!("records waiting for recipients 待接收记录 {}", response["pending_records"]));
 }
 
 fn list(all: &Value) -> String {
@@ -55,33 +55,33 @@ fn list(all: &Value) -> String {
     }
 }
 
-pub(super) fn members(answer: &Value) {
+pub(super) fn members(response: &Value) {
     let one = |m: &Value| {
         let state = if m["suspended"] == true { "suspended 已停用" } else { "active 正常" };
         vec![text(&m["name"]), text(&m["role"]), state.to_owned(), text(&m["title"])]
     };
-    let rows: Vec<_> = items(answer).map(one).collect();
+    let rows: Vec<_> = items(response).map(one).collect();
     table(&["name 名称", "role 角色", "state 状态", "title 称谓"], &rows);
 }
 
-pub(super) fn member(answer: &Value) {
-    if let Ok(text) = serde_json::to_string_pretty(answer) {
+pub(super) fn member(response: &Value) {
+    if let Ok(text) = serde_json::to_string_pretty(response) {
         say(text);
     }
 }
 
-pub(super) fn trust(answer: &Value) {
-    let rows = rows(&answer["items"], &["name", "domains", "roles", "digest"]);
+pub(super) fn trust(response: &Value) {
+    let rows = rows(&response["items"], &["name", "domains", "roles", "digest"]);
     table(&["name 名称", "domains 信任域", "roles 角色", "digest 摘要"], &rows);
 }
 
-pub(super) fn policies(answer: &Value) {
-    let rows = rows(&answer["items"], &["id", "from", "digest"]);
+pub(super) fn policies(response: &Value) {
+    let rows = rows(&response["items"], &["id", "from", "digest"]);
     table(&["policy 策略", "from 来源", "digest 摘要"], &rows);
 }
 
-pub(super) fn certificates(answer: &Value) {
-    certificate_rows(&answer["items"]);
+pub(super) fn certificates(response: &Value) {
+    certificate_rows(&response["items"]);
 }
 
 fn certificate_rows(all: &Value) {
@@ -89,13 +89,13 @@ fn certificate_rows(all: &Value) {
     table(&["what 种类", "state 状态", "days 剩余天数", "name 名称", "subject 主体", "issuer 签发者"], &rows);
 }
 
-pub(super) fn keys(answer: &Value) {
-    let rows = rows(&answer["items"], &["use", "state", "age_days", "days_left", "place", "kid"]);
+pub(super) fn keys(response: &Value) {
+    let rows = rows(&response["items"], &["use", "state", "age_days", "days_left", "place", "kid"]);
     table(&["key 密钥", "state 状态", "age 已用天数", "left 剩余天数", "place 存放", "id 编号"], &rows);
 }
 
-pub(super) fn proposals(answer: &Value) {
-    proposal_rows(items(answer));
+pub(super) fn proposals(response: &Value) {
+    proposal_rows(items(response));
 }
 
 fn proposal_rows<'a>(all: impl Iterator<Item = &'a Value>) {
@@ -154,42 +154,42 @@ pub(super) fn proposal(p: &Value) {
 }
 
 /// What would be otherwise, in words.
-fn changes(answer: &Value) {
-    for one in answer["changes"].as_array().into_iter().flatten() {
+fn changes(response: &Value) {
+    for one in response["changes"].as_array().into_iter().flatten() {
         say(format!("    {}\n      {}", text(&one["en"]), text(&one["zh"])));
     }
 }
 
-pub(super) fn rehearsal(answer: &Value) {
+pub(super) fn rehearsal(response: &Value) {
     say("nothing was changed 仅预演，未作变更");
-    say(format!("  officers needed 需要人数 {}", answer["needs"]));
-    for act in answer["what"].as_array().into_iter().flatten() {
+    say(format!("  officers needed 需要人数 {}", response["needs"]));
+    for act in response["what"].as_array().into_iter().flatten() {
         say(format!("  {}", text(act)));
     }
-    locked_out(answer);
+    locked_out(response);
 }
 
-pub(super) fn reloaded(answer: &Value) {
-    if answer["dry_run"] == true {
+pub(super) fn reloaded(response: &Value) {
+    if response["dry_run"] == true {
         say("nothing was changed 仅预演，未作变更");
     }
-    let report = &answer["report"];
+    let report = &response["report"];
     say(format!("  changed 变更 {}", list(&report["changed"])));
     locked_out(report);
     for note in report["notes"].as_array().into_iter().flatten() {
         say(format!("  {}: {}\n    {}", text(&note["code"]), text(&note["en"]), text(&note["zh"])));
     }
-    if answer["waits"] == true {
-        let (en, zh) = match answer["proposal"].as_u64() {
+    if response["waits"] == true {
+        let (en, zh) = match response["proposal"].as_u64() {
             Some(id) => (format!("wait for two security officers in proposal {id}"), format!("已列入提案 {id}，待两名安全管理员批准")),
             None => ("would wait for two security officers in a proposal; whom the file suspends or leaves out is shut out at once".into(), "将形成提案，待两名安全管理员批准；文件中停用或删去的成员立即停用".into()),
         };
         say(format!("  members and trust {en}"));
         say(format!("  成员与信任的变更{zh}"));
-        changes(answer);
+        changes(response);
     }
-    if answer["proposals"].as_array().is_some_and(|p| !p.is_empty()) {
-        say(format!("  proposals that wait 待批提案 {}", text(&answer["proposals"])));
+    if response["proposals"].as_array().is_some_and(|p| !p.is_empty()) {
+        say(format!("  proposals that wait 待批提案 {}", text(&response["proposals"])));
     }
 }
 
@@ -205,20 +205,20 @@ fn locked_out(report: &Value) {
     }
 }
 
-pub(super) fn suspended(answer: &Value) {
-    let member = text(&answer["member"]);
+pub(super) fn suspended(response: &Value) {
+    let member = text(&response["member"]);
     say(format!("{member} is let in no longer 已停用，不再允许接入"));
     say(format!(
         "the way back takes two officers: xinqiao admin members resume {member}  恢复须两名安全管理员：xinqiao admin members resume {member}"
     ));
 }
 
-pub(super) fn lifted(answer: &Value) {
-    say(format!("{} may try again 已解除锁定", text(&answer["name"])));
+pub(super) fn lifted(response: &Value) {
+    say(format!("{} may try again 已解除锁定", text(&response["name"])));
 }
 
-pub(super) fn lockouts(answer: &Value) {
-    lockout_rows(&answer["items"]);
+pub(super) fn lockouts(response: &Value) {
+    lockout_rows(&response["items"]);
 }
 
 fn lockout_rows(all: &Value) {
@@ -226,8 +226,8 @@ fn lockout_rows(all: &Value) {
     table(&["name 名称", "who 对象", "role 角色", "seconds left 剩余秒数"], &rows);
 }
 
-pub(super) fn entries(answer: &Value) {
-    for item in items(answer) {
+pub(super) fn entries(response: &Value) {
+    for item in items(response) {
         say(format!("{} {}", item["index"], item["entry"]));
     }
 }

@@ -1,6 +1,6 @@
 //! `certs request` and `certs install`: CSR out, chain in.
 
-use super::{Whom, make_directory, read_all, tell, told};
+use super::{Whom, in_both_languages, make_directory, read_all, tell};
 use crate::cli::Failure;
 use crate::console::say;
 use clap::Args;
@@ -119,7 +119,7 @@ impl Install {
         let to_key = self.to_key.as_deref().unwrap_or(&self.key);
         let done = install(
             &Installation {
-                answer: &self.chain,
+                response: &self.chain,
                 key: &self.key,
                 passphrase: self.passphrase_file.as_deref(),
                 anchors: &anchors,
@@ -150,7 +150,7 @@ impl Install {
                 Ok(())
             }
             Err(mistakes) => {
-                let mistakes: Vec<String> = mistakes.iter().map(told).collect();
+                let mistakes: Vec<String> = mistakes.iter().map(in_both_languages).collect();
                 Err(Failure::Failed(format!(
                     "{}\nnothing was installed\n未安装任何文件",
                     mistakes.join("\n")

@@ -6,7 +6,8 @@ use crate::console::{json, say};
 use clap::Args;
 use serde::Serialize;
 use std::path::{Path, PathBuf};
-use xinqiao_certs::{Details, Identity, LoadError, RenewalPlan, RevocationList, State, UnixTime};
+use xinqiao_certs::{Details, Identity, RenewalPlan, RevocationList, State, UnixTime};
+use xinqiao_explain::Explanation;
 use xinqiao_node::config::Config;
 
 #[derive(Args)]
@@ -31,14 +32,7 @@ struct Row {
     days_left: Option<i64>,
     state: State,
     #[serde(skip_serializing_if = "Option::is_none")]
-    problem: Option<Problem>,
-}
-
-#[derive(Serialize)]
-struct Problem {
-    code: &'static str,
-    en: String,
-    zh: String,
+    problem: Option<Explanation>,
 }
 
 impl Status {
@@ -76,7 +70,7 @@ fn rows(config: &Config, now: UnixTime) -> Vec<Row> {
             && let Err(error) = Identity::from_sealed_files(file, key, secret.filter(|_| before == 0), now)
         {
             row.state = State::Expired;
-            row.problem = Some(problem(&error));
+            row.problem = Some(error);
         }
     }
     if let Some(file) = &config.exchange.ocsp {
@@ -105,7 +99,7 @@ fn certificates(place: &str, file: &Path, now: UnixTime) -> Vec<Row> {
     };
     let all = match Details::read(&file.display().to_string(), &text) {
         Ok(all) => all,
-        Err(error) => return vec![failed(place, file, problem(&error))],
+        Err(error) => return vec![failed(place, file, error)],
     };
     all.into_iter()
         .map(|details| Row {
@@ -140,7 +134,7 @@ fn staple(config: &Config, file: &Path, now: UnixTime) -> Row {
             state: State::Ok,
             problem: None,
         },
-        Err(error) => failed(place, file, problem(&error)),
+        Err(error) => failed(place, file, error),
     }
 }
 
@@ -151,7 +145,10 @@ fn lists(config: &Config, now: UnixTime) -> Vec<Row> {
     let grace = config.revocation.grace_hours.seconds();
     let all = match RevocationList::from_files(&files) {
         Ok(all) => all,
-        Err(error) => return vec![failed(place, Path::new(error.place()), problem(&error))],
+        Err(error) => {
+            let file = error.place().unwrap_or_default().to_owned();
+            return vec![failed(place, Path::new(&file), error)];
+        }
     };
     all.iter()
         .map(|list| {
@@ -175,21 +172,17 @@ fn lists(config: &Config, now: UnixTime) -> Vec<Row> {
         .collect()
 }
 
-fn problem(error: &LoadError) -> Problem {
-    Problem { code: error.code(), en: error.english(), zh: error.chinese() }
-}
-
 fn unreadable(file: &Path) -> Row {
-    let place = file.display();
-    let problem = Problem {
-        code: "file.unreadable",
-        en: format!("{place}: cannot be read; check the path and its permissions"),
-        zh: format!("{place}：无法读取，请检查路径与权限"),
-    };
+    let problem = Explanation::new(
+        "file.unreadable",
+        "cannot be read; check the path and its permissions",
+        "无法读取，请检查路径与权限",
+    )
+    .at(file.display().to_string());
     failed("", file, problem)
 }
 
-fn failed(place: &str, file: &Path, problem: Problem) -> Row {
+fn failed(place: &str, file: &Path, problem: Explanation) -> Row {
     Row {
         place: place.to_owned(),
         file: file.display().to_string(),
@@ -221,7 +214,7 @@ fn table(rows: &[Row]) {
             row.file
         ));
         if let Some(problem) = &row.problem {
-            say(format!("    {}: {}\n    {}", problem.code, problem.en, problem.zh));
+            say(format!("    {}: {}\n    {}", problem.code(), problem.english(), problem.chinese()));
         }
     }
 }

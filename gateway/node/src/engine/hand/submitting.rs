@@ -1,7 +1,7 @@
 //! From a submission to its answer: what is answered when, once per key, under the rules of the moment of the commit.
 
 use super::*;
-use xinqiao_runtime::problem::ProblemCode;
+use xinqiao_runtime::refusal::RefusalCode;
 
 #[test]
 fn nothing_is_answered_before_it_is_committed_and_what_waits_goes_together() {
@@ -20,7 +20,7 @@ fn nothing_is_answered_before_it_is_committed_and_what_waits_goes_together() {
     assert_eq!(hand.node.log_size(), before + 3);
     assert_eq!(*hand.node.news().borrow(), frames + 1, "one frame, so one sync");
     for sent in sent {
-        assert_eq!(hand.answer(sent).unwrap()["accepted"], 1);
+        assert_eq!(hand.response(sent).unwrap()["accepted"], 1);
     }
     assert_eq!(hand.step(), Step::Idle);
 }
@@ -33,12 +33,12 @@ fn a_key_sent_twice_at_once_is_committed_once_and_answered_alike() {
     let first = hand.send(hand.head_under(Op::Put, 7), body.clone());
     let second = hand.send(hand.head_under(Op::Put, 7), body.clone());
     hand.until_waiting(1);
-    let first = hand.answer(first).unwrap();
-    assert_eq!(hand.answer(second).unwrap(), first);
+    let first = hand.response(first).unwrap();
+    assert_eq!(hand.response(second).unwrap(), first);
     assert_eq!(hand.node.log_size(), before + 1);
     let other = hand.record();
     let reused = hand.send(hand.head_under(Op::Put, 7), other);
-    assert_eq!(hand.answer(reused).unwrap_err().code(), ProblemCode::IdempotencyReused);
+    assert_eq!(hand.response(reused).unwrap_err().code(), RefusalCode::IdempotencyReused);
 }
 
 #[test]
@@ -57,8 +57,8 @@ fn what_was_prepared_under_older_rules_is_prepared_again_under_those_in_force() 
     let adopted = std::thread::spawn(move || node.adopt_members(members));
     // The rules are in force before the barrier that tells their adopter so.
     hand.until_waiting(2);
-    let refused = hand.answer(sent).unwrap_err();
-    assert_eq!(refused.code(), ProblemCode::DatasetNotYours);
+    let refused = hand.response(sent).unwrap_err();
+    assert_eq!(refused.code(), RefusalCode::DatasetNotYours);
     assert_eq!(hand.node.log_size(), before, "nothing of it is kept");
     let began = Instant::now();
     while !adopted.is_finished() {
@@ -83,7 +83,7 @@ fn a_stopped_committer_refuses_what_waits_and_the_node_opens_again() {
     // Its jobs end with it.
     drop(committer);
     let refused = runtime.block_on(sent).unwrap().unwrap_err();
-    assert_eq!(refused.code(), ProblemCode::BusyDraining);
+    assert_eq!(refused.code(), RefusalCode::BusyDraining);
     drop(node);
     let config = Config::load(&dir.path().join("node.toml")).unwrap();
     runtime.block_on(async {

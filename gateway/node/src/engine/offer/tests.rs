@@ -101,9 +101,9 @@ impl Site {
             account: budget.account("alpha"),
         };
         let authorised = self.node.authorise(&head).expect("the department may send it");
-        let answer = self.node.submit(head, authorised, body.into()).await.expect("it is accepted");
-        let answer: serde_json::Value = serde_json::from_slice(&answer).unwrap();
-        assert_eq!(answer["accepted"], 1, "{answer}");
+        let response = self.node.submit(head, authorised, body.into()).await.expect("it is accepted");
+        let response: serde_json::Value = serde_json::from_slice(&response).unwrap();
+        assert_eq!(response["accepted"], 1, "{response}");
     }
 
     /// One record is sent; its reference.

@@ -114,9 +114,9 @@ impl Life {
         let authorised = self.node().authorise(&head).expect("the department may send it");
         let sent = self.node().submit(head, authorised, body.into());
         let bytes = self.runtime.block_on(sent).expect("it is accepted");
-        let answer: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
-        assert_eq!(answer["accepted"], 1, "{answer}");
-        let id = answer["submission"].as_str().unwrap().to_owned();
+        let response: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(response["accepted"], 1, "{response}");
+        let id = response["submission"].as_str().unwrap().to_owned();
         let index = id.split_once('-').unwrap().0.parse().unwrap();
         let reference = record.get("ref").unwrap().to_owned();
         Answer { id, index, bytes, reference, view: String::new(), traced: String::new() }
@@ -137,7 +137,7 @@ impl Life {
                     let batch = node.batch(&head, seq).unwrap();
                     let error = LineError { code: "R1".into(), message: "not taken".into(), record: 0 };
                     let errors = if refuse { vec![error] } else { Vec::new() };
-                    let answer = Acknowledgement {
+                    let response = Acknowledgement {
                         epoch: node.epoch(),
                         outcome: if refuse { Outcome::Partial } else { Outcome::Accepted },
                         errors,
@@ -147,8 +147,8 @@ impl Life {
                         stream: name.into(),
                         time: Timestamp::of_unix(node.clock.now()),
                     };
-                    let as_sent = answer.to_json().into();
-                    let received = Received { said: answer, as_sent, paid: None };
+                    let as_sent = response.to_json().into();
+                    let received = Received { said: response, as_sent, paid: None };
                     node.acknowledge(recipient, &stream, received).await.unwrap();
                 }
             });
@@ -162,16 +162,16 @@ impl Life {
         self.node().sweep();
     }
 
-    fn look(&self, answer: &mut Answer) {
-        let (view, traced) = self.asked(answer);
-        (answer.view, answer.traced) = (view, traced);
+    fn look(&self, response: &mut Answer) {
+        let (view, traced) = self.asked(response);
+        (response.view, response.traced) = (view, traced);
     }
 
     /// What a department and an officer hear of a submission.
-    fn asked(&self, answer: &Answer) -> (String, String) {
+    fn asked(&self, response: &Answer) -> (String, String) {
         let node = self.node();
-        let view = node.submission_view(DEPARTMENT, &answer.id).unwrap();
-        let wanted = Wanted::Reference { member: DEPARTMENT, reference: &answer.reference };
+        let view = node.submission_view(DEPARTMENT, &response.id).unwrap();
+        let wanted = Wanted::Reference { member: DEPARTMENT, reference: &response.reference };
         let traced = serde_json::to_value(node.trace(DATASET, &wanted).unwrap()).unwrap();
         // The node's own withdrawals, when publications end, come later.
         let mut traced = traced.as_array().unwrap().clone();
@@ -180,10 +180,10 @@ impl Life {
         (serde_json::to_string(&view).unwrap(), serde_json::to_string(&traced).unwrap())
     }
 
-    fn check(&self, answer: &Answer) {
-        assert_eq!(self.asked(answer), (answer.view.clone(), answer.traced.clone()), "{}", answer.id);
-        let again = self.node().rebuild_answer(answer.index);
-        assert_eq!(again.as_ref(), Some(&answer.bytes), "the receipt is given again byte for byte");
+    fn check(&self, response: &Answer) {
+        assert_eq!(self.asked(response), (response.view.clone(), response.traced.clone()), "{}", response.id);
+        let again = self.node().rebuild_response(response.index);
+        assert_eq!(again.as_ref(), Some(&response.bytes), "the receipt is given again byte for byte");
     }
 
     fn rows(&self) -> AllRows {
@@ -216,15 +216,15 @@ impl Life {
 #[test]
 fn a_year_of_single_records_leaves_few_rows_and_few_segments_and_every_answer() {
     let mut life = Life::new(256 << 10);
-    let mut answers = Vec::new();
+    let mut responses = Vec::new();
     let mut seen = Vec::new();
     for day in 0..365 {
         for _ in 0..2 {
-            let mut answer = life.send();
+            let mut response = life.send();
             life.pull(day == 3);
             if day % 30 < 2 {
-                life.look(&mut answer);
-                answers.push(answer);
+                life.look(&mut response);
+                responses.push(response);
             }
         }
         life.pass(1);
@@ -245,7 +245,7 @@ fn a_year_of_single_records_leaves_few_rows_and_few_segments_and_every_answer() 
     assert!(first > 100, "segments go: {first} is the first that is left");
 
     let before = life.rows();
-    answers.iter().for_each(|answer| life.check(answer));
+    responses.iter().for_each(|response| life.check(response));
     let old = StreamId::parse(STREAMS[0].1).unwrap();
     let list = |life: &Life| {
         let wait = Duration::ZERO;
@@ -263,7 +263,7 @@ fn a_year_of_single_records_leaves_few_rows_and_few_segments_and_every_answer() 
     // The queue lost while running, and at a start: built again it is what it was.
     life.node().rebuild().unwrap();
     assert_eq!(life.rows(), before, "rebuilt rows equal kept rows");
-    answers.iter().for_each(|answer| life.check(answer));
+    responses.iter().for_each(|response| life.check(response));
     let state = life.node().state.read().clone();
     life.stop();
     std::fs::remove_dir_all(life.dir.path().join("data/queue")).unwrap();
@@ -271,7 +271,7 @@ fn a_year_of_single_records_leaves_few_rows_and_few_segments_and_every_answer() 
     assert!(life.node().trouble().rebuilt.is_some());
     assert_eq!(*life.node().state.read(), state);
     assert_eq!(life.rows(), before);
-    answers.iter().for_each(|answer| life.check(answer));
+    responses.iter().for_each(|response| life.check(response));
     assert_eq!((list(&life), news(&life)), (listed, told));
     life.stop();
 }
@@ -279,9 +279,9 @@ fn a_year_of_single_records_leaves_few_rows_and_few_segments_and_every_answer() 
 #[test]
 fn an_index_cut_off_by_a_crash_is_removed_and_rows_that_did_not_leave_leave_later() {
     let mut life = Life::new(64 << 10);
-    let mut answer = life.send();
+    let mut response = life.send();
     life.pull(false);
-    life.look(&mut answer);
+    life.look(&mut response);
     // A crash between the file and the event: nobody knows of it.
     let mut stray = life.node().reader.write_index(77).unwrap();
     stray.push(1, b"x", b"y").unwrap();
@@ -304,12 +304,12 @@ fn an_index_cut_off_by_a_crash_is_removed_and_rows_that_did_not_leave_leave_late
     let events = vec![Event::Indexed { number: 1, ranges: vec![range] }];
     life.node().change_blocking(Change { events, ..Change::default() }, |_| true).ok().unwrap();
     assert_eq!(life.node().reader.indexes().unwrap(), [1, 77]);
-    life.check(&answer);
+    life.check(&response);
     life.pass(2);
     let indexes = life.node().reader.indexes().unwrap();
     assert!(indexes.contains(&1) && !indexes.contains(&77), "{indexes:?}");
     assert!(crate::engine::rows::all(&life.node().queue(), Table::GroupChunk).unwrap().is_empty());
-    life.check(&answer);
+    life.check(&response);
     life.stop();
 }
 
@@ -352,16 +352,16 @@ fn a_year_at_size() {
     for day in 0..365 {
         for n in 0..per_day {
             let sent = Instant::now();
-            let answer = life.send();
+            let response = life.send();
             longest = longest.max(sent.elapsed());
             if n % 8 == 7 || n + 1 == per_day {
                 life.pull(false);
             }
             if first.is_none() {
                 life.pull(false);
-                let mut answer = answer;
-                life.look(&mut answer);
-                first = Some(answer);
+                let mut response = response;
+                life.look(&mut response);
+                first = Some(response);
             }
         }
         let swept = Instant::now();

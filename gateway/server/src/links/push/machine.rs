@@ -56,7 +56,7 @@ pub(super) enum Outcome {
     /// To [`Step::Look`].
     Found {
         /// Its recipient has answered for good.
-        answered: bool,
+        acknowledged: bool,
         /// It has a payload.
         payload: bool,
     },
@@ -134,7 +134,7 @@ impl Pushing {
                 (None, Step::WaitForNews)
             }
             (Step::Look { .. }, Outcome::Nothing) => (None, Step::WaitForNews),
-            (Step::Look { .. }, Outcome::Found { answered: true, .. }) => (None, self.advance()),
+            (Step::Look { .. }, Outcome::Found { acknowledged: true, .. }) => (None, self.advance()),
             (Step::Look { .. }, Outcome::Found { payload: true, .. }) => (None, Step::SendPayload { seq }),
             (Step::Look { .. }, Outcome::Found { .. }) | (Step::SendPayload { .. }, Outcome::Gone) => {
                 (None, Step::SendManifest { seq })

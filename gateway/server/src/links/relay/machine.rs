@@ -113,7 +113,7 @@ pub(super) struct Reached {
     /// Its manifest's digest, hexadecimal.
     pub(super) digest: String,
     /// An acknowledgement was committed with it.
-    pub(super) has_answer: bool,
+    pub(super) has_acknowledgement: bool,
 }
 
 /// What a manifest says whose signature is good.
@@ -207,7 +207,7 @@ impl Relay {
                 Ok(Step::Look)
             }
             (Step::Look, Outcome::Reached(reached)) => {
-                let repeat = reached.has_answer && !self.acknowledged;
+                let repeat = reached.has_acknowledgement && !self.acknowledged;
                 self.reached = reached;
                 if repeat { Ok(Step::Repeat) } else { Ok(self.list()) }
             }
@@ -242,7 +242,7 @@ impl Relay {
             (Step::Check, Outcome::Damaged) => Err("relay.payload".into()),
             (Step::Commit { .. }, Outcome::Committed) => {
                 let Claims { epoch, seq, digest, .. } = self.batch.take().ok_or(OUT_OF_STEP)?;
-                self.reached = Reached { epoch, seq, digest, has_answer: true };
+                self.reached = Reached { epoch, seq, digest, has_acknowledgement: true };
                 self.acknowledged = false;
                 Ok(Step::Acknowledge)
             }

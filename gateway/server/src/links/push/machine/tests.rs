@@ -4,7 +4,7 @@ use super::*;
 use proptest::prelude::*;
 
 const FIRST: Duration = Duration::from_secs(1);
-const PAYLOAD: Outcome = Outcome::Found { answered: false, payload: true };
+const PAYLOAD: Outcome = Outcome::Found { acknowledged: false, payload: true };
 
 /// Pushing, with three attempts, that was told these outcomes; with what it reported last.
 fn after(outcomes: &[Outcome]) -> (Pushing, Option<Report>) {
@@ -33,9 +33,9 @@ fn payload_goes_before_manifest_and_the_next_batch_after_the_answer() {
         (Outcome::Status(200), Step::SendManifest { seq: 2 }, None),
         (Outcome::Status(202), Step::Look { seq: 3 }, Some(Report::Delivered)),
         // A void has no payload; one that was answered is passed over and not counted.
-        (Outcome::Found { answered: false, payload: false }, Step::SendManifest { seq: 3 }, None),
+        (Outcome::Found { acknowledged: false, payload: false }, Step::SendManifest { seq: 3 }, None),
         (Outcome::Status(202), Step::Look { seq: 4 }, Some(Report::Delivered)),
-        (Outcome::Found { answered: true, payload: true }, Step::Look { seq: 5 }, None),
+        (Outcome::Found { acknowledged: true, payload: true }, Step::Look { seq: 5 }, None),
         (Outcome::Nothing, Step::WaitForNews, None),
         (Outcome::News, Step::Look { seq: 5 }, None),
     ];
@@ -103,7 +103,7 @@ fn a_dead_letter_that_cannot_be_noted_is_no_reason_to_hurry() {
 fn what_may_not_leave_any_more_stops_the_stream_at_once_and_what_is_gone_does_not() {
     let (mut pushing, report) = after(&[PAYLOAD, Outcome::Withheld]);
     assert_eq!((report, pushing.step()), (failed("push.policy-changed", 1), Step::GiveUp));
-    // Let go on by a person: judged again, and again not let out.
+    // Let go on by a person: checked again, and again not let out.
     for outcome in [Outcome::Noted(true), Outcome::Dead, Outcome::News, PAYLOAD] {
         pushing.ended(outcome, 0);
     }
@@ -135,7 +135,8 @@ fn outcome() -> impl Strategy<Value = (u8, Outcome)> {
     let any_outcome = prop_oneof![
         Just(Outcome::Dead),
         Just(Outcome::Nothing),
-        (any::<bool>(), any::<bool>()).prop_map(|(answered, payload)| Outcome::Found { answered, payload }),
+        (any::<bool>(), any::<bool>())
+            .prop_map(|(acknowledged, payload)| Outcome::Found { acknowledged, payload }),
         Just(Outcome::News),
         Just(Outcome::Gone),
         Just(Outcome::Withheld),
@@ -153,7 +154,7 @@ fn outcome() -> impl Strategy<Value = (u8, Outcome)> {
 fn fitting(step: &Step, n: u8) -> Outcome {
     match (step, n % 4) {
         (Step::Look { .. }, 0) => Outcome::Nothing,
-        (Step::Look { .. }, 1) => Outcome::Found { answered: n > 200, payload: false },
+        (Step::Look { .. }, 1) => Outcome::Found { acknowledged: n > 200, payload: false },
         (Step::Look { .. }, _) => PAYLOAD,
         (Step::WaitForNews, _) => Outcome::News,
         (Step::SendPayload { .. }, 0) => [Outcome::Gone, Outcome::Withheld][usize::from(n > 200)].clone(),
@@ -186,7 +187,7 @@ proptest! {
             let outcome = if fits { fitting(&before, n) } else { outcome };
             let report = pushing.ended(outcome.clone(), random);
             let next = pushing.step();
-            let passed_over = matches!((&before, &outcome), (Step::Look { .. }, Outcome::Found { answered: true, .. }));
+            let passed_over = matches!((&before, &outcome), (Step::Look { .. }, Outcome::Found { acknowledged: true, .. }));
             let delivered = report == Some(Report::Delivered);
             let final_answer = matches!(
                 (&before, &outcome),
@@ -225,7 +226,7 @@ proptest! {
                     let fit = matches!(
                         (&before, &outcome),
                         (Step::SendPayload { .. }, Outcome::Gone | Outcome::Status(200..300))
-                            | (Step::Look { .. }, Outcome::Found { answered: false, payload: false })
+                            | (Step::Look { .. }, Outcome::Found { acknowledged: false, payload: false })
                     );
                     prop_assert!(fit, "never before its payload");
                 }
@@ -241,21 +242,21 @@ proptest! {
 
     /// A new run after a crash passes over what was answered for good, and nothing else.
     #[test]
-    fn a_new_run_begins_with_the_first_batch_not_answered(answered in proptest::collection::vec(any::<bool>(), 1..20)) {
+    fn a_new_run_begins_with_the_first_batch_not_answered(acknowledged in proptest::collection::vec(any::<bool>(), 1..20)) {
         let mut pushing = Pushing::new(3, FIRST);
         let mut pushed = Vec::new();
-        while let Some(answered) = match pushing.step() {
-            Step::Look { seq } => answered.get(seq as usize - 1),
+        while let Some(acknowledged) = match pushing.step() {
+            Step::Look { seq } => acknowledged.get(seq as usize - 1),
             other => panic!("{other:?}"),
         } {
-            pushing.ended(Outcome::Found { answered: *answered, payload: true }, 0);
+            pushing.ended(Outcome::Found { acknowledged: *acknowledged, payload: true }, 0);
             if let Step::SendPayload { seq } = pushing.step() {
                 pushed.push(seq);
                 pushing.ended(Outcome::Status(204), 0);
                 pushing.ended(Outcome::Status(202), 0);
             }
         }
-        let open: Vec<u64> = (1..).zip(&answered).filter(|(_, a)| !**a).map(|(seq, _)| seq).collect();
+        let open: Vec<u64> = (1..).zip(&acknowledged).filter(|(_, a)| !**a).map(|(seq, _)| seq).collect();
         prop_assert_eq!(pushed, open);
     }
 }

@@ -12,7 +12,7 @@ fn digest(epoch: u64, seq: u64) -> String {
 
 /// Where a node stands after a batch of epoch 1.
 fn at(seq: u64) -> Reached {
-    Reached { epoch: u64::from(seq > 0), seq, digest: digest(1, seq), has_answer: seq > 0 }
+    Reached { epoch: u64::from(seq > 0), seq, digest: digest(1, seq), has_acknowledgement: seq > 0 }
 }
 
 /// An honest manifest of epoch 1.
@@ -92,7 +92,7 @@ fn after_a_crash_the_last_answer_is_given_again_before_anything_is_asked_for() {
     relay.ended(Outcome::Repeated, 0);
     assert_eq!(relay.step(), Step::List { after: 3, limit: LIMIT, wait: WAIT });
     // A row of a node that keeps no answer.
-    let old = Reached { has_answer: false, ..at(3) };
+    let old = Reached { has_acknowledgement: false, ..at(3) };
     assert!(matches!(after([Outcome::Connected, Outcome::Reached(old)]).step(), Step::List { after: 3, .. }));
 }
 
@@ -421,7 +421,7 @@ proptest! {
                     matches!((before, outcome), (Step::Check, Outcome::Checked))
                 }
                 (Step::Fetch { .. }, _, outcome) => matches!(outcome, Outcome::Verified(_)),
-                (Step::Repeat, _, outcome) => matches!(outcome, Outcome::Reached(r) if r.has_answer),
+                (Step::Repeat, _, outcome) => matches!(outcome, Outcome::Reached(r) if r.has_acknowledgement),
                 (Step::List { .. }, Step::Look, outcome) => matches!(outcome, Outcome::Reached(_)),
                 (Step::List { .. }, before, outcome) => {
                     matches!((before, outcome), (Step::Repeat, Outcome::Repeated))

@@ -19,8 +19,8 @@ mod tend;
 mod waiting;
 
 pub use material::Dial;
-pub use report::{Advice, Affected, Refusal, Report};
-pub use set::Standing;
+pub use report::{Affected, Report, SetRefused};
+pub use set::TrustSet;
 pub use status::{StatusKind, StatusRow, StatusState};
 
 use lists::{Before, Remembered};
@@ -35,13 +35,14 @@ use xinqiao_certs::{CertificateDer, UnixTime, certificates};
 use xinqiao_client::{Client, ClientError, Profile};
 use xinqiao_edge::{EdgeControl, Identify, Terms, TermsSource};
 use xinqiao_evidence::keys::Jwks;
+use xinqiao_explain::Explanation;
 use xinqiao_node::config::{self, Config};
 use xinqiao_node::decisions::{FileSet, Overlay};
 use xinqiao_node::engine::Node;
-use xinqiao_runtime::problem::ProblemCode;
+use xinqiao_runtime::refusal::RefusalCode;
 
 /// Keeps the set in force, and changes it.
-pub struct Keeper {
+pub struct TrustKeeper {
     config: PathBuf,
     /// Settings as they were at the start that cannot change while the node runs.
     started: Vec<(&'static str, String)>,
@@ -55,7 +56,7 @@ pub struct Keeper {
     clients: Mutex<BTreeMap<Dial, Client>>,
     refused: Mutex<Refused>,
     /// What troubles a part for now, by the part's name.
-    troubles: Mutex<BTreeMap<String, Advice>>,
+    troubles: Mutex<BTreeMap<String, Explanation>>,
     changes: watch::Sender<u64>,
 }
 
@@ -63,25 +64,25 @@ pub struct Keeper {
 #[derive(Default)]
 struct Refused {
     /// The configuration, read again by an officer or by SIGHUP.
-    reload: Option<Refusal>,
+    reload: Option<SetRefused>,
     /// The files it named, when they changed.
-    files: Option<Refusal>,
+    files: Option<SetRefused>,
 }
 
 /// The set in force and the judgement that goes with it.
 struct Live {
-    set: Standing,
+    set: TrustSet,
     identify: Identify,
 }
 
-impl Keeper {
+impl TrustKeeper {
     /// Loads everything for the first time; all of it must be good.
-    pub fn open(config: &Config, overlay: &Overlay) -> Result<Arc<Self>, Refusal> {
+    pub fn open(config: &Config, overlay: &Overlay) -> Result<Arc<Self>, SetRefused> {
         Self::begin(config, overlay, Seen::default(), |_| Vec::new())
     }
 
     /// The same for a node that has run before: its lists follow those that were in force when it stopped.
-    pub fn resume(node: &Node, overlay: &Overlay) -> Result<Arc<Self>, Refusal> {
+    pub fn resume(node: &Node, overlay: &Overlay) -> Result<Arc<Self>, SetRefused> {
         let seen = Seen::default();
         for (member, row, pem) in node.seen_certificates() {
             if let Ok(chain) = certificates("archive", &pem) {
@@ -98,13 +99,13 @@ impl Keeper {
         overlay: &Overlay,
         seen: Seen,
         remembered: impl FnOnce(&Material) -> Vec<Remembered>,
-    ) -> Result<Arc<Self>, Refusal> {
+    ) -> Result<Arc<Self>, SetRefused> {
         let now = UnixTime::now();
         let material = Material::read(&Named::of(config), None, now)?;
         let remembered = remembered(&material);
         let presented = seen.authorities();
         let before = Before { last: None, remembered: &remembered, presented: &presented };
-        let set = Standing::build(&material, overlay, None, &before, now)?;
+        let set = TrustSet::build(&material, overlay, None, &before, now)?;
         let seen = Arc::new(seen);
         Ok(Arc::new(Self {
             config: config.file.clone(),
@@ -166,8 +167,8 @@ impl Keeper {
     }
 
     /// The public keys recipients sign their answers with, by member.
-    pub fn answer_keys(&self) -> BTreeMap<String, Jwks> {
-        self.live().set.answer_keys.clone()
+    pub fn acknowledgement_keys(&self) -> BTreeMap<String, Jwks> {
+        self.live().set.acknowledgement_keys.clone()
     }
 
     /// The members in force.
@@ -215,13 +216,13 @@ impl Keeper {
 }
 
 impl Live {
-    fn new(set: Standing, seen: &Arc<Seen>) -> Self {
+    fn new(set: TrustSet, seen: &Arc<Seen>) -> Self {
         let (registry, seen) = (set.registry.clone(), seen.clone());
         let identify = move |chain: &[CertificateDer<'_>]| {
             let now = UnixTime::now();
             let member = registry
                 .identify(chain, now)
-                .map_err(|e| ProblemCode::parse(e.code()).unwrap_or(ProblemCode::MemberUnknown))?;
+                .map_err(|e| RefusalCode::parse(e.code()).unwrap_or(RefusalCode::MemberUnknown))?;
             seen.note(&member, chain, i64::try_from(now.as_secs()).unwrap_or(i64::MAX));
             Ok(member)
         };

@@ -1,12 +1,12 @@
 //! What runs out when: every certificate, anchor and revocation list, for officers, metrics and readiness.
 
-use super::report::Advice;
-use super::set::Standing;
-use super::{Keeper, lists};
+use super::set::TrustSet;
+use super::{TrustKeeper, lists};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use xinqiao_certs::{Details, RevocationList, UnixTime, certificates};
+use xinqiao_explain::Explanation;
 use xinqiao_runtime::metrics::{Metric, Metrics};
 use xinqiao_runtime::{Check, State};
 
@@ -82,7 +82,7 @@ impl StatusState {
     }
 }
 
-impl Keeper {
+impl TrustKeeper {
     /// Every certificate, anchor and list in force.
     pub fn status(&self) -> Vec<StatusRow> {
         rows(&self.live().set, UnixTime::now())
@@ -91,8 +91,12 @@ impl Keeper {
     /// For `/readyz`: what someone should look at, most urgent first; nothing if all is well.
     pub fn checks(&self) -> Vec<Check> {
         let refused = self.refused.lock();
-        let mut advice: Vec<Advice> =
-            [&refused.reload, &refused.files].into_iter().flatten().cloned().map(Advice::from).collect();
+        let mut advice: Vec<Explanation> = [&refused.reload, &refused.files]
+            .into_iter()
+            .flatten()
+            .cloned()
+            .map(|refused| refused.why)
+            .collect();
         advice.dedup();
         drop(refused);
         let live = self.live();
@@ -104,21 +108,21 @@ impl Keeper {
             checks.push(Check {
                 name: "certificates",
                 state: State::Degraded,
-                advice: advice.en,
-                advice_zh: advice.zh,
+                advice: advice.english(),
+                advice_zh: advice.chinese(),
             });
         }
         checks
     }
 
     /// What runs out, or has, and the lists that nobody known signed.
-    pub(super) fn ends(&self) -> Vec<Advice> {
+    pub(super) fn ends(&self) -> Vec<Explanation> {
         let rows = self.status();
         let ends = rows.iter().filter(|row| row.state != StatusState::Good).map(ending);
         ends.chain(self.unvouched()).collect()
     }
 
-    fn unvouched(&self) -> Vec<Advice> {
+    fn unvouched(&self) -> Vec<Explanation> {
         let live = self.live();
         let all = live.set.trust.revocation().lists();
         if all.is_empty() {
@@ -153,7 +157,7 @@ impl Keeper {
     }
 }
 
-fn rows(set: &Standing, now: UnixTime) -> Vec<StatusRow> {
+fn rows(set: &TrustSet, now: UnixTime) -> Vec<StatusRow> {
     let mut all = Vec::new();
     for details in set.identity.details() {
         all.push(of_certificate(StatusKind::Certificate, "exchange", &details, now));
@@ -212,30 +216,32 @@ fn row(
     StatusRow { kind, name: name.to_owned(), subject, issuer, not_after, days_left, state }
 }
 
-fn ending(row: &StatusRow) -> Advice {
+fn ending(row: &StatusRow) -> Explanation {
     let (name, days) = (&row.name, row.days_left.unwrap_or_default());
     match (row.kind, row.state) {
-        (StatusKind::Crl, StatusState::Ended) => Advice::new(
+        (StatusKind::Crl, StatusState::Ended) => Explanation::new(
             "crl.stale",
-            format!(
-                "{name}: the revocation list is past its next update; fetch the newest list of this authority"
-            ),
-            format!("{name}：吊销列表已超过下次更新时间，请获取该机构的最新列表"),
-        ),
-        (StatusKind::Crl, _) => Advice::new(
+            "the revocation list is past its next update; fetch the newest list of this authority",
+            "吊销列表已超过下次更新时间，请获取该机构的最新列表",
+        )
+        .at(name),
+        (StatusKind::Crl, _) => Explanation::new(
             "crl.stale-soon",
-            format!("{name}: the revocation list is due within a day; see that its successor arrives"),
-            format!("{name}：吊销列表将在一天内到期，请确认新列表能够送达"),
-        ),
-        (_, StatusState::Ended) => Advice::new(
+            "the revocation list is due within a day; see that its successor arrives",
+            "吊销列表将在一天内到期，请确认新列表能够送达",
+        )
+        .at(name),
+        (_, StatusState::Ended) => Explanation::new(
             "certificate.ended",
-            format!("{name}: the {} has ended; put its successor in place", row.kind.as_str()),
-            format!("{name}：证书已到期，请更换"),
-        ),
-        _ => Advice::new(
+            format!("the {} has ended; put its successor in place", row.kind.as_str()),
+            "证书已到期，请更换",
+        )
+        .at(name),
+        _ => Explanation::new(
             "certificate.ends-soon",
-            format!("{name}: the {} ends in {days} days; put its successor in place", row.kind.as_str()),
-            format!("{name}：证书将在 {days} 天后到期，请更换"),
-        ),
+            format!("the {} ends in {days} days; put its successor in place", row.kind.as_str()),
+            format!("证书将在 {days} 天后到期，请更换"),
+        )
+        .at(name),
     }
 }

@@ -2,7 +2,7 @@
 //! live is noted in the journal.
 
 use super::material::Named;
-use super::{Advice, Keeper, fetch, lists};
+use super::{TrustKeeper, fetch, lists};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use xinqiao_certs::read_file;
+use xinqiao_explain::Explanation;
 use xinqiao_node::engine::Node;
 
 /// How often files are looked at.
@@ -21,7 +22,7 @@ const TORN: Duration = Duration::from_secs(4);
 /// How often time alone is given the chance to change who is let in.
 const AGAIN: Duration = Duration::from_secs(60);
 
-impl Keeper {
+impl TrustKeeper {
     /// Keeps the set current until told to stop.
     pub async fn tend(self: Arc<Self>, node: Arc<Node>, mut stop: watch::Receiver<bool>) {
         let mut tasks = tokio::task::JoinSet::new();
@@ -59,16 +60,16 @@ impl Keeper {
 
     /// Whether a list was refused that an authority seen meanwhile may vouch for.
     fn waits_for_an_authority(&self) -> bool {
-        self.live().set.notes.iter().any(|note| note.code == "crl.wrong-issuer")
+        self.live().set.notes.iter().any(|note| note.code() == "crl.wrong-issuer")
     }
 
     /// Logs once what runs out.
-    fn warn_of_ends(&self, told: &mut BTreeSet<String>) {
+    fn warn_of_ends(&self, warned: &mut BTreeSet<(String, String)>) {
         let now = self.ends();
-        for advice in now.iter().filter(|a| !told.contains(&a.key())) {
-            tracing::warn!(code = advice.code, "{}  {}", advice.en, advice.zh);
+        for advice in now.iter().filter(|a| !warned.contains(&kind(a))) {
+            tracing::warn!(code = advice.code(), "{}  {}", advice.english(), advice.chinese());
         }
-        *told = now.iter().map(Advice::key).collect();
+        *warned = now.iter().map(kind).collect();
     }
 
     async fn hear_hangups(self: Arc<Self>, node: Arc<Node>) {
@@ -98,7 +99,7 @@ impl Keeper {
         let mut noted = Noted::default();
         loop {
             let (keeper, at, before) = (self.clone(), node.clone(), noted.clone());
-            node.set_answer_keys(self.answer_keys());
+            node.set_acknowledgement_keys(self.acknowledgement_keys());
             let work = move || {
                 keeper.note_seen(&at);
                 keeper.note_live(&at, before)
@@ -161,12 +162,12 @@ struct Watch {
     torn: Option<Instant>,
     /// When time was given its chance last.
     again: Option<Instant>,
-    told: BTreeSet<String>,
+    warned: BTreeSet<(String, String)>,
 }
 
 impl Watch {
     /// Looks once. The parts of the set that changed.
-    fn turn(&mut self, keeper: &Keeper) -> Vec<String> {
+    fn turn(&mut self, keeper: &TrustKeeper) -> Vec<String> {
         let now = Instant::now();
         match self.again {
             // Something may have changed between the first reading and this first look.
@@ -181,7 +182,7 @@ impl Watch {
         }
         if self.again.is_none_or(|last| now.duration_since(last) >= AGAIN) {
             self.again = Some(now);
-            keeper.warn_of_ends(&mut self.told);
+            keeper.warn_of_ends(&mut self.warned);
         }
         if self.files.look(&keeper.material().named) {
             self.torn.get_or_insert(now);
@@ -238,4 +239,9 @@ fn stamp(path: &Path) -> Option<Stamp> {
     use std::os::unix::fs::MetadataExt;
     let found = std::fs::metadata(path).ok()?;
     Some(Stamp { modified: found.modified().ok()?, length: found.len(), inode: found.ino() })
+}
+
+/// What it is about, whatever the days left: code and place.
+fn kind(advice: &Explanation) -> (String, String) {
+    (advice.code().to_owned(), advice.place().unwrap_or_default().to_owned())
 }

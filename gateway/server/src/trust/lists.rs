@@ -4,7 +4,7 @@
 //! also after a restart; and once a known authority vouched for it, one does for whatever follows.
 
 use super::material::{Blob, Material};
-use super::report::{Advice, Refusal};
+use super::report::SetRefused;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use xinqiao_certs::{
     CertificateDer, Revocation, RevocationList, RevocationPolicy, Trust, TrustAnchors, UnixTime, certificates,
 };
 use xinqiao_evidence::Digest;
+use xinqiao_explain::Explanation;
 use xinqiao_node::decisions::OverlayAnchor;
 use xinqiao_node::engine::{CommitError, Node};
 
@@ -50,9 +51,6 @@ pub(super) struct Trusted {
     pub(super) files: Vec<Blob>,
     pub(super) lists: Vec<Arc<RevocationList>>,
 }
-
-/// What is wrong with a list, and in which file.
-type Found = (String, Advice);
 
 fn subject(name: &str) -> String {
     format!("crl {name}")
@@ -101,17 +99,17 @@ pub(super) fn vouched(list: &RevocationList, authorities: &[CertificateDer<'stat
 }
 
 /// Whose the list is that nobody vouches for.
-pub(super) fn of_nobody(list: &RevocationList) -> Advice {
+pub(super) fn of_nobody(list: &RevocationList) -> Explanation {
     let (name, issuer) = (list.name(), list.issuer());
-    Advice::new(
+    Explanation::new(
         "crl.unknown-issuer",
         format!(
-            "{name}: no trust anchor and no authority seen so far signed this list of {issuer}; check that it is the right list, it shuts nobody out until a certificate of that authority is shown"
+            "no trust anchor and no authority seen so far signed this list of {issuer}; check that it is the right list, it shuts nobody out until a certificate of that authority is shown"
         ),
         format!(
-            "{name}：该吊销列表由 {issuer} 签发，现有信任锚及已见过的机构均未为其作证；请核对文件是否正确，在出现该机构的证书之前它不起作用"
+            "该吊销列表由 {issuer} 签发，现有信任锚及已见过的机构均未为其作证；请核对文件是否正确，在出现该机构的证书之前它不起作用"
         ),
-    )
+    ).at(name)
 }
 
 impl Before<'_> {
@@ -137,8 +135,8 @@ pub(super) fn trust(
     policy: RevocationPolicy,
     before: &Before<'_>,
     now: UnixTime,
-    notes: &mut Vec<Advice>,
-) -> Result<Trusted, Refusal> {
+    notes: &mut Vec<Explanation>,
+) -> Result<Trusted, SetRefused> {
     let (earlier, earlier_files) = before.lists();
     loop {
         let read = RevocationList::read_all(files.iter().map(|b| (b.name.as_str(), &b.bytes[..])));
@@ -147,7 +145,7 @@ pub(super) fn trust(
             let trust = Trust::new(anchors.clone(), Revocation::shared(lists.clone(), policy))?;
             Ok((trust, lists))
         });
-        let (place, advice) = match made {
+        let advice = match made {
             Ok((trust, lists)) => {
                 let found = lists
                     .iter()
@@ -159,15 +157,14 @@ pub(super) fn trust(
                     Some(found) => found,
                 }
             }
-            Err(e) if e.code().starts_with("crl.") || e.code().starts_with("pem.") => {
-                (e.place().to_owned(), e.into())
-            }
+            Err(e) if e.code().starts_with("crl.") || e.code().starts_with("pem.") => e,
             Err(e) => return Err(e.into()),
         };
-        let replaced = matches!(advice.code.as_str(), "crl.wrong-issuer" | "crl.older");
+        let replaced = matches!(advice.code(), "crl.wrong-issuer" | "crl.older");
+        let place = advice.place().unwrap_or_default().to_owned();
         let kept = earlier_files.iter().any(|b| b.name == place && !files.contains(b));
         if before.last.is_none() && !(replaced && kept) {
-            return Err(Refusal::new(&advice.code, advice.en, advice.zh));
+            return Err(advice.into());
         }
         notes.push(advice);
         keep_earlier(&mut files, &place, &earlier_files);
@@ -175,25 +172,28 @@ pub(super) fn trust(
 }
 
 /// A list from the future, or one older than the list it would replace.
-fn out_of_time(list: &RevocationList, earlier: &[Arc<RevocationList>], now: UnixTime) -> Option<Found> {
+fn out_of_time(list: &RevocationList, earlier: &[Arc<RevocationList>], now: UnixTime) -> Option<Explanation> {
     let name = list.name();
-    let found = |advice| Some((name.to_owned(), advice));
     if list.this_update() > now.as_secs() + CLOCKS_APART {
-        return found(Advice::new(
-            "crl.not-yet-valid",
-            format!("{name}: the revocation list is dated in the future; check this machine's clock"),
-            format!("{name}：吊销列表的签发时间在未来，请检查本机时钟"),
-        ));
+        return Some(
+            Explanation::new(
+                "crl.not-yet-valid",
+                "the revocation list is dated in the future; check this machine's clock",
+                "吊销列表的签发时间在未来，请检查本机时钟",
+            )
+            .at(name),
+        );
     }
     let mut newer = earlier.iter().filter(|b| b.name() == name && b.issuer() == list.issuer());
     if newer.any(|b| b.this_update() > list.this_update()) {
-        return found(Advice::new(
-            "crl.older",
-            format!(
-                "{name}: the revocation list is older than the one in force, which stays; fetch the newest"
-            ),
-            format!("{name}：吊销列表比生效中的旧，已保留原列表，请重新获取最新列表"),
-        ));
+        return Some(
+            Explanation::new(
+                "crl.older",
+                "the revocation list is older than the one in force, which stays; fetch the newest",
+                "吊销列表比生效中的旧，已保留原列表，请重新获取最新列表",
+            )
+            .at(name),
+        );
     }
     None
 }
@@ -205,7 +205,7 @@ fn displaced(
     lists: &[Arc<RevocationList>],
     files: &[Blob],
     authorities: &[CertificateDer<'static>],
-) -> Option<Found> {
+) -> Option<Explanation> {
     let name = old.name();
     if !files.iter().any(|b| b.name == name) {
         return None;
@@ -214,48 +214,45 @@ fn displaced(
     let mut same = here().filter(|l| l.succeeds(old)).peekable();
     if same.peek().is_none() {
         let now: Vec<&str> = here().map(|l| l.issuer()).collect();
-        return Some((name.to_owned(), another(name, &now.join("; "), old.issuer())));
+        return Some(another(name, &now.join("; "), old.issuer()));
     }
     if vouched(old, authorities) && !same.any(|l| vouched(l, authorities)) {
         let issuer = old.issuer();
-        return Some((
-            name.to_owned(),
-            Advice::new(
+        return Some(Explanation::new(
                 "crl.wrong-issuer",
                 format!(
-                    "{name}: the list bears the name of {issuer}, but no authority this node knows signed it; the last good list stays, fetch the list of that authority again"
+                    "the list bears the name of {issuer}, but no authority this node knows signed it; the last good list stays, fetch the list of that authority again"
                 ),
                 format!(
-                    "{name}：该列表署名为 {issuer}，但并非由本节点已知的机构签发；原列表继续生效，请重新获取该机构的吊销列表"
+                    "该列表署名为 {issuer}，但并非由本节点已知的机构签发；原列表继续生效，请重新获取该机构的吊销列表"
                 ),
-            ),
-        ));
+            ).at(name));
     }
     None
 }
 
 impl Remembered {
     /// For a list that was too large to be kept: its issuers are known all the same.
-    fn displaced(&self, lists: &[Arc<RevocationList>]) -> Option<Found> {
+    fn displaced(&self, lists: &[Arc<RevocationList>]) -> Option<Explanation> {
         if self.bytes.is_some() {
             return None;
         }
         let now: Vec<&str> = lists.iter().filter(|l| l.name() == self.name).map(|l| l.issuer()).collect();
         let gone = self.issuers.iter().find(|issuer| !now.contains(&issuer.as_str()))?;
-        (!now.is_empty()).then(|| (self.name.clone(), another(&self.name, &now.join("; "), gone)))
+        (!now.is_empty()).then(|| another(&self.name, &now.join("; "), gone))
     }
 }
 
-fn another(name: &str, now: &str, before: &str) -> Advice {
-    Advice::new(
+fn another(name: &str, now: &str, before: &str) -> Explanation {
+    Explanation::new(
         "crl.wrong-issuer",
         format!(
-            "{name}: holds a list of {now}, but the list of {before} belongs here; the last good list stays. Put the right list back; to follow another authority, name its list under another file name in `[[revocation.lists]]` and reload"
+            "holds a list of {now}, but the list of {before} belongs here; the last good list stays. Put the right list back; to follow another authority, name its list under another file name in `[[revocation.lists]]` and reload"
         ),
         format!(
-            "{name}：文件内是 {now} 的吊销列表，而此处应为 {before} 的列表；原列表继续生效。请放回正确的列表；如机构确已更换，请在 [[revocation.lists]] 中改用另一文件名并重新加载"
+            "文件内是 {now} 的吊销列表，而此处应为 {before} 的列表；原列表继续生效。请放回正确的列表；如机构确已更换，请在 [[revocation.lists]] 中改用另一文件名并重新加载"
         ),
-    )
+    ).at(name)
 }
 
 /// Puts the earlier state of a list in the place of one that is no good, or leaves it out if there is none.

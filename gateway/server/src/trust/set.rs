@@ -1,24 +1,25 @@
-//! One set: everything connections are made and judged by, built together, never changed.
+//! One set: everything connections are made and checked by, built together, never changed.
 
 use super::lists::{Before, CLOCKS_APART, Trusted, authorities, trust};
 use super::material::{Blob, Dial, Material};
-use super::report::{Advice, Refusal};
+use super::report::SetRefused;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_rustls::rustls::ServerConfig;
 use xinqiao_certs::{
-    AnchorRights, CertificateDer, Details, Identity, LoadError, Registry, Revocation, RevocationPolicy,
-    Trust, TrustAnchors, UnixTime, tls,
+    AnchorRights, CertificateDer, Details, Identity, Registry, Revocation, RevocationPolicy, Trust,
+    TrustAnchors, UnixTime, tls,
 };
 use xinqiao_client::Tls;
 use xinqiao_evidence::Digest;
 use xinqiao_evidence::keys::Jwks;
+use xinqiao_explain::Explanation;
 use xinqiao_node::config::{self, Missing, Stale};
 use xinqiao_node::decisions::{Overlay, OverlayAnchor};
 
 /// What is in force.
-pub struct Standing {
+pub struct TrustSet {
     pub(super) identity: Identity,
     pub(super) trust: Arc<Trust>,
     pub(super) registry: Arc<Registry>,
@@ -32,10 +33,10 @@ pub struct Standing {
     pub(super) lists: Vec<Blob>,
     /// Everyone who may vouch for a list, besides those members' chains name.
     pub(super) authorities: Vec<CertificateDer<'static>>,
-    pub(super) answer_keys: BTreeMap<String, Jwks>,
+    pub(super) acknowledgement_keys: BTreeMap<String, Jwks>,
     pub(super) pinned: BTreeMap<String, Jwks>,
     pub(super) overlay: Overlay,
-    pub(super) notes: Vec<Advice>,
+    pub(super) notes: Vec<Explanation>,
     parts: Parts,
 }
 
@@ -50,7 +51,7 @@ struct Parts {
     keys: Digest,
 }
 
-impl Standing {
+impl TrustSet {
     /// Builds a set from what the files and the officers say. What did not change is shared with the set before, and a
     /// revocation list that is no good keeps its earlier state.
     pub(super) fn build(
@@ -59,7 +60,7 @@ impl Standing {
         last: Option<&Self>,
         before: &Before<'_>,
         now: UnixTime,
-    ) -> Result<Self, Refusal> {
+    ) -> Result<Self, SetRefused> {
         let mut notes = material.notes.clone();
         let anchors = overlay.anchors(&material.files);
         let members = overlay.members(&material.files);
@@ -72,7 +73,7 @@ impl Standing {
         let parts = Parts::of(material, &anchors, &trusted.files, &members, policy);
         let same = |part: fn(&Parts) -> Digest| last.filter(|l| part(&l.parts) == part(&parts));
         // An anchor that ended since is left out the next time anything changes.
-        let as_many = |l: &&Standing| l.trust.anchors().len() == trusted.trust.anchors().len();
+        let as_many = |l: &&TrustSet| l.trust.anchors().len() == trusted.trust.anchors().len();
         let trust_same = same(|p| p.anchors).and(same(|p| p.revocation)).filter(as_many);
         let trust = trust_same.map_or_else(|| trusted.trust.clone(), |l| l.trust.clone());
         let registry = match trust_same.and(same(|p| p.members)) {
@@ -104,7 +105,7 @@ impl Standing {
             anchors,
             lists,
             authorities,
-            answer_keys: material.answer_keys.clone(),
+            acknowledgement_keys: material.acknowledgement_keys.clone(),
             pinned: material.pinned.clone(),
             overlay: overlay.clone(),
             notes,
@@ -126,7 +127,7 @@ impl Standing {
     }
 
     /// The names of the parts that are not as in `last`.
-    pub(super) fn changed(&self, last: &Standing) -> Vec<String> {
+    pub(super) fn changed(&self, last: &TrustSet) -> Vec<String> {
         let (new, old) = (&self.parts, &last.parts);
         [
             ("identity", new.identity == old.identity),
@@ -143,7 +144,7 @@ impl Standing {
     }
 
     /// Whether old connections must make room for new ones: something their handshake relied on changed.
-    pub(super) fn supersedes(&self, last: &Standing) -> bool {
+    pub(super) fn supersedes(&self, last: &TrustSet) -> bool {
         !Arc::ptr_eq(&self.exchange, &last.exchange)
     }
 }
@@ -170,7 +171,7 @@ impl Parts {
             upstreams.extend(own.chain().iter().flat_map(|c| c.to_vec()));
             upstreams.extend_from_slice(&files.authorities.bytes);
         }
-        let keys = format!("{:?}{:?}", texts(&material.answer_keys), texts(&material.pinned));
+        let keys = format!("{:?}{:?}", texts(&material.acknowledgement_keys), texts(&material.pinned));
         Self {
             identity: Digest::of(&identity),
             anchors: json(anchors),
@@ -204,15 +205,15 @@ fn details(anchor: &OverlayAnchor) -> Option<Details> {
 
 fn trust_anchors(
     anchors: &BTreeMap<String, OverlayAnchor>,
-    last: Option<&Standing>,
+    last: Option<&TrustSet>,
     now: UnixTime,
-    notes: &mut Vec<Advice>,
-) -> Result<TrustAnchors, Refusal> {
+    notes: &mut Vec<Explanation>,
+) -> Result<TrustAnchors, SetRefused> {
     let mut set = TrustAnchors::new();
     for (digest, anchor) in anchors {
         let new = last.is_some_and(|l| !l.anchors.contains_key(digest));
         if new && details(anchor).is_some_and(|d| d.not_before > now.as_secs() + CLOCKS_APART) {
-            return Err(Refusal::new(
+            return Err(SetRefused::new(
                 "anchor.not-yet-valid",
                 format!(
                     "{}: the trust anchor is valid only in the future; check this machine's clock, or wait",
@@ -225,7 +226,7 @@ fn trust_anchors(
         match set.add_pem(&anchor.name, anchor.pem.as_bytes(), rights, now) {
             Ok(()) => {}
             // One that ended must not keep everything else from changing.
-            Err(e) if e.code() == "anchor.expired" => notes.push(e.into()),
+            Err(e) if e.code() == "anchor.expired" => notes.push(e),
             Err(e) => return Err(e.into()),
         }
     }
@@ -241,7 +242,7 @@ fn own(material: &Material) -> BTreeMap<String, Identity> {
         .collect()
 }
 
-fn registry(members: &[config::Member], domain: &str, trust: &Arc<Trust>) -> Result<Registry, LoadError> {
+fn registry(members: &[config::Member], domain: &str, trust: &Arc<Trust>) -> Result<Registry, Explanation> {
     let members = members.iter().map(|m| xinqiao_certs::Member {
         name: m.name.clone(),
         role: m.role,
@@ -256,14 +257,14 @@ fn registry(members: &[config::Member], domain: &str, trust: &Arc<Trust>) -> Res
 fn dials(
     material: &Material,
     trusted: &Trusted,
-    last: Option<&Standing>,
+    last: Option<&TrustSet>,
     now: UnixTime,
-    notes: &mut Vec<Advice>,
+    notes: &mut Vec<Explanation>,
 ) -> BTreeMap<Dial, Tls> {
     let policy = trusted.trust.revocation().policy();
     let mut all = BTreeMap::new();
     for (dial, files) in &material.dials {
-        let build = || -> Result<Tls, LoadError> {
+        let build = || -> Result<Tls, Explanation> {
             let authorities = &files.authorities;
             let anchors = TrustAnchors::for_servers(&authorities.name, &authorities.bytes, now)?;
             let trust = Trust::new(anchors, Revocation::shared(trusted.lists.clone(), policy))?;
@@ -274,7 +275,7 @@ fn dials(
                 all.insert(dial.clone(), tls);
             }
             Err(e) => {
-                notes.push(e.into());
+                notes.push(e);
                 if let Some(tls) = last.and_then(|l| l.dials.get(dial)) {
                     all.insert(dial.clone(), tls.clone());
                 }

@@ -1,21 +1,22 @@
 //! Trying a set before it goes live: a handshake with the peers' own verifier, and a judgement of every certificate that
 //! members really connected with.
 
-use super::report::{Advice, Affected, Refusal, Report};
+use super::report::{Affected, Report, SetRefused};
 use super::seen::{SeenChain, name_of};
-use super::set::Standing;
+use super::set::TrustSet;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use tokio_rustls::rustls::{ClientConnection, Error, ServerConfig, ServerConnection};
 use xinqiao_certs::{Details, Identity, ServerName, Trust, UnixTime, tls};
+use xinqiao_explain::{Explain, Explanation};
 
 /// Flights of a handshake, with room to spare.
 const FLIGHTS: usize = 8;
 
-/// Everything members and officers are judged by.
+/// Everything members and officers are checked by.
 pub(super) struct Rehearsal<'a> {
-    pub(super) live: &'a Standing,
-    pub(super) next: &'a Standing,
+    pub(super) live: &'a TrustSet,
+    pub(super) next: &'a TrustSet,
     pub(super) seen: &'a [SeenChain],
     /// Chains (as [`xinqiao_certs::chain_digest`] names them) of connections that are open now.
     pub(super) connected: &'a BTreeSet<[u8; 32]>,
@@ -24,11 +25,11 @@ pub(super) struct Rehearsal<'a> {
 
 impl Rehearsal<'_> {
     /// What the change would do. An error: the set cannot serve at all.
-    pub(super) fn run(&self, despite: &[String]) -> Result<Report, Refusal> {
+    pub(super) fn run(&self, locked_out: &[String]) -> Result<Report, SetRefused> {
         let mut report = Report { changed: self.next.changed(self.live), ..Report::default() };
         report.notes = self.next.notes.clone();
         if report.changed.iter().any(|part| part == "identity") {
-            self.names(despite)?;
+            self.names(locked_out)?;
         }
         self.server(&report.changed, &mut report.notes)?;
         if !self.only_suspends() {
@@ -38,7 +39,7 @@ impl Rehearsal<'_> {
     }
 
     /// Every name the old certificate could be dialled by must still be good.
-    fn names(&self, despite: &[String]) -> Result<(), Refusal> {
+    fn names(&self, locked_out: &[String]) -> Result<(), SetRefused> {
         let names = |identity: &Identity| {
             let leaf = identity.details().into_iter().next();
             leaf.map_or_else(Vec::new, |d| names_of(&d))
@@ -51,12 +52,12 @@ impl Rehearsal<'_> {
                 let refused = self.next.identity.check_as_server(trust, &[name.as_str()], self.now);
                 refused.is_err_and(|e| e.code() == "identity.wrong-name")
             })
-            .filter(|name| !despite.contains(name))
+            .filter(|name| !locked_out.contains(name))
             .collect();
         if lost.is_empty() {
             return Ok(());
         }
-        Err(Refusal::new(
+        Err(SetRefused::new(
             "identity.names-lost",
             format!(
                 "the new server certificate is not for {}, by which members dial this node; request one with these names, or restart the node to give them up",
@@ -71,7 +72,7 @@ impl Rehearsal<'_> {
 
     /// Peers that trust what this node's anchors say must be able to shake hands with it: those who have not yet taken the
     /// new anchors, and those who have.
-    fn server(&self, changed: &[String], notes: &mut Vec<Advice>) -> Result<(), Refusal> {
+    fn server(&self, changed: &[String], notes: &mut Vec<Explanation>) -> Result<(), SetRefused> {
         let changed = |part: &str| changed.iter().any(|c| c == part);
         let Some(name) = first_name(&self.next.identity) else { return Ok(()) };
         if self.live.identity.check_as_server(&self.live.trust, &[], self.now).is_err() {
@@ -90,15 +91,15 @@ impl Rehearsal<'_> {
                 continue;
             };
             let why = self.next.identity.check_as_server(trust, &[], self.now).err();
-            let code = why.as_ref().map(xinqiao_certs::LoadError::code);
+            let code = why.as_ref().map(Explanation::code);
             if matches!(code, Some("identity.status-stale" | "identity.status-unknown")) {
-                // Which lists this node lacks says nothing about its peers; its members are judged below.
+                // Which lists this node lacks says nothing about its peers; its members are checked below.
                 continue;
             }
             let revoked = why.as_ref().is_some_and(|e| e.code() == "identity.revoked");
             if revoked && !changed("identity") {
                 // The list is right, and must work for everyone else: this node needs a new certificate.
-                notes.push(Advice::new(
+                notes.push(Explanation::new(
                     "identity.revoked",
                     "this node's own certificate was revoked; put a new certificate and key in place at once",
                     "本节点自身的证书已被吊销，请立即更换证书与私钥",
@@ -109,7 +110,7 @@ impl Rehearsal<'_> {
                 Some(e) => (e.english(), e.chinese()),
                 None => (error.to_string(), error.to_string()),
             };
-            return Err(Refusal::new(
+            return Err(SetRefused::new(
                 "identity.peers-would-refuse",
                 format!("members would refuse this node's server certificate under this set: {why}"),
                 format!("在该配置下成员将拒绝本节点的服务端证书：{why_zh}"),
@@ -137,27 +138,25 @@ impl Rehearsal<'_> {
         let mut lost: Vec<(&SeenChain, Affected, bool)> = Vec::new();
         for chain in self.seen {
             let Ok(was) = self.live.registry.identify(&chain.chain, self.now) else { continue };
-            let (code, en, zh) = match self.next.registry.identify(&chain.chain, self.now) {
+            let why = match self.next.registry.identify(&chain.chain, self.now) {
                 Ok(is) if is.name() == was.name() && is.role() == was.role() => {
                     kept.push(chain);
                     continue;
                 }
-                Ok(is) => (
+                Ok(is) => Explanation::new(
                     "member.another",
                     format!("the certificate would be {}'s, as {}", is.name(), is.role()),
                     format!("该证书将归属 {}（{}）", is.name(), is.role()),
                 ),
-                Err(e) => (e.code(), e.english(), e.chinese()),
+                Err(e) => e.explain(),
             };
-            let intended = matches!(code, "certificate.revoked" | "member.suspended")
+            let intended = matches!(why.code(), "certificate.revoked" | "member.suspended")
                 || self.next.overlay.removed(was.name());
             let affected = Affected {
                 member: was.name().to_owned(),
                 chain: name_of(&chain.chain).to_hex(),
                 last_seen: chain.last,
-                code: code.to_owned(),
-                en,
-                zh,
+                why,
             };
             lost.push((chain, affected, intended));
         }

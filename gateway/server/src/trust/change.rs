@@ -3,52 +3,52 @@
 use super::lists::Before;
 use super::material::{Material, Named};
 use super::rehearse::Rehearsal;
-use super::{Affected, Keeper, Live, Refusal, Report, Standing, waiting};
+use super::{Affected, Live, Report, SetRefused, TrustKeeper, TrustSet, waiting};
 use std::sync::Arc;
 use xinqiao_certs::UnixTime;
 use xinqiao_edge::EdgeControl;
 use xinqiao_node::config::Config;
 use xinqiao_node::decisions::{FileSet, Overlay};
 
-impl Keeper {
-    /// What these decisions would do, judged on the certificates actually seen. Nothing changes.
-    pub fn rehearse(&self, overlay: &Overlay) -> Result<Report, Refusal> {
+impl TrustKeeper {
+    /// What these decisions would do, checked on the certificates actually seen. Nothing changes.
+    pub fn rehearse(&self, overlay: &Overlay) -> Result<Report, SetRefused> {
         let material = self.material();
         let now = UnixTime::now();
         let live = self.live();
         let next = self.build(&material, overlay, &live.set, now)?;
-        self.judge(&live.set, &next, &[], now)
+        self.rehearse_change(&live.set, &next, &[], now)
     }
 
     /// What reading the configuration and every file again would do, and what the files say of members and anchors.
     /// Nothing changes.
-    pub fn rehearse_reload(&self) -> Result<(Report, FileSet), Refusal> {
+    pub fn rehearse_reload(&self) -> Result<(Report, FileSet), SetRefused> {
         let material = self.material();
         let now = UnixTime::now();
         let named = match self.config.as_os_str().is_empty() {
             true => material.named.clone(),
             false => Named::of(&Config::load(&self.config).map_err(|e| {
                 let said = e.to_string();
-                Refusal::new("config.unusable", said.clone(), format!("配置文件无法使用：{said}"))
+                SetRefused::new("config.unusable", said.clone(), format!("配置文件无法使用：{said}"))
             })?),
         };
         let read = Material::read(&named, Some(&material), now)?;
         let live = self.live();
         let next = self.build(&read, &live.set.overlay, &live.set, now)?;
-        let report = self.judge(&live.set, &next, &[], now)?;
+        let report = self.rehearse_change(&live.set, &next, &[], now)?;
         Ok((report, read.files))
     }
 
     /// Puts these decisions in force, unless someone would be locked out whom no decision locks out and `despite` does not
     /// name. Works with what the files said when they were last good.
-    pub fn adopt(&self, overlay: &Overlay, despite: &[String]) -> Result<Report, Refusal> {
+    pub fn adopt(&self, overlay: &Overlay, locked_out: &[String]) -> Result<Report, SetRefused> {
         let _alone = self.changing.lock();
-        self.change(&self.material(), overlay, despite)
+        self.change(&self.material(), overlay, locked_out)
     }
 
     /// Reads the configuration and every file again, and puts what they say in force. `why` is for the log. On a refusal
     /// the last good set stays, but for what was revoked or suspended.
-    pub fn reload(&self, why: &str) -> Result<Report, Refusal> {
+    pub fn reload(&self, why: &str) -> Result<Report, SetRefused> {
         let config = match self.config.as_os_str().is_empty() {
             true => None,
             false => match Config::load(&self.config) {
@@ -56,7 +56,7 @@ impl Keeper {
                 Err(e) => {
                     let said = e.to_string();
                     let refusal =
-                        Refusal::new("config.unusable", said.clone(), format!("配置文件无法使用：{said}"));
+                        SetRefused::new("config.unusable", said.clone(), format!("配置文件无法使用：{said}"));
                     return Err(self.refuse(refusal, why));
                 }
             },
@@ -74,7 +74,7 @@ impl Keeper {
     }
 
     /// Reads the files again that are named already. A set that is torn just now is not spoken of while `quiet`.
-    pub(super) fn read_files(&self, why: &str, quiet: bool) -> Result<Report, Refusal> {
+    pub(super) fn read_files(&self, why: &str, quiet: bool) -> Result<Report, SetRefused> {
         match self.read_again(None, why) {
             Ok(report) => {
                 if self.refused.lock().files.take().is_some() {
@@ -85,14 +85,14 @@ impl Keeper {
             Err(refusal) => {
                 let mut refused = self.refused.lock();
                 if !quiet {
-                    told(&mut refused.files, &refusal, why);
+                    log_once(&mut refused.files, &refusal, why);
                 }
                 Err(refusal)
             }
         }
     }
 
-    fn read_again(&self, config: Option<&Config>, why: &str) -> Result<Report, Refusal> {
+    fn read_again(&self, config: Option<&Config>, why: &str) -> Result<Report, SetRefused> {
         let _alone = self.changing.lock();
         let material = self.material();
         let now = UnixTime::now();
@@ -117,7 +117,7 @@ impl Keeper {
                     );
                 }
                 for note in &report.notes {
-                    tracing::warn!(code = note.code, "{}  {}", note.en, note.zh);
+                    tracing::warn!(code = note.code(), "{}  {}", note.english(), note.chinese());
                 }
                 Ok(report)
             }
@@ -135,20 +135,25 @@ impl Keeper {
     }
 
     /// Remembers that the configuration was refused, and logs it once.
-    fn refuse(&self, refusal: Refusal, why: &str) -> Refusal {
-        told(&mut self.refused.lock().reload, &refusal, why);
+    fn refuse(&self, refusal: SetRefused, why: &str) -> SetRefused {
+        log_once(&mut self.refused.lock().reload, &refusal, why);
         refusal
     }
 
-    fn change(&self, material: &Material, overlay: &Overlay, despite: &[String]) -> Result<Report, Refusal> {
+    fn change(
+        &self,
+        material: &Material,
+        overlay: &Overlay,
+        locked_out: &[String],
+    ) -> Result<Report, SetRefused> {
         let now = UnixTime::now();
         let live = self.live();
         let next = self.build(material, overlay, &live.set, now)?;
-        let mut report = self.judge(&live.set, &next, despite, now)?;
-        let stopping = report.affected.iter().filter(|a| !despite.contains(&a.member));
+        let mut report = self.rehearse_change(&live.set, &next, locked_out, now)?;
+        let stopping = report.affected.iter().filter(|a| !locked_out.contains(&a.member));
         let stopping: Vec<Affected> = stopping.cloned().collect();
         if !stopping.is_empty() {
-            return Err(Refusal::lock_out(stopping));
+            return Err(SetRefused::lock_out(stopping));
         }
         report.cut = self.swap(&live.set, next, &report);
         Ok(report)
@@ -158,11 +163,11 @@ impl Keeper {
         &self,
         material: &Material,
         overlay: &Overlay,
-        last: &Standing,
+        last: &TrustSet,
         now: UnixTime,
-    ) -> Result<Standing, Refusal> {
+    ) -> Result<TrustSet, SetRefused> {
         let presented = self.seen.authorities();
-        Standing::build(
+        TrustSet::build(
             material,
             overlay,
             Some(last),
@@ -171,20 +176,20 @@ impl Keeper {
         )
     }
 
-    fn judge(
+    fn rehearse_change(
         &self,
-        live: &Standing,
-        next: &Standing,
-        despite: &[String],
+        live: &TrustSet,
+        next: &TrustSet,
+        locked_out: &[String],
         now: UnixTime,
-    ) -> Result<Report, Refusal> {
+    ) -> Result<Report, SetRefused> {
         let connected = self.edges.lock().iter().flat_map(EdgeControl::chains).collect();
         let seen = self.seen.all();
-        Rehearsal { live, next, seen: &seen, connected: &connected, now }.run(despite)
+        Rehearsal { live, next, seen: &seen, connected: &connected, now }.run(locked_out)
     }
 
-    /// Puts a set in force: first new connections, then the open ones are judged by it. How many were cut.
-    fn swap(&self, last: &Standing, next: Standing, report: &Report) -> usize {
+    /// Puts a set in force: first new connections, then the open ones are checked by it. How many were cut.
+    fn swap(&self, last: &TrustSet, next: TrustSet, report: &Report) -> usize {
         let retire = next.supersedes(last);
         let changed = |part: &str| report.changed.iter().any(|c| c == part);
         let dials = next.dials.clone();
@@ -209,14 +214,14 @@ impl Keeper {
     }
 }
 
-fn told(before: &mut Option<Refusal>, refusal: &Refusal, why: &str) {
+fn log_once(before: &mut Option<SetRefused>, refusal: &SetRefused, why: &str) {
     if before.replace(refusal.clone()).as_ref() != Some(refusal) {
         tracing::error!(
             why,
-            code = refusal.code,
+            code = refusal.why.code(),
             "{}; the last good set stays in force  {}；原有配置继续生效",
-            refusal.en,
-            refusal.zh
+            refusal.why.english(),
+            refusal.why.chinese()
         );
     }
 }

@@ -3,13 +3,13 @@
 //! A code is part of the contract: once published it keeps its meaning. The table is
 //! what `docs/problems.md` is compared with, so a new row and its page land together.
 
-/// Defines [`ProblemCode`] and its attributes from the rows below.
+/// Defines [`RefusalCode`] and its attributes from the rows below.
 macro_rules! problem_codes {
     ($($variant:ident = $code:literal, $status:literal, [$en:literal, $zh:literal], [$advice_en:literal, $advice_zh:literal];)+) => {
         /// A stable, machine-readable reason for a refusal. See `docs/problems.md`.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(u8)]
-        pub enum ProblemCode {
+        pub enum RefusalCode {
             $(#[doc = concat!("`", $code, "`: ", $en, ".")] $variant,)+
         }
 
@@ -25,9 +25,9 @@ macro_rules! problem_codes {
             $(Row { code: $code, status: $status, title: [$en, $zh], advice: [$advice_en, $advice_zh] },)+
         ];
 
-        impl ProblemCode {
+        impl RefusalCode {
             /// Every code, in the order of the table.
-            pub const ALL: &'static [ProblemCode] = &[$(ProblemCode::$variant,)+];
+            pub const ALL: &'static [RefusalCode] = &[$(RefusalCode::$variant,)+];
         }
     };
 }
@@ -266,7 +266,7 @@ problem_codes! {
         ["Repeat with the same Idempotency-Key; if it persists, give the administrator the trace number.", "请使用同一 Idempotency-Key 重试；如仍失败，请将 trace 编号告知管理员。"];
 }
 
-impl ProblemCode {
+impl RefusalCode {
     /// The code as it stands in documents, logs and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -302,7 +302,7 @@ impl ProblemCode {
     }
 }
 
-impl std::fmt::Display for ProblemCode {
+impl std::fmt::Display for RefusalCode {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.as_str())
     }

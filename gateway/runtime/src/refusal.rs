@@ -1,24 +1,25 @@
 //! Refusals: the one way this node says no.
 //!
-//! A [`Problem`] carries a stable [`ProblemCode`], English and Chinese text, and per-record
+//! A [`Refusal`] carries a stable [`RefusalCode`], English and Chinese text, and per-record
 //! findings. The network edge renders it as a problem document (RFC 9457), the command line in words. It never carries a value, a path or a header from the request: texts are fixed
 //! or built from numbers, names of schema fields and ids the node itself gave out.
 
 use std::borrow::Cow;
 
 use serde::Serialize;
+use xinqiao_explain::{Explain, Explanation};
 
 mod table;
 
-pub use table::ProblemCode;
+pub use table::RefusalCode;
 
 /// At most this many findings travel in one document; the rest are counted.
 pub const FINDINGS_MAX: usize = 1_000;
 
 /// Why a request was refused, as the caller will read it.
 #[derive(Debug, Clone)]
-pub struct Problem {
-    code: ProblemCode,
+pub struct Refusal {
+    code: RefusalCode,
     detail: Option<Box<[Cow<'static, str>; 2]>>,
     findings: Vec<Finding>,
     /// The findings of the record path, already an array in JSON.
@@ -59,10 +60,23 @@ pub struct Finding {
     pub detail_zh: Cow<'static, str>,
 }
 
-impl Problem {
+/// In words: the title of the code, then this very case, what was found first, or the table's advice.
+impl Explain for Refusal {
+    fn explain(&self) -> Explanation {
+        let [en, zh] = match (&self.detail, self.findings.first()) {
+            (Some(both), _) => [both[0].as_ref(), both[1].as_ref()],
+            (None, Some(found)) => [found.detail.as_ref(), found.detail_zh.as_ref()],
+            (None, None) => self.code.advice(),
+        };
+        let [title, title_zh] = self.code.title();
+        Explanation::new(self.code.as_str(), format!("{title}: {en}"), format!("{title_zh}：{zh}"))
+    }
+}
+
+impl Refusal {
     /// The problem with the table's own advice as its detail.
     #[must_use]
-    pub fn new(code: ProblemCode) -> Self {
+    pub fn new(code: RefusalCode) -> Self {
         Self {
             code,
             detail: None,
@@ -116,21 +130,9 @@ impl Problem {
         self
     }
 
-    /// What the caller reads in English and Chinese, with what was found first.
-    #[must_use]
-    pub fn said(&self) -> [String; 2] {
-        let [en, zh] = match (&self.detail, self.findings.first()) {
-            (Some(both), _) => [both[0].as_ref(), both[1].as_ref()],
-            (None, Some(found)) => [found.detail.as_ref(), found.detail_zh.as_ref()],
-            (None, None) => self.code.advice(),
-        };
-        let [title, title_zh] = self.code.title();
-        [format!("{title}: {en}"), format!("{title_zh}：{zh}")]
-    }
-
     /// The stable code.
     #[must_use]
-    pub fn code(&self) -> ProblemCode {
+    pub fn code(&self) -> RefusalCode {
         self.code
     }
 
@@ -171,19 +173,19 @@ impl Problem {
     }
 }
 
-impl From<ProblemCode> for Problem {
-    fn from(code: ProblemCode) -> Self {
+impl From<RefusalCode> for Refusal {
+    fn from(code: RefusalCode) -> Self {
         Self::new(code)
     }
 }
 
-impl std::fmt::Display for Problem {
+impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {}", self.code, self.code.title()[0])
     }
 }
 
-impl std::error::Error for Problem {}
+impl std::error::Error for Refusal {}
 
 #[cfg(test)]
 mod tests {
@@ -194,7 +196,7 @@ mod tests {
     #[test]
     fn every_code_is_unique_well_formed_and_speaks_both_languages() {
         let mut seen = HashSet::new();
-        for code in ProblemCode::ALL {
+        for code in RefusalCode::ALL {
             let text = code.as_str();
             assert!(seen.insert(text), "{text} stands twice");
             assert!(
@@ -205,7 +207,7 @@ mod tests {
                 "{text} is not kebab-case with dots"
             );
             assert!((400..600).contains(&code.status()), "{text}");
-            assert_eq!(ProblemCode::parse(text), Some(*code));
+            assert_eq!(RefusalCode::parse(text), Some(*code));
             for [en, zh] in [code.title(), code.advice()] {
                 assert!(en.is_ascii() && !en.is_empty(), "{text}: {en}");
                 assert!(zh.chars().any(|c| ('\u{4e00}'..='\u{9fff}').contains(&c)), "{text}: {zh}");
@@ -221,7 +223,7 @@ mod tests {
              `XINQIAO_BLESS=1 cargo test -p xinqiao-runtime page_of` writes it anew.\n\n\
              | code | status | what | what to do | 说明 | 处理办法 |\n|---|---|---|---|---|---|\n",
         );
-        for code in ProblemCode::ALL {
+        for code in RefusalCode::ALL {
             let ([title, title_zh], [advice, advice_zh]) = (code.title(), code.advice());
             writeln!(
                 page,

@@ -1,39 +1,9 @@
 //! What a change of the set means: who is affected, why it was refused, what someone should look at.
 
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::fmt;
-use xinqiao_certs::LoadError;
-
-/// One sentence for an officer, in both languages, under a stable code.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Advice {
-    /// The stable code.
-    pub code: String,
-    /// Where, what, and what to do.
-    pub en: String,
-    /// The same in Chinese.
-    pub zh: String,
-}
-
-impl Advice {
-    pub(super) fn new(code: &str, en: impl Into<String>, zh: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), en: en.into(), zh: zh.into() }
-    }
-}
-
-impl Advice {
-    /// What it is about, whatever the days left: code and place.
-    pub(super) fn key(&self) -> String {
-        let place = self.en.split(": ").next().unwrap_or_default();
-        format!("{} {place}", self.code)
-    }
-}
-
-impl From<LoadError> for Advice {
-    fn from(e: LoadError) -> Self {
-        Self::new(e.code(), e.english(), e.chinese())
-    }
-}
+use xinqiao_explain::{Explain, Explanation};
 
 /// Someone who was let in with a certificate before and would not be with it after the change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,12 +14,9 @@ pub struct Affected {
     pub chain: String,
     /// When it did so last, in seconds since 1970.
     pub last_seen: i64,
-    /// The code it would be refused with.
-    pub code: String,
-    /// Why, in English.
-    pub en: String,
-    /// Why, in Chinese.
-    pub zh: String,
+    /// Why it would be refused, with the code.
+    #[serde(flatten)]
+    pub why: Explanation,
 }
 
 /// What a change does, or would do.
@@ -62,27 +29,28 @@ pub struct Report {
     /// Who is locked out by decision: revoked, suspended, removed.
     pub intended: Vec<Affected>,
     /// What went live all the same but should be looked at.
-    pub notes: Vec<Advice>,
+    pub notes: Vec<Explanation>,
     /// Connections cut at once because their member is no longer the same.
     pub cut: usize,
 }
 
 /// A set that did not go live; what was in force before still is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Refusal {
-    /// The stable code.
-    pub code: String,
+pub struct SetRefused {
     /// Where, what, and what to do.
-    pub en: String,
-    /// The same in Chinese.
-    pub zh: String,
+    #[serde(flatten)]
+    pub why: Explanation,
     /// Who would have been locked out.
     pub affected: Vec<Affected>,
 }
 
-impl Refusal {
-    pub(super) fn new(code: &str, en: impl Into<String>, zh: impl Into<String>) -> Self {
-        Self { code: code.to_owned(), en: en.into(), zh: zh.into(), affected: Vec::new() }
+impl SetRefused {
+    pub(super) fn new(
+        code: &'static str,
+        en: impl Into<Cow<'static, str>>,
+        zh: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        Explanation::new(code, en, zh).into()
     }
 
     /// Members that would be locked out.
@@ -95,38 +63,38 @@ impl Refusal {
             0 => (String::new(), String::new()),
             n => (format!(" and {n} more"), format!("等另外 {n} 个")),
         };
-        let why = affected.first().map_or("", |a| a.code.as_str());
-        Self {
-            code: "standing.would-lock-out".into(),
-            en: format!(
+        let why = affected.first().map_or("", |a| a.why.code());
+        let why = Explanation::new(
+            "standing.would-lock-out",
+            format!(
                 "the change would lock out {}{tail} ({why}); keep what they rely on until they have changed, or name them as intended",
                 shown.join(", ")
             ),
-            zh: format!(
+            format!(
                 "该变更会使 {}{tail_zh} 无法接入（{why}）；请保留其所依赖的证书直至其完成更换，或将其明确列为有意排除",
                 shown.join("、")
             ),
-            affected,
-        }
+        );
+        Self { why, affected }
     }
 }
 
-impl From<LoadError> for Refusal {
-    fn from(e: LoadError) -> Self {
-        Self::new(e.code(), e.english(), e.chinese())
+impl From<Explanation> for SetRefused {
+    fn from(e: Explanation) -> Self {
+        Self { why: e, affected: Vec::new() }
     }
 }
 
-impl From<Refusal> for Advice {
-    fn from(r: Refusal) -> Self {
-        Self { code: r.code, en: r.en, zh: r.zh }
+impl Explain for SetRefused {
+    fn explain(&self) -> Explanation {
+        self.why.clone()
     }
 }
 
-impl fmt::Display for Refusal {
+impl fmt::Display for SetRefused {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} [{}] {}", self.en, self.code, self.zh)
+        write!(f, "{} [{}] {}", self.why.english(), self.why.code(), self.why.chinese())
     }
 }
 
-impl std::error::Error for Refusal {}
+impl std::error::Error for SetRefused {}

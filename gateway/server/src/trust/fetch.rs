@@ -2,8 +2,7 @@
 //! and signed by an authority this node knows. The watcher takes them from there. A failure is a warning; the list in force
 //! stays until it is stale.
 
-use super::report::Advice;
-use super::{Keeper, lists};
+use super::{TrustKeeper, lists};
 use bytes::{Bytes, BytesMut};
 use http::{Request, StatusCode, Uri};
 use http_body_util::{BodyExt, Empty};
@@ -17,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use xinqiao_certs::pki::write_public;
 use xinqiao_certs::{RevocationList, read_file};
+use xinqiao_explain::Explanation;
 use xinqiao_node::config;
 
 /// No list is larger.
@@ -27,7 +27,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const AGAIN: Duration = Duration::from_secs(300);
 
 /// Starts fetching whatever lists have a URL.
-pub(super) fn spawn(tasks: &mut JoinSet<()>, keeper: &Arc<Keeper>) {
+pub(super) fn spawn(tasks: &mut JoinSet<()>, keeper: &Arc<TrustKeeper>) {
     let keeper = keeper.clone();
     tasks.spawn(async move {
         let mut due: HashMap<PathBuf, Instant> = HashMap::new();
@@ -56,7 +56,7 @@ fn jittered(pause: Duration) -> Duration {
     pause.mul_f64(0.9 + random as f64 / 5_000.0)
 }
 
-impl Keeper {
+impl TrustKeeper {
     async fn fetch(self: &Arc<Self>, url: &str, list: &config::RevocationList) -> Result<(), ()> {
         let name = list.file.display().to_string();
         let got = match tokio::time::timeout(PATIENCE, get(url)).await {
@@ -75,14 +75,15 @@ impl Keeper {
                 Ok(())
             }
             Err((en, zh)) => {
-                let advice = Advice::new(
+                let advice = Explanation::new(
                     "crl.not-fetched",
                     format!(
-                        "{name}: the revocation list could not be fetched from {url}: {en}; the one in force stays"
+                        "the revocation list could not be fetched from {url}: {en}; the one in force stays"
                     ),
-                    format!("{name}：无法从 {url} 获取吊销列表（{zh}），原列表继续生效"),
-                );
-                tracing::warn!(code = advice.code, "{}  {}", advice.en, advice.zh);
+                    format!("无法从 {url} 获取吊销列表（{zh}），原列表继续生效"),
+                )
+                .at(name.as_str());
+                tracing::warn!(code = advice.code(), "{}  {}", advice.english(), advice.chinese());
                 self.troubles.lock().insert(name, advice);
                 Err(())
             }
@@ -154,7 +155,7 @@ async fn get(url: &str) -> Result<Bytes, String> {
         }
         Ok(whole.freeze())
     };
-    let answer = answered.await;
+    let response = answered.await;
     connection.abort();
-    answer
+    response
 }

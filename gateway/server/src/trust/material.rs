@@ -1,12 +1,13 @@
 //! What the files say, read once and together. A part that cannot be read keeps its last good state where one part
 //! can stand for itself (a revocation list, an upstream's files); identity and anchors are taken whole or not at all.
 
-use super::report::{Advice, Refusal};
+use super::report::SetRefused;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use xinqiao_certs::{Identity, LoadError, Role, UnixTime, certificates, read_file, to_pem};
+use xinqiao_certs::{Identity, Role, UnixTime, certificates, read_file, to_pem};
 use xinqiao_evidence::keys::Jwks;
+use xinqiao_explain::Explanation;
 use xinqiao_node::config::{self, Config};
 use xinqiao_node::decisions::{FileSet, OverlayAnchor};
 
@@ -22,7 +23,7 @@ pub(super) struct Named {
     members: Vec<config::Member>,
     pub(super) revocation: config::Revocation,
     dials: Vec<(Dial, DialNamed)>,
-    answer_keys: Vec<(String, PathBuf)>,
+    acknowledgement_keys: Vec<(String, PathBuf)>,
     pinned: Vec<(String, PathBuf)>,
 }
 
@@ -65,9 +66,9 @@ pub(super) struct Material {
     pub(super) files: FileSet,
     pub(super) lists: Vec<Blob>,
     pub(super) dials: BTreeMap<Dial, DialFiles>,
-    pub(super) answer_keys: BTreeMap<String, Jwks>,
+    pub(super) acknowledgement_keys: BTreeMap<String, Jwks>,
     pub(super) pinned: BTreeMap<String, Jwks>,
-    pub(super) notes: Vec<Advice>,
+    pub(super) notes: Vec<Explanation>,
 }
 
 impl Named {
@@ -83,7 +84,7 @@ impl Named {
             let named = DialNamed { own: None, authorities: push.authorities.clone() };
             dials.push((Dial::Push(r.member.clone()), named));
         }
-        let answers = config
+        let responses = config
             .recipients
             .iter()
             .filter_map(|r| r.acknowledgement_keys.as_ref().map(|path| (r.member.clone(), path.clone())));
@@ -101,7 +102,7 @@ impl Named {
             members: config.members.clone(),
             revocation: config.revocation.clone(),
             dials,
-            answer_keys: answers.collect(),
+            acknowledgement_keys: responses.collect(),
             pinned: config.upstreams.iter().map(|u| (u.member.clone(), u.keys.clone())).collect(),
         }
     }
@@ -117,7 +118,7 @@ impl Named {
             all.extend(dial.own.iter().flat_map(|(certificate, key)| [certificate.clone(), key.clone()]));
             all.push(dial.authorities.clone());
         }
-        all.extend(self.answer_keys.iter().chain(&self.pinned).map(|(_, path)| path.clone()));
+        all.extend(self.acknowledgement_keys.iter().chain(&self.pinned).map(|(_, path)| path.clone()));
         all.sort();
         all.dedup();
         all
@@ -126,7 +127,7 @@ impl Named {
 
 impl Material {
     /// Reads every file. `last` is what was good before; without it everything must be.
-    pub(super) fn read(named: &Named, last: Option<&Material>, now: UnixTime) -> Result<Self, Refusal> {
+    pub(super) fn read(named: &Named, last: Option<&Material>, now: UnixTime) -> Result<Self, SetRefused> {
         let mut notes = Vec::new();
         let passphrase = named.passphrase.as_deref();
         let identity = Identity::from_sealed_files(&named.certificate, &named.key, passphrase, now)?;
@@ -134,11 +135,12 @@ impl Material {
         let files = FileSet { members: named.members.clone(), anchors: anchors(named)? };
         let lists = lists(named, last, &mut notes)?;
         let dials = dials(named, last, now, &mut notes);
-        let old = last.map(|l| &l.answer_keys);
-        let answer_keys = key_sets(&named.answer_keys, old, "acknowledgement_keys", &mut notes);
+        let old = last.map(|l| &l.acknowledgement_keys);
+        let acknowledgement_keys =
+            key_sets(&named.acknowledgement_keys, old, "acknowledgement_keys", &mut notes);
         let pinned = key_sets(&named.pinned, last.map(|l| &l.pinned), "keys", &mut notes);
         let named = named.clone();
-        Ok(Self { named, identity, ocsp, files, lists, dials, answer_keys, pinned, notes })
+        Ok(Self { named, identity, ocsp, files, lists, dials, acknowledgement_keys, pinned, notes })
     }
 
     /// What was good before, with what `named` closes: its revocation lists and the members it suspends. Closing does not
@@ -164,7 +166,7 @@ fn stapled(
     named: &Named,
     last: Option<&Material>,
     now: UnixTime,
-    notes: &mut Vec<Advice>,
+    notes: &mut Vec<Explanation>,
 ) -> (Identity, Option<Arc<[u8]>>) {
     let Some(path) = &named.ocsp else { return (identity, None) };
     let read = read_file(path).map(Arc::<[u8]>::from).map_err(|e| unreadable(path, &e));
@@ -172,29 +174,27 @@ fn stapled(
     for response in [read.map_err(|advice| notes.push(advice)).ok(), earlier].into_iter().flatten() {
         match identity.clone().with_ocsp(&response, now) {
             Ok(stapled) => return (stapled, Some(response)),
-            Err(e) => notes.push(e.into()),
+            Err(e) => notes.push(e),
         }
     }
     (identity, None)
 }
 
-fn unreadable(path: &Path, e: &std::io::Error) -> Advice {
+fn unreadable(path: &Path, e: &std::io::Error) -> Explanation {
     let (path, e) = (path.display(), e.kind());
-    Advice::new(
+    Explanation::new(
         "file.unreadable",
-        format!("{path}: cannot be read ({e}); check the path and its permissions"),
-        format!("{path}：无法读取（{e}），请检查路径与权限"),
+        format!("cannot be read ({e}); check the path and its permissions"),
+        format!("无法读取（{e}），请检查路径与权限"),
     )
+    .at(path.to_string())
 }
 
-fn anchors(named: &Named) -> Result<BTreeMap<String, OverlayAnchor>, Refusal> {
+fn anchors(named: &Named) -> Result<BTreeMap<String, OverlayAnchor>, SetRefused> {
     let mut all = BTreeMap::new();
     for (path, domains, roles) in &named.anchors {
         let place = path.display().to_string();
-        let text = read_file(path).map_err(|e| {
-            let advice = unreadable(path, &e);
-            Refusal::new(&advice.code, advice.en, advice.zh)
-        })?;
+        let text = read_file(path).map_err(|e| unreadable(path, &e))?;
         for der in certificates(&place, &text)? {
             let anchor = OverlayAnchor {
                 name: place.clone(),
@@ -203,7 +203,7 @@ fn anchors(named: &Named) -> Result<BTreeMap<String, OverlayAnchor>, Refusal> {
                 roles: roles.clone(),
             };
             if all.insert(hex_digest(&der), anchor).is_some() {
-                return Err(Refusal::new(
+                return Err(SetRefused::new(
                     "anchor.twice",
                     format!(
                         "{place}: this certificate is already a trust anchor; merge the two entries and their rights"
@@ -220,7 +220,11 @@ fn hex_digest(der: &xinqiao_certs::CertificateDer<'_>) -> String {
     xinqiao_evidence::Digest::of(der).to_hex()
 }
 
-fn lists(named: &Named, last: Option<&Material>, notes: &mut Vec<Advice>) -> Result<Vec<Blob>, Refusal> {
+fn lists(
+    named: &Named,
+    last: Option<&Material>,
+    notes: &mut Vec<Explanation>,
+) -> Result<Vec<Blob>, SetRefused> {
     let mut all = Vec::new();
     for list in &named.revocation.lists {
         let name = list.file.display().to_string();
@@ -231,7 +235,7 @@ fn lists(named: &Named, last: Option<&Material>, notes: &mut Vec<Advice>) -> Res
                 let before = last.and_then(|l| l.lists.iter().find(|b| b.name == name)).cloned();
                 // A list that is fetched may not be here yet: the policy says what its absence means.
                 if before.is_none() && list.url.is_none() && last.is_none() {
-                    return Err(Refusal::new(&advice.code, advice.en, advice.zh));
+                    return Err(advice.into());
                 }
                 all.extend(before);
                 notes.push(advice);
@@ -245,11 +249,11 @@ fn dials(
     named: &Named,
     last: Option<&Material>,
     now: UnixTime,
-    notes: &mut Vec<Advice>,
+    notes: &mut Vec<Explanation>,
 ) -> BTreeMap<Dial, DialFiles> {
     let mut all = BTreeMap::new();
     for (dial, files) in &named.dials {
-        let read = || -> Result<DialFiles, LoadError> {
+        let read = || -> Result<DialFiles, Explanation> {
             let own = match &files.own {
                 Some((certificate, key)) => Some(Identity::from_files(certificate, key, now)?),
                 None => None,
@@ -264,7 +268,7 @@ fn dials(
                 all.insert(dial.clone(), files);
             }
             Err(e) => {
-                notes.push(e.into());
+                notes.push(e);
                 if let Some(before) = last.and_then(|l| l.dials.get(dial)) {
                     all.insert(dial.clone(), before.clone());
                 }
@@ -278,18 +282,21 @@ fn key_sets(
     named: &[(String, PathBuf)],
     last: Option<&BTreeMap<String, Jwks>>,
     setting: &str,
-    notes: &mut Vec<Advice>,
+    notes: &mut Vec<Explanation>,
 ) -> BTreeMap<String, Jwks> {
     let mut all = BTreeMap::new();
     for (member, path) in named {
         let read = read_file(path).ok().and_then(|bytes| Jwks::from_json(&bytes).ok());
         if read.is_none() {
             let path = path.display();
-            notes.push(Advice::new(
-                "keys.unreadable",
-                format!("{path}: not a JWKS file; correct `{setting}` of `{member}`, its earlier keys stay"),
-                format!("{path}：不是 JWKS 文件，请更正 {member} 的 {setting}，原有公钥继续有效"),
-            ));
+            notes.push(
+                Explanation::new(
+                    "keys.unreadable",
+                    format!("not a JWKS file; correct `{setting}` of `{member}`, its earlier keys stay"),
+                    format!("不是 JWKS 文件，请更正 {member} 的 {setting}，原有公钥继续有效"),
+                )
+                .at(path.to_string()),
+            );
         }
         if let Some(keys) = read.or_else(|| last.and_then(|l| l.get(member)).cloned()) {
             all.insert(member.clone(), keys);

@@ -33,7 +33,7 @@ struct Entry {
     noted: i64,
 }
 
-/// A chain, to judge a change by.
+/// A chain, to check a change by.
 #[derive(Clone)]
 pub(super) struct SeenChain {
     pub(super) digest: [u8; 32],

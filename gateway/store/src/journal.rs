@@ -17,18 +17,21 @@ use crate::keys::{KeyFault, Purpose, WrappedKey};
 use crate::{AppendError, AtRestKeys, ItemRef, OpenError, Position, durable};
 use frame::{ALIGN, align, encode, encoded_len};
 use idempotency::{ClosedKeys, KeyFile};
-use reader::Shared;
 use segment::{End, Part, PreviousSegment, Segment, SegmentFile, SegmentHeader};
+use shared::Shared;
 
 pub(crate) mod archive;
+pub(crate) mod at_rest;
 pub(crate) mod clean;
 pub(crate) mod frame;
 pub(crate) mod idempotency;
 pub(crate) mod index;
 pub(crate) mod reader;
 pub(crate) mod recover;
+pub(crate) mod retire;
 pub(crate) mod scan;
 pub(crate) mod segment;
+pub(crate) mod shared;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -131,7 +134,7 @@ impl Journal {
         self.close_active();
         self.write_closing_records()?;
         clean::Mark { end: self.end, previous: self.previous, log_index: self.log_index }
-            .write(&self.shared.dir.clean_mark())
+            .write(&self.shared.at_rest.dir.clean_mark())
     }
 
     /// Takes over `keys` and wraps every data key of journal and evidence by their current one. Returns how many were
@@ -139,14 +142,14 @@ impl Journal {
     pub fn rewrap(&self, keys: &AtRestKeys) -> Result<usize, OpenError> {
         // Not while a segment is retired: its destroyed key must not be written again. `retiring` is taken before `keys`
         // here and in [`Reader::retire`].
-        let _none = self.shared.archives.retiring.lock();
+        let _none = self.shared.retiring.lock();
         // In front of the files: what is created while they are gone through is wrapped by the new key from the start.
-        *self.shared.keys.write() = keys.clone();
+        *self.shared.at_rest.keys.write() = keys.clone();
         let mut count = 0;
         for (dir, part, purpose) in [
-            (self.shared.dir.journal(), Part::Key, Purpose::Segment),
-            (self.shared.dir.evidence(), Part::Key, Purpose::Archive),
-            (self.shared.dir.evidence(), Part::IndexKey, Purpose::Index),
+            (self.shared.at_rest.dir.journal(), Part::Key, Purpose::Segment),
+            (self.shared.at_rest.dir.evidence(), Part::Key, Purpose::Archive),
+            (self.shared.at_rest.dir.evidence(), Part::IndexKey, Purpose::Index),
         ] {
             for number in recover::numbers(&dir, part)? {
                 match WrappedKey::rewrap(&part.path(&dir, number), purpose, number, keys) {
@@ -206,7 +209,7 @@ impl Journal {
     }
 
     fn open_segment(&mut self) -> Result<Active, AppendError> {
-        if !self.shared.dir.is_ours() {
+        if !self.shared.at_rest.dir.is_ours() {
             return Err(AppendError::Fenced);
         }
         // The record of the segment before should not wait for ever, but a full disk must not stop reads of it.
@@ -218,16 +221,21 @@ impl Journal {
     }
 
     fn create_segment(&self) -> io::Result<Active> {
-        let dir = self.shared.dir.journal();
+        let dir = self.shared.at_rest.dir.journal();
         // First: a mark of a clean shutdown beside a newer segment would look like an exchanged journal at the next
         // start.
-        durable::remove(&self.shared.dir.clean_mark())?;
+        durable::remove(&self.shared.at_rest.dir.clean_mark())?;
         // Never a number that was retired: its archive lies under it, and would be taken for this segment's.
         let number = self.previous.map_or(1, |previous| previous.number + 1).max(self.first_free);
         let wrapped = WrappedKey { id: unique(), key: Secret::random() };
         // The key is durable before the segment exists. A segment without a key is refused at the next start, a key
         // without a segment is overwritten by the next one of its number.
-        wrapped.write(&Part::Key.path(&dir, number), Purpose::Segment, number, &self.shared.keys.read())?;
+        wrapped.write(
+            &Part::Key.path(&dir, number),
+            Purpose::Segment,
+            number,
+            &self.shared.at_rest.keys.read(),
+        )?;
         let header = SegmentHeader {
             number,
             id: wrapped.id,
@@ -277,7 +285,7 @@ impl Journal {
     }
 
     fn write_closing_records(&mut self) -> io::Result<()> {
-        let dir = self.shared.dir.journal();
+        let dir = self.shared.at_rest.dir.journal();
         while let Some((segment, keys)) = self.unwritten.first() {
             let number = segment.header.number;
             let path = Part::Closing.path(&dir, number);

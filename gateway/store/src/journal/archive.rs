@@ -1,5 +1,5 @@
-//! Retiring a segment: events and evidence move to an archive with a key of its own, then the segment's key is
-//! destroyed, so that payload is unreadable in every backup too, and the file goes.
+//! Archives: events and evidence of retired segments, each file with a key of its own. How one is read, and what its
+//! bytes mean; [`super::retire`] writes them.
 //!
 //! ```text
 //! header (512) │ sealed items │ sealed index: frame, item, class, kind, offset, length, additional data
@@ -7,27 +7,24 @@
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::io;
 use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
+use super::at_rest::AtRest;
 use super::frame::Class;
-use super::reader::{Reader, ReplayFrame, Shared};
 use super::segment::Part;
-use crate::bytes::{Put, Take};
+use crate::bytes::Take;
 use crate::cipher::{DataKey, SUITE, TAG, nonce};
 use crate::keys::{Purpose, WrappedKey};
-use crate::{Damage, ItemRef, OpenError, ReadError, RetireError, durable};
+use crate::{Damage, ItemRef, ReadError};
 
 /// Recently used archives.
 #[derive(Default)]
 pub(crate) struct Archives {
-    /// One retirement at a time.
-    pub(crate) retiring: Mutex<()>,
     recent: Mutex<VecDeque<Arc<Archive>>>,
 }
 
@@ -42,20 +39,21 @@ struct Archive {
     entries: Vec<Entry>,
 }
 
-struct Entry {
-    frame: u64,
-    item: u16,
-    class: Class,
-    kind: u8,
+/// One item, as the archive's index names it.
+pub(super) struct Entry {
+    pub(super) frame: u64,
+    pub(super) item: u16,
+    pub(super) class: Class,
+    pub(super) kind: u8,
     /// Offset in the archive.
-    offset: u64,
-    len: u32,
+    pub(super) offset: u64,
+    pub(super) len: u32,
     /// Offset the item had in its segment; part of its reference.
-    original: u64,
-    aad: Box<[u8]>,
+    pub(super) original: u64,
+    pub(super) aad: Box<[u8]>,
 }
 
-/// An item of an archive, as [`Reader::archived`] shows it.
+/// An item of an archive, as [`crate::Reader::archived`] shows it.
 #[derive(Clone, Copy, Debug)]
 pub struct ArchivedItem<'a> {
     /// Its class; never payload.
@@ -64,214 +62,18 @@ pub struct ArchivedItem<'a> {
     pub kind: u8,
     /// What it was bound to.
     pub aad: &'a [u8],
-    /// Reads it with [`Reader::read`].
+    /// Reads it with [`crate::Reader::read`].
     pub reference: ItemRef,
 }
 
-const HEADER: usize = 512;
-const MAGIC: &[u8; 4] = b"XQAR";
-const BOUND: usize = 48;
+/// Bytes before the first item.
+pub(super) const HEADER: usize = 512;
+pub(super) const MAGIC: &[u8; 4] = b"XQAR";
+/// Bytes of the header that the index is bound to.
+pub(super) const BOUND: usize = 48;
 
-impl Reader {
-    /// Archives what outlives the segment, destroys the segment's key and removes the segment. `log_synced` is the
-    /// size of the log that is synced in `log/`. A call that failed or was cut off by a crash may be repeated; opening
-    /// the store completes one whose archive was finished and whose key is gone.
-    pub fn retire(&self, segment: u64, log_synced: u64) -> Result<(), RetireError> {
-        let shared = &self.0;
-        let _one = shared.archives.retiring.lock();
-        let Some(found) = shared.segments.read().get(&segment).cloned() else {
-            return Err(RetireError::Unknown(segment));
-        };
-        // The newest segment says where the next one goes on, even when nothing is appended to it any more.
-        if shared.segments.read().last_key_value().is_some_and(|(newest, _)| *newest == segment) {
-            return Err(RetireError::Active);
-        }
-        let end = found.end();
-        if end.log_index > found.header.log_index && end.log_index > log_synced {
-            return Err(RetireError::LogBehind(end.log_index));
-        }
-        let journal = shared.dir.journal();
-        // Without its successor's header only the closing record bounds a segment: it must be there.
-        let before = shared.segments.read().range(..segment).next_back().map(|(number, _)| *number);
-        for number in before.into_iter().chain([segment]) {
-            let closing = Part::Closing.path(&journal, number);
-            if !closing.exists() {
-                return Err(RetireError::Io(closing, io::ErrorKind::NotFound.into()));
-            }
-        }
-        // The order is what makes a crash harmless: the archive is durable under its name before the key goes, and the
-        // key before the file. Opening completes a retirement exactly when it finds an archive and no key.
-        let path = Part::Archive.path(&shared.dir.evidence(), segment);
-        write_archive(self, segment).map_err(|error| match error {
-            WriteError::Read(error) => RetireError::Read(error),
-            WriteError::Io(error) => RetireError::Io(path, error),
-        })?;
-        // An archive that an earlier, failed call wrote may be open under the key of that call.
-        shared.archives.forget(segment);
-        let io = |path: PathBuf| move |error| RetireError::Io(path, error);
-        let key = Part::Key.path(&journal, segment);
-        durable::destroy(&key).map_err(io(key.clone()))?;
-        // Before the segment leaves the map: a reader that still finds it opens it anew, finds no key, and turns to the
-        // archive (`Reader::read`). The open key in memory goes too.
-        *found.open.lock() = None;
-        shared.segments.write().remove(&segment);
-        let file = Part::Segment.path(&journal, segment);
-        durable::remove(&file).map_err(io(file.clone()))
-    }
-
-    /// Shows the items of a retired segment in order.
-    pub fn archived(
-        &self,
-        segment: u64,
-        mut each: impl FnMut(ArchivedItem<'_>) -> ControlFlow<()>,
-    ) -> Result<(), ReadError> {
-        let archive = self.0.archives.open(&self.0, segment)?;
-        for entry in &archive.entries {
-            let reference = ItemRef {
-                segment,
-                frame: entry.frame,
-                item: entry.item,
-                offset: entry.original,
-                len: entry.len,
-            };
-            let item = ArchivedItem { class: entry.class, kind: entry.kind, aad: &entry.aad, reference };
-            if each(item).is_break() {
-                break;
-            }
-        }
-        Ok(())
-    }
-
-    /// Numbers of the retired segments whose archives are kept, oldest first.
-    pub fn archives(&self) -> io::Result<Vec<u64>> {
-        let mut numbers = Vec::new();
-        for entry in fs::read_dir(self.0.dir.evidence())? {
-            let name = entry?.file_name();
-            if let Some((number, Part::Archive)) = name.to_str().and_then(Part::parse) {
-                numbers.push(number);
-            }
-        }
-        numbers.sort_unstable();
-        Ok(numbers)
-    }
-
-    /// Deletes an archive at the end of the evidence retention, with the index named by it: keys first, then what they
-    /// sealed. A mark stays, so that the segment does not count as missing.
-    pub fn forget_archive(&self, segment: u64) -> Result<(), RetireError> {
-        let _one = self.0.archives.retiring.lock();
-        if self.0.holds(segment) {
-            return Err(RetireError::Active);
-        }
-        let dir = self.0.dir.evidence();
-        let mark = Part::Gone.path(&dir, segment);
-        let io = |path: PathBuf| move |error| RetireError::Io(path, error);
-        let archive = Part::Archive.path(&dir, segment);
-        if !archive.exists() && !mark.exists() {
-            return Err(RetireError::Unknown(segment));
-        }
-        // The mark first: without archive and without mark the segment would count as lost, and the node would not start.
-        durable::replace(&mark, b"").map_err(io(mark.clone()))?;
-        let key = Part::Key.path(&dir, segment);
-        durable::destroy(&key).map_err(io(key.clone()))?;
-        self.0.archives.forget(segment);
-        durable::remove(&archive).map_err(io(archive.clone()))?;
-        self.remove_index(segment).map_err(io(Part::Index.path(&dir, segment)))
-    }
-}
-
-enum WriteError {
-    Read(ReadError),
-    Io(io::Error),
-}
-
-impl From<io::Error> for WriteError {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-fn write_archive(reader: &Reader, segment: u64) -> Result<(), WriteError> {
-    let dir = reader.0.dir.evidence();
-    let wrapped = WrappedKey::generate();
-    wrapped.write(&Part::Key.path(&dir, segment), Purpose::Archive, segment, &reader.0.keys.read())?;
-    let key = wrapped.data_key();
-    let path = Part::Archive.path(&dir, segment);
-    let temporary = durable::temporary(&path);
-    let mut file = BufWriter::with_capacity(256 << 10, durable::create(&temporary)?);
-    file.seek(SeekFrom::Start(HEADER as u64))?;
-    let mut entries: Vec<Entry> = Vec::new();
-    let mut offset = HEADER as u64;
-    let mut fault = None;
-    reader
-        .frames_of(segment, &mut |frame| {
-            let moved = move_items(&frame, &wrapped.id, &key, &mut file, &mut entries, &mut offset);
-            match moved {
-                Ok(()) => ControlFlow::Continue(()),
-                Err(error) => {
-                    fault = Some(error);
-                    ControlFlow::Break(())
-                }
-            }
-        })
-        .map_err(WriteError::Read)?;
-    if let Some(error) = fault {
-        return Err(error);
-    }
-    let mut index = index(&entries);
-    let mut header = [0; HEADER];
-    let mut put = Put(&mut header, 0);
-    put.bytes(MAGIC)
-        .u8(1)
-        .u8(SUITE)
-        .u16(0)
-        .u64(segment)
-        .bytes(&wrapped.id)
-        .u64(offset)
-        .u64(index.len() as u64);
-    let tag = key.seal(nonce(0, 0), &header[..BOUND], &mut index);
-    Put(&mut header, BOUND).bytes(&tag);
-    file.write_all(&index)?;
-    file.seek(SeekFrom::Start(0))?;
-    file.write_all(&header)?;
-    let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
-    file.sync_all()?;
-    fs::rename(&temporary, &path)?;
-    durable::sync_parent(&path)?;
-    Ok(())
-}
-
-fn move_items(
-    frame: &ReplayFrame<'_>,
-    id: &[u8; 16],
-    key: &DataKey,
-    file: &mut impl Write,
-    entries: &mut Vec<Entry>,
-    offset: &mut u64,
-) -> Result<(), WriteError> {
-    for item in frame.items.iter().filter(|item| item.class != Class::Payload) {
-        let mut bytes = frame.read(item).map_err(WriteError::Read)?;
-        // The nonce under this archive's own key; zero is the index's.
-        let ordinal = entries.len() as u64 + 1;
-        let entry = Entry {
-            frame: item.reference.frame,
-            item: item.reference.item,
-            class: item.class,
-            kind: frame.kind,
-            offset: *offset,
-            len: item.reference.len,
-            original: item.reference.offset,
-            aad: item.aad.into(),
-        };
-        let tag = key.seal(nonce(ordinal, 0), &item_aad(id, &entry), &mut bytes);
-        file.write_all(&bytes)?;
-        file.write_all(&tag)?;
-        *offset += (bytes.len() + TAG) as u64;
-        entries.push(entry);
-    }
-    Ok(())
-}
-
-fn item_aad(id: &[u8; 16], entry: &Entry) -> Vec<u8> {
+/// What an item is bound to.
+pub(super) fn item_aad(id: &[u8; 16], entry: &Entry) -> Vec<u8> {
     let mut aad = Vec::with_capacity(27 + entry.aad.len());
     aad.extend_from_slice(id);
     aad.extend_from_slice(&entry.frame.to_be_bytes());
@@ -281,7 +83,8 @@ fn item_aad(id: &[u8; 16], entry: &Entry) -> Vec<u8> {
     aad
 }
 
-fn index(entries: &[Entry]) -> Vec<u8> {
+/// The index before it is sealed; [`parse_index`] reads it.
+pub(super) fn index(entries: &[Entry]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for entry in entries {
         bytes.extend_from_slice(&entry.frame.to_le_bytes());
@@ -311,8 +114,8 @@ fn parse_index(bytes: &[u8]) -> Option<Vec<Entry>> {
 
 impl Archives {
     /// Reads an item of a retired segment.
-    pub(crate) fn read(&self, shared: &Shared, item: ItemRef, aad: &[u8]) -> Result<Vec<u8>, ReadError> {
-        let archive = self.open(shared, item.segment)?;
+    pub(crate) fn read(&self, at_rest: &AtRest, item: ItemRef, aad: &[u8]) -> Result<Vec<u8>, ReadError> {
+        let archive = self.open(at_rest, item.segment)?;
         let place = (item.frame, item.item);
         let Ok(at) = archive.entries.binary_search_by_key(&place, |entry| (entry.frame, entry.item)) else {
             return Err(ReadError::Gone(item.position()));
@@ -324,7 +127,7 @@ impl Archives {
         }
         let mut bytes = vec![0; entry.len as usize + TAG];
         archive.file.read_exact_at(&mut bytes, entry.offset).map_err(|error| {
-            ReadError::Io(Part::Archive.path(&shared.dir.evidence(), item.segment), error)
+            ReadError::Io(Part::Archive.path(&at_rest.dir.evidence(), item.segment), error)
         })?;
         let ordinal = at as u64 + 1;
         archive
@@ -336,19 +139,19 @@ impl Archives {
     }
 
     /// Whether a segment that is not there was retired.
-    pub(crate) fn accounts_for(&self, shared: &Shared, segment: u64) -> bool {
-        let dir = shared.dir.evidence();
+    pub(crate) fn accounts_for(&self, at_rest: &AtRest, segment: u64) -> bool {
+        let dir = at_rest.dir.evidence();
         Part::Archive.path(&dir, segment).exists() || Part::Gone.path(&dir, segment).exists()
     }
 
-    fn open(&self, shared: &Shared, segment: u64) -> Result<Arc<Archive>, ReadError> {
+    fn open(&self, at_rest: &AtRest, segment: u64) -> Result<Arc<Archive>, ReadError> {
         let mut recent = self.recent.lock();
         if let Some(at) = recent.iter().position(|archive| archive.number == segment) {
             let archive = recent.remove(at).expect("just found");
             recent.push_back(archive.clone());
             return Ok(archive);
         }
-        let archive = Arc::new(Archive::open(shared, segment)?);
+        let archive = Arc::new(Archive::open(at_rest, segment)?);
         recent.push_back(archive.clone());
         if recent.len() > RECENT {
             recent.pop_front();
@@ -356,14 +159,52 @@ impl Archives {
         Ok(archive)
     }
 
+    /// Shows the items of a retired segment in order, until `each` breaks.
+    pub(crate) fn show(
+        &self,
+        at_rest: &AtRest,
+        segment: u64,
+        mut each: impl FnMut(ArchivedItem<'_>) -> ControlFlow<()>,
+    ) -> Result<(), ReadError> {
+        let archive = self.open(at_rest, segment)?;
+        for entry in &archive.entries {
+            let reference = ItemRef {
+                segment,
+                frame: entry.frame,
+                item: entry.item,
+                offset: entry.original,
+                len: entry.len,
+            };
+            let item = ArchivedItem { class: entry.class, kind: entry.kind, aad: &entry.aad, reference };
+            if each(item).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Numbers of the retired segments whose archives are kept, oldest first.
+    pub(crate) fn numbers(at_rest: &AtRest) -> io::Result<Vec<u64>> {
+        let mut numbers = Vec::new();
+        for entry in fs::read_dir(at_rest.dir.evidence())? {
+            let name = entry?.file_name();
+            if let Some((number, Part::Archive)) = name.to_str().and_then(Part::parse) {
+                numbers.push(number);
+            }
+        }
+        numbers.sort_unstable();
+        Ok(numbers)
+    }
+
+    /// Closes an archive that is about to be replaced or deleted.
     pub(crate) fn forget(&self, segment: u64) {
         self.recent.lock().retain(|archive| archive.number != segment);
     }
 }
 
 impl Archive {
-    fn open(shared: &Shared, number: u64) -> Result<Self, ReadError> {
-        let dir = shared.dir.evidence();
+    fn open(at_rest: &AtRest, number: u64) -> Result<Self, ReadError> {
+        let dir = at_rest.dir.evidence();
         let path = Part::Archive.path(&dir, number);
         let gone = ReadError::Gone(crate::Position { segment: number, frame: 0 });
         let file = match File::open(&path) {
@@ -372,7 +213,7 @@ impl Archive {
             Err(error) => return Err(ReadError::Io(path, error)),
         };
         let wrapped =
-            WrappedKey::read(&Part::Key.path(&dir, number), Purpose::Archive, number, &shared.keys.read())?;
+            WrappedKey::read(&Part::Key.path(&dir, number), Purpose::Archive, number, &at_rest.keys.read())?;
         let damaged = || ReadError::Damaged(Damage { segment: number, frame: 0, offset: 0 });
         let mut header = [0; HEADER];
         file.read_exact_at(&mut header, 0).map_err(|_| damaged())?;
@@ -398,12 +239,4 @@ impl Archive {
         let (offset, index_len) = (take.u64()?, take.u64()?);
         (offset.checked_add(index_len)? == len).then_some((offset, usize::try_from(index_len).ok()?))
     }
-}
-
-/// Completes a retirement a crash cut off: the archive is there and the segment's key is not, or was overwritten.
-pub(crate) fn finish_retirement(dir: &crate::DataDir, segment: u64) -> Result<(), OpenError> {
-    let key = Part::Key.path(&dir.journal(), segment);
-    durable::destroy(&key).map_err(|error| OpenError::Io(key, error))?;
-    let file = Part::Segment.path(&dir.journal(), segment);
-    durable::remove(&file).map_err(|error| OpenError::Io(file, error))
 }

@@ -9,26 +9,27 @@
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
-use std::io::{self, BufWriter, Seek, SeekFrom, Write};
+use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use super::reader::{Reader, Shared};
+use super::at_rest::AtRest;
 use super::segment::Part;
-use crate::bytes::{Put, Take};
+use crate::bytes::Take;
 use crate::cipher::{DataKey, SUITE, TAG, nonce};
 use crate::keys::{Purpose, WrappedKey};
 use crate::queue::Row;
 use crate::{Damage, Position, ReadError, durable};
 
+mod writer;
+
+pub use writer::IndexWriter;
+
 const HEADER: usize = 512;
 const MAGIC: &[u8; 4] = b"XQIX";
 const BOUND: usize = 56;
-/// A block is closed once it holds so many bytes.
-const BLOCK: usize = 16 << 10;
 /// Files kept open, each with its directory and the block read last.
 const RECENT: usize = 32;
 
@@ -59,137 +60,25 @@ struct BlockAt {
 /// Rows of a block, opened; a key begins with its table.
 type Block = Vec<Row>;
 
-/// Writes an index. Nothing of it counts before [`IndexWriter::finish`] returned.
-pub struct IndexWriter {
-    path: PathBuf,
-    file: BufWriter<File>,
-    id: [u8; 16],
-    key: DataKey,
-    number: u64,
-    offset: u64,
-    directory: Vec<u8>,
-    blocks: u64,
-    block: Vec<u8>,
-    /// Table and key of the block's first row.
-    first: Vec<u8>,
-    /// Table and key of the row before.
-    last: Vec<u8>,
-    rows: u64,
-}
-
-impl IndexWriter {
-    /// Adds a row. Rows come in order of table and key.
-    pub fn push(&mut self, table: u8, key: &[u8], value: &[u8]) -> io::Result<()> {
-        let full = full_key(table, key);
-        if self.rows > 0 && full <= self.last {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "rows of an index are out of order"));
-        }
-        let (Ok(key_len), Ok(value_len)) = (u16::try_from(key.len()), u32::try_from(value.len())) else {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a row is too long for an index"));
-        };
-        if self.block.is_empty() {
-            self.first.clone_from(&full);
-        }
-        self.block.push(table);
-        self.block.extend_from_slice(&key_len.to_le_bytes());
-        self.block.extend_from_slice(&value_len.to_le_bytes());
-        self.block.extend_from_slice(key);
-        self.block.extend_from_slice(value);
-        self.last = full;
-        self.rows += 1;
-        if self.block.len() >= BLOCK { self.close_block() } else { Ok(()) }
-    }
-
-    /// Rows so far.
-    pub fn rows(&self) -> u64 {
-        self.rows
-    }
-
-    fn close_block(&mut self) -> io::Result<()> {
-        if self.block.is_empty() {
-            return Ok(());
-        }
-        self.blocks += 1;
-        let tag = self.key.seal(nonce(self.blocks, 0), &block_aad(&self.id, self.blocks), &mut self.block);
-        self.file.write_all(&self.block)?;
-        self.file.write_all(&tag)?;
-        let len = (self.block.len() + TAG) as u32;
-        self.directory.extend_from_slice(&self.offset.to_le_bytes());
-        self.directory.extend_from_slice(&len.to_le_bytes());
-        self.directory.extend_from_slice(&(self.first.len() as u16).to_le_bytes());
-        self.directory.extend_from_slice(&self.first);
-        self.offset += u64::from(len);
-        self.block.clear();
-        Ok(())
-    }
-
-    /// Makes the index durable under its name; its length in bytes comes back.
-    pub fn finish(mut self) -> io::Result<u64> {
-        self.close_block()?;
-        let mut header = [0; HEADER];
-        Put(&mut header, 0)
-            .bytes(MAGIC)
-            .u8(1)
-            .u8(SUITE)
-            .u16(0)
-            .u64(self.number)
-            .bytes(&self.id)
-            .u64(self.offset)
-            .u64(self.directory.len() as u64)
-            .u64(self.rows);
-        let tag = self.key.seal(nonce(0, 0), &header[..BOUND], &mut self.directory);
-        Put(&mut header, BOUND).bytes(&tag);
-        self.file.write_all(&self.directory)?;
-        self.file.seek(SeekFrom::Start(0))?;
-        self.file.write_all(&header)?;
-        let file = self.file.into_inner().map_err(io::IntoInnerError::into_error)?;
-        file.sync_all()?;
-        fs::rename(durable::temporary(&self.path), &self.path)?;
-        durable::sync_parent(&self.path)?;
-        Ok(self.offset + self.directory.len() as u64)
-    }
-}
-
-impl Reader {
-    /// Begins an index. One of this number that was there before is void from now on: the caller names only numbers
-    /// under which nothing is looked up yet.
-    pub fn write_index(&self, number: u64) -> io::Result<IndexWriter> {
-        let dir = self.0.dir.evidence();
-        self.0.indexes.forget(number);
-        let path = Part::Index.path(&dir, number);
-        durable::remove(&path)?;
-        let wrapped = WrappedKey::generate();
-        wrapped.write(&Part::IndexKey.path(&dir, number), Purpose::Index, number, &self.0.keys.read())?;
-        let mut file = BufWriter::with_capacity(256 << 10, durable::create(&durable::temporary(&path))?);
-        file.seek(SeekFrom::Start(HEADER as u64))?;
-        Ok(IndexWriter {
-            path,
-            file,
-            id: wrapped.id,
-            key: wrapped.data_key(),
-            number,
-            offset: HEADER as u64,
-            directory: Vec::new(),
-            blocks: 0,
-            block: Vec::new(),
-            first: Vec::new(),
-            last: Vec::new(),
-            rows: 0,
-        })
+impl Indexes {
+    /// Begins an index. One of this number that was there before is void from now on.
+    pub(crate) fn write(&self, at_rest: &AtRest, number: u64) -> io::Result<IndexWriter> {
+        self.forget(number);
+        IndexWriter::begin(at_rest, number)
     }
 
     /// Removes an index, key first. One that is not there is removed already.
-    pub fn remove_index(&self, number: u64) -> io::Result<()> {
-        let dir = self.0.dir.evidence();
-        self.0.indexes.forget(number);
+    pub(crate) fn remove(&self, at_rest: &AtRest, number: u64) -> io::Result<()> {
+        let dir = at_rest.dir.evidence();
+        self.forget(number);
         durable::destroy(&Part::IndexKey.path(&dir, number))?;
         durable::remove(&Part::Index.path(&dir, number))
     }
 
     /// Numbers of the indexes there are, ascending.
-    pub fn indexes(&self) -> io::Result<Vec<u64>> {
+    pub(crate) fn numbers(at_rest: &AtRest) -> io::Result<Vec<u64>> {
         let mut numbers = Vec::new();
-        for entry in fs::read_dir(self.0.dir.evidence())? {
+        for entry in fs::read_dir(at_rest.dir.evidence())? {
             let name = entry?.file_name();
             if let Some((number, Part::Index)) = name.to_str().and_then(Part::parse) {
                 numbers.push(number);
@@ -200,32 +89,39 @@ impl Reader {
     }
 
     /// The value of a row in an index.
-    pub fn index_get(&self, number: u64, table: u8, key: &[u8]) -> Result<Option<Vec<u8>>, ReadError> {
-        let index = self.0.indexes.open(&self.0, number)?;
+    pub(crate) fn get(
+        &self,
+        at_rest: &AtRest,
+        number: u64,
+        table: u8,
+        key: &[u8],
+    ) -> Result<Option<Vec<u8>>, ReadError> {
+        let index = self.open(at_rest, number)?;
         let full = full_key(table, key);
         let Some(at) = index.block_of(&full) else { return Ok(None) };
-        let block = index.block(&self.0, at)?;
+        let block = index.block(at_rest, at)?;
         let found = block.binary_search_by(|(key, _)| key.as_slice().cmp(&full));
         Ok(found.ok().map(|at| block[at].1.clone()))
     }
 
     /// Rows of a table in an index from `from` through `through`, at most `limit`, in key order.
-    pub fn index_range(
+    pub(crate) fn range(
         &self,
+        at_rest: &AtRest,
         number: u64,
         table: u8,
         from: &[u8],
         through: &[u8],
         limit: usize,
     ) -> Result<Vec<Row>, ReadError> {
-        let index = self.0.indexes.open(&self.0, number)?;
+        let index = self.open(at_rest, number)?;
         let (from, through) = (full_key(table, from), full_key(table, through));
         let mut found = Vec::new();
         for at in index.block_of(&from).unwrap_or(0)..index.blocks.len() {
             if *index.blocks[at].first > *through {
                 break;
             }
-            for (key, value) in index.block(&self.0, at)?.iter() {
+            for (key, value) in index.block(at_rest, at)?.iter() {
                 if *key > through || found.len() == limit {
                     return Ok(found);
                 }
@@ -238,27 +134,31 @@ impl Reader {
     }
 
     /// The last row of a table in an index whose key is below `key`.
-    pub fn index_last_before(&self, number: u64, table: u8, key: &[u8]) -> Result<Option<Row>, ReadError> {
-        let index = self.0.indexes.open(&self.0, number)?;
+    pub(crate) fn last_before(
+        &self,
+        at_rest: &AtRest,
+        number: u64,
+        table: u8,
+        key: &[u8],
+    ) -> Result<Option<Row>, ReadError> {
+        let index = self.open(at_rest, number)?;
         let full = full_key(table, key);
         let blocks = index.blocks.partition_point(|block| *block.first < *full);
         let Some(at) = blocks.checked_sub(1) else { return Ok(None) };
-        let block = index.block(&self.0, at)?;
+        let block = index.block(at_rest, at)?;
         let rows = block.partition_point(|(key, _)| *key < full);
         let found = rows.checked_sub(1).map(|row| &block[row]).filter(|(key, _)| key.first() == Some(&table));
         Ok(found.map(|(key, value)| (key[1..].to_vec(), value.clone())))
     }
-}
 
-impl Indexes {
-    fn open(&self, shared: &Shared, number: u64) -> Result<Arc<Index>, ReadError> {
+    fn open(&self, at_rest: &AtRest, number: u64) -> Result<Arc<Index>, ReadError> {
         let mut recent = self.recent.lock();
         if let Some(at) = recent.iter().position(|index| index.number == number) {
             let index = recent.remove(at).expect("just found");
             recent.push_back(index.clone());
             return Ok(index);
         }
-        let index = Arc::new(Index::open(shared, number)?);
+        let index = Arc::new(Index::open(at_rest, number)?);
         recent.push_back(index.clone());
         if recent.len() > RECENT {
             recent.pop_front();
@@ -272,8 +172,8 @@ impl Indexes {
 }
 
 impl Index {
-    fn open(shared: &Shared, number: u64) -> Result<Self, ReadError> {
-        let dir = shared.dir.evidence();
+    fn open(at_rest: &AtRest, number: u64) -> Result<Self, ReadError> {
+        let dir = at_rest.dir.evidence();
         let path = Part::Index.path(&dir, number);
         let file = match File::open(&path) {
             Ok(file) => file,
@@ -283,7 +183,7 @@ impl Index {
             Err(error) => return Err(ReadError::Io(path, error)),
         };
         let key = Part::IndexKey.path(&dir, number);
-        let wrapped = WrappedKey::read(&key, Purpose::Index, number, &shared.keys.read())?;
+        let wrapped = WrappedKey::read(&key, Purpose::Index, number, &at_rest.keys.read())?;
         let mut header = [0; HEADER];
         file.read_exact_at(&mut header, 0).map_err(|_| damaged(number, 0))?;
         let len = file.metadata().map_err(|error| ReadError::Io(path.clone(), error))?.len();
@@ -316,7 +216,7 @@ impl Index {
         self.blocks.partition_point(|block| *block.first <= *full).checked_sub(1)
     }
 
-    fn block(&self, shared: &Shared, at: usize) -> Result<Arc<Block>, ReadError> {
+    fn block(&self, at_rest: &AtRest, at: usize) -> Result<Arc<Block>, ReadError> {
         if let Some((number, block)) = &*self.last.lock()
             && *number == at
         {
@@ -326,7 +226,7 @@ impl Index {
         let mut bytes = vec![0; len as usize];
         self.file
             .read_exact_at(&mut bytes, offset)
-            .map_err(|error| ReadError::Io(Part::Index.path(&shared.dir.evidence(), self.number), error))?;
+            .map_err(|error| ReadError::Io(Part::Index.path(&at_rest.dir.evidence(), self.number), error))?;
         let ordinal = at as u64 + 1;
         let opened = self.key.open(nonce(ordinal, 0), &block_aad(&self.id, ordinal), &mut bytes);
         let rows = opened.and_then(|bytes| parse_block(bytes)).ok_or_else(|| damaged(self.number, offset))?;

@@ -1,39 +1,23 @@
 //! Reading what is durable: single items, and the frames in order. Any number of threads may read while one appends.
 
-use std::collections::BTreeMap;
-use std::fs::File;
 use std::io;
 use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use parking_lot::RwLock;
-
-use super::archive::Archives;
 use super::frame::{Class, Front, HEADER, IdemEntry, Place, open_front, open_item};
-use super::idempotency::Idempotency;
-use super::index::Indexes;
 use super::scan::Window;
 use super::segment::{Part, Segment, SegmentFile};
+use super::shared::Shared;
 use crate::cipher::TAG;
-use crate::keys::{Purpose, WrappedKey};
-use crate::{AtRestKeys, Damage, DataDir, ItemRef, Position, ReadError};
+use crate::{Damage, DataDir, ItemRef, Position, ReadError};
+
+mod evidence;
 
 /// Reads the journal. Clones share everything.
 #[derive(Clone)]
 pub struct Reader(pub(crate) Arc<Shared>);
-
-/// What the writer and all readers share.
-pub(crate) struct Shared {
-    pub(crate) dir: DataDir,
-    pub(crate) keys: RwLock<AtRestKeys>,
-    pub(crate) segments: RwLock<BTreeMap<u64, Arc<Segment>>>,
-    /// Number of the segment being written, or 0.
-    pub(crate) active: std::sync::atomic::AtomicU64,
-    pub(crate) idempotency: Idempotency,
-    pub(crate) archives: Archives,
-    pub(crate) indexes: Indexes,
-}
 
 /// One frame as replay shows it. Items are not read until asked for.
 pub struct ReplayFrame<'a> {
@@ -88,7 +72,7 @@ impl Reader {
     pub fn read(&self, item: ItemRef, aad: &[u8]) -> Result<Vec<u8>, ReadError> {
         let segment = self.0.segments.read().get(&item.segment).cloned();
         let Some(segment) = segment else {
-            return self.0.archives.read(&self.0, item, aad);
+            return self.0.archives.read(&self.0.at_rest, item, aad);
         };
         let end = segment.end();
         let stop = item.offset.checked_add(u64::from(item.len) + TAG as u64);
@@ -98,9 +82,9 @@ impl Reader {
         let open = match self.0.open(&segment) {
             // It was retired just now: the archive was complete before the key went.
             Err(ReadError::Key(_) | ReadError::Io(..))
-                if self.0.archives.accounts_for(&self.0, item.segment) =>
+                if self.0.archives.accounts_for(&self.0.at_rest, item.segment) =>
             {
-                return self.0.archives.read(&self.0, item, aad);
+                return self.0.archives.read(&self.0.at_rest, item, aad);
             }
             open => open?,
         };
@@ -123,7 +107,8 @@ impl Reader {
         for segment in segments {
             let number = segment.header.number;
             for missing in expected.unwrap_or(number)..number {
-                if segment.header.follows(missing) && !self.0.archives.accounts_for(&self.0, missing) {
+                if segment.header.follows(missing) && !self.0.archives.accounts_for(&self.0.at_rest, missing)
+                {
                     return Err(ReadError::Missing(missing));
                 }
             }
@@ -145,7 +130,7 @@ impl Reader {
     ) -> Result<ControlFlow<()>, ReadError> {
         let open = self.0.open(segment)?;
         let number = segment.header.number;
-        let io = |error| ReadError::Io(Part::Segment.path(&self.0.dir.journal(), number), error);
+        let io = |error| ReadError::Io(Part::Segment.path(&self.0.at_rest.dir.journal(), number), error);
         let mut window = Window::new(&open.file);
         let mut at = super::segment::End::empty(&segment.header);
         let frames = segment.end().frames;
@@ -209,7 +194,7 @@ impl Reader {
                 self.0.idempotency.drop_segment(number);
                 if !self.0.segments.read().contains_key(&number) {
                     // What cannot be removed now is removed at the next call or start.
-                    let _ = std::fs::remove_file(Part::Closing.path(&self.0.dir.journal(), number));
+                    let _ = std::fs::remove_file(Part::Closing.path(&self.0.at_rest.dir.journal(), number));
                 }
             }
         }
@@ -217,12 +202,12 @@ impl Reader {
 
     /// The directory the journal lies in.
     pub fn data_dir(&self) -> DataDir {
-        self.0.dir.clone()
+        self.0.at_rest.dir.clone()
     }
 
     /// The segments there are, oldest first.
     pub fn segments(&self) -> Vec<SegmentStats> {
-        let active = self.0.active.load(std::sync::atomic::Ordering::Acquire);
+        let active = self.0.active.load(Ordering::Acquire);
         let stats = |segment: &Arc<Segment>| {
             let end = segment.end();
             SegmentStats {
@@ -290,40 +275,4 @@ fn read_item(segment: &SegmentFile, place: &Place, item: ItemRef, aad: &[u8]) ->
     open_item(place, item.item, aad, &segment.key, &mut bytes).ok_or(ReadError::Damaged(damage))?;
     bytes.truncate(item.len as usize);
     Ok(bytes)
-}
-
-/// Files kept open at most, beside the active one.
-const MAX_OPEN: usize = 256;
-
-impl Shared {
-    pub(crate) fn holds(&self, segment: u64) -> bool {
-        self.segments.read().contains_key(&segment)
-    }
-
-    /// The open file of a segment; opens it if needed and closes others beyond the limit.
-    pub(crate) fn open(&self, segment: &Segment) -> Result<Arc<SegmentFile>, ReadError> {
-        if let Some(open) = &*segment.open.lock() {
-            return Ok(open.clone());
-        }
-        let number = segment.header.number;
-        let dir = self.dir.journal();
-        let key =
-            WrappedKey::read(&Part::Key.path(&dir, number), Purpose::Segment, number, &self.keys.read())?;
-        let path = Part::Segment.path(&dir, number);
-        let file = File::open(&path).map_err(|error| ReadError::Io(path, error))?;
-        let open = Arc::new(SegmentFile { file, key: key.data_key() });
-        self.close_some(number);
-        *segment.open.lock() = Some(open.clone());
-        Ok(open)
-    }
-
-    fn close_some(&self, keep: u64) {
-        let active = self.active.load(std::sync::atomic::Ordering::Acquire);
-        let segments = self.segments.read();
-        let open: Vec<_> = segments.values().filter(|segment| segment.open.lock().is_some()).collect();
-        let candidates = open.iter().filter(|segment| ![keep, active].contains(&segment.header.number));
-        for segment in candidates.take(open.len().saturating_sub(MAX_OPEN)) {
-            *segment.open.lock() = None;
-        }
-    }
 }

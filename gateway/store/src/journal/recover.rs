@@ -7,14 +7,18 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
+use super::archive::Archives;
+use super::at_rest::AtRest;
 use super::clean::Mark;
 use super::idempotency::{ClosedKeys, Idempotency, KeyFile};
-use super::reader::{Reader, Shared};
+use super::index::Indexes;
+use super::reader::Reader;
 use super::scan::{Tail, holds_frames, scan};
 use super::segment::{End, Part, PreviousSegment, Segment, SegmentFile, SegmentHeader};
-use super::{Journal, archive};
+use super::shared::Shared;
+use super::{Journal, retire};
 use crate::fault::{Faults, forget_cached};
 use crate::keys::{KeyFault, Purpose, WrappedKey};
 use crate::{AtRestKeys, Damage, DataDir, Known, OpenError, Position, Rollback, durable};
@@ -183,11 +187,11 @@ fn survey(dir: &DataDir, keys: &AtRestKeys, recovery: &mut Recovery) -> Result<V
             // Retiring destroys the key only after the archive is durable, so archive and no readable key together mean a
             // retirement that was cut off. Without an archive the same fault is a damaged journal.
             Err(KeyFault::Damaged(_)) if archived => {
-                archive::finish_retirement(dir, number)?;
+                retire::finish_retirement(dir, number)?;
                 recovery.retired.push(number);
             }
             Err(KeyFault::Io(_, error)) if archived && error.kind() == std::io::ErrorKind::NotFound => {
-                archive::finish_retirement(dir, number)?;
+                retire::finish_retirement(dir, number)?;
                 recovery.retired.push(number);
             }
             Err(fault) => return Err(fault.into()),
@@ -458,13 +462,13 @@ impl Found {
     fn into_journal(self, dir: &DataDir, keys: &AtRestKeys, options: &Options) -> Journal {
         let (end, log_index, previous) = (self.end(), self.log_index(), self.previous());
         let shared = Shared {
-            dir: dir.clone(),
-            keys: RwLock::new(keys.clone()),
+            at_rest: AtRest { dir: dir.clone(), keys: RwLock::new(keys.clone()) },
             segments: RwLock::new(self.segments),
             active: 0.into(),
             idempotency: self.idempotency,
-            archives: archive::Archives::default(),
-            indexes: super::index::Indexes::default(),
+            archives: Archives::default(),
+            indexes: Indexes::default(),
+            retiring: Mutex::default(),
         };
         Journal {
             shared: Arc::new(shared),

@@ -24,7 +24,7 @@ use xinqiao_certs::pki::{Authority, Request as CertificateRequest, Validity};
 use xinqiao_certs::{
     AnchorRights, Identity, Member, Registry, Revocation, Role, Trust, TrustAnchors, UnixTime, tls,
 };
-use xinqiao_edge::{BodyCaps, Caps, Deadlines, Edge, EdgeConfig, Exchange, Limits, Rates, Reply, Terms};
+use xinqiao_edge::{BodyCaps, Caps, Deadlines, Edge, EdgeConfig, Exchange, Limits, Rates, Reply, TlsPolicy};
 use xinqiao_runtime::Budget;
 use xinqiao_runtime::metrics::Metrics;
 
@@ -152,7 +152,7 @@ async fn start(pki: &Pki, metrics: Arc<Metrics>) -> (SocketAddr, SocketAddr) {
 
     let members = vec![Member::new(DOMAIN, Role::Department, "dept")];
     let registry = Registry::new(members, pki.trust.clone()).unwrap();
-    let terms = Terms {
+    let policy = TlsPolicy {
         tls: pki.server.clone(),
         identify: Arc::new(move |chain| {
             registry.identify(chain, UnixTime::now()).map_err(|error| xinqiao_edge::refusal_of(&error))
@@ -168,7 +168,7 @@ async fn start(pki: &Pki, metrics: Arc<Metrics>) -> (SocketAddr, SocketAddr) {
     let config = EdgeConfig {
         name: "exchange",
         listen: ([127, 0, 0, 1], 0).into(),
-        terms: Arc::new(move || terms.clone()),
+        tls_policy: Arc::new(move || policy.clone()),
         caps: Caps::default(),
         deadlines: Deadlines::default(),
         budget: Budget::new(64 << 20, 32 << 20),

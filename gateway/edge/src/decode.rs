@@ -114,7 +114,7 @@ impl Decoding {
     /// Decodes until the end (`true`) or until `pause` bytes have come out (`false`).
     fn advance(&mut self, pause: usize) -> Result<bool, Refusal> {
         while self.filled < pause {
-            if self.filled == self.plain.len() && !self.make_room()? {
+            if self.filled == self.plain.len() && !self.grow()? {
                 // The limit is reached: one more byte is one too many.
                 return match self.reader.read(&mut [0]) {
                     Ok(0) => Ok(true),
@@ -131,7 +131,7 @@ impl Decoding {
         Ok(false)
     }
 
-    fn make_room(&mut self) -> Result<bool, Refusal> {
+    fn grow(&mut self) -> Result<bool, Refusal> {
         let size = self.plain.len().saturating_mul(2).max(16 * 1024).min(self.limit);
         let more = size - self.plain.len();
         if more == 0 {

@@ -1,12 +1,12 @@
 //! Floods of HTTP/2 frames that carry nothing: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, DATA of a few bytes. Each costs
 //! the peer some ten bytes and the node an answer or a buffer, and flow control counts none of them.
 //!
-//! Frame headers are followed in the bytes as they come. A connection has a purse: such a frame takes one token, requests
-//! and bytes moved either way put some back, and so does time. Who spends more than that is flooding. Resets, header
+//! Frame headers are followed in the bytes as they come. A connection has a token bucket: such a frame takes one token,
+//! requests and bytes moved either way put some back, and so does time. A peer that spends more than that is flooding. Resets, header
 //! lists and CONTINUATION are capped by h2 itself.
 
 /// Tokens at the start, and the most there ever are.
-const PURSE: u32 = 4_096;
+const TOKENS: u32 = 4_096;
 /// For a request: its window updates and the acknowledgements around it.
 const PER_REQUEST: u32 = 8;
 /// Bytes moved, either way, that are worth a token: a peer may update its window for each of these.
@@ -40,7 +40,7 @@ impl Default for FrameGuard {
 impl FrameGuard {
     /// For a connection of which nothing was read yet.
     pub fn new() -> Self {
-        Self { skip: PREFACE, header: [0; HEADER], filled: 0, tokens: PURSE, moved: 0 }
+        Self { skip: PREFACE, header: [0; HEADER], filled: 0, tokens: TOKENS, moved: 0 }
     }
 
     /// Bytes came in; false when they are a flood.
@@ -68,8 +68,8 @@ impl FrameGuard {
         self.moved(bytes);
     }
 
-    /// Some time went by.
-    pub fn rested(&mut self, tokens: u32) {
+    /// Time went by that is worth so many tokens.
+    pub fn refill(&mut self, tokens: u32) {
         self.earn(tokens);
     }
 
@@ -92,11 +92,11 @@ impl FrameGuard {
         self.moved = self.moved.saturating_add(bytes);
         let earned = self.moved / BYTES_PER_TOKEN;
         self.moved %= BYTES_PER_TOKEN;
-        self.earn(u32::try_from(earned).unwrap_or(PURSE));
+        self.earn(u32::try_from(earned).unwrap_or(TOKENS));
     }
 
     fn earn(&mut self, tokens: u32) {
-        self.tokens = self.tokens.saturating_add(tokens).min(PURSE);
+        self.tokens = self.tokens.saturating_add(tokens).min(TOKENS);
     }
 }
 
@@ -117,12 +117,12 @@ mod tests {
     }
 
     #[test]
-    fn idle_frames_end_at_the_bottom_of_the_purse_and_work_fills_it() {
+    fn idle_frames_end_at_the_bottom_of_the_bucket_and_work_fills_it() {
         for idle in
             [frame(6, 0, 8), frame(4, 0, 0), frame(8, 0, 4), frame(2, 0, 5), frame(0, 0, 1), frame(0, 0, 0)]
         {
             let mut guard = opened();
-            assert!((0..PURSE).all(|_| guard.arrived(&idle)));
+            assert!((0..TOKENS).all(|_| guard.arrived(&idle)));
             assert!(!guard.clone_for_test().arrived(&idle));
             guard.left(BYTES_PER_TOKEN);
             assert!(guard.arrived(&idle) && !guard.clone_for_test().arrived(&idle));
@@ -134,7 +134,7 @@ mod tests {
     #[test]
     fn an_upload_in_large_frames_and_small_requests_never_run_out() {
         let mut guard = opened();
-        for _ in 0..PURSE * 2 {
+        for _ in 0..TOKENS * 2 {
             let request =
                 [frame(HEADERS, 4, 60), frame(0, END_STREAM, 3), frame(8, 0, 4), frame(4, 1, 0)].concat();
             assert!(guard.arrived(&request));

@@ -1,10 +1,10 @@
 //! The pinned front proxy: a member that ends TLS in front of this node and names, per request, the client it saw.
 //!
-//! The proxy proves itself by its own certificate; what it passes in `Client-Cert` (RFC 9440) is judged exactly as a
-//! handshake would judge it, by the same trust, lists and registry. From then on the request is the named member's:
-//! rates, turns, memory and the log. The proxy's own name opens nothing.
+//! The proxy proves itself by its own certificate; what it passes in `Client-Cert` (RFC 9440) is checked exactly as
+//! in a handshake, by the same trust, lists and registry. From then on the request is the named member's:
+//! rates, requests in flight, memory and the log. The proxy's own name opens nothing.
 //!
-//! A chain is judged once a second at most, and again whenever members, trust or lists change: what a member that is
+//! A chain is checked once a second at most, and again whenever members, trust or lists change: what a member that is
 //! no longer let in has in flight ends then.
 
 use std::collections::HashMap;
@@ -18,8 +18,8 @@ use xinqiao_certs::{Role, VerifiedMember};
 use xinqiao_crypto::Sha256;
 
 use super::Identify;
-use super::listener::Shared;
-use super::roster::Seat;
+use super::member_table::MemberSlot;
+use super::shared::Shared;
 use xinqiao_runtime::Drain;
 use xinqiao_runtime::refusal::RefusalCode;
 
@@ -28,7 +28,7 @@ mod header;
 pub(super) use header::NAMES;
 pub use header::Named;
 
-/// How long a judgement serves further requests.
+/// How long the result of a check serves further requests.
 const FRESH: Duration = Duration::from_secs(1);
 /// Clients remembered per connection beyond those with a request in flight.
 const REMEMBERED: usize = 64;
@@ -47,25 +47,25 @@ pub(super) struct Session {
 
 struct Verdict {
     sender: Result<Arc<Sender>, RefusalCode>,
-    judged: Option<Instant>,
+    checked: Option<Instant>,
 }
 
-/// The member a client proved to be, and its place.
+/// The member a client proved to be, and what counts its requests.
 pub(super) struct Sender {
     pub(super) member: VerifiedMember,
-    pub(super) seat: Seat,
+    pub(super) slot: Arc<MemberSlot>,
 }
 
-/// What a request made through the proxy holds.
+/// The client a request through the proxy is from.
 #[derive(Clone)]
-pub(super) struct Passage {
+pub(super) struct ProxiedClient {
     pub(super) session: Arc<Session>,
     pub(super) sender: Arc<Sender>,
 }
 
 impl Sessions {
     /// The member named by these headers.
-    pub(super) fn find(&self, headers: &HeaderMap, shared: &Shared) -> Result<Passage, RefusalCode> {
+    pub(super) fn find(&self, headers: &HeaderMap, shared: &Shared) -> Result<ProxiedClient, RefusalCode> {
         let named = Named::in_headers(headers)?;
         let key = key_of(&named);
         let known = self.0.lock().get(&key).cloned();
@@ -73,16 +73,16 @@ impl Sessions {
             Some(session) => session,
             None => self.list(key, Session::new(named.chain()?)),
         };
-        // Judged after it was listed, so that a change meanwhile is seen by one side or the other.
-        let sender = session.judge(shared).inspect_err(|_| self.forget_ended(&key))?;
-        Ok(Passage { session, sender })
+        // Checked after it was listed, so that a change meanwhile is seen by one side or the other.
+        let sender = session.check(shared).inspect_err(|_| self.forget_ended(&key))?;
+        Ok(ProxiedClient { session, sender })
     }
 
-    /// Judges every client again; answers how many are no longer who they were.
+    /// Checks every client again; returns how many are no longer who they were.
     pub(super) fn recheck(&self, shared: &Shared, identify: &Identify) -> usize {
         let sessions: Vec<_> = self.0.lock().values().cloned().collect();
         for session in &sessions {
-            session.judge_by(&mut session.verdict.lock(), shared, identify);
+            session.check_by(&mut session.verdict.lock(), shared, identify);
         }
         let mut ended = 0;
         self.0.lock().retain(|_, session| {
@@ -111,22 +111,22 @@ impl Sessions {
 
 impl Session {
     fn new(chain: Vec<CertificateDer<'static>>) -> Self {
-        let unjudged = Verdict { sender: Err(RefusalCode::MemberUnknown), judged: None };
-        Self { chain, verdict: Mutex::new(unjudged), ended: Drain::new() }
+        let unchecked = Verdict { sender: Err(RefusalCode::MemberUnknown), checked: None };
+        Self { chain, verdict: Mutex::new(unchecked), ended: Drain::new() }
     }
 
-    fn judge(&self, shared: &Shared) -> Result<Arc<Sender>, RefusalCode> {
+    fn check(&self, shared: &Shared) -> Result<Arc<Sender>, RefusalCode> {
         let mut verdict = self.verdict.lock();
-        if verdict.judged.is_none_or(|at| at.elapsed() > FRESH) {
+        if verdict.checked.is_none_or(|at| at.elapsed() > FRESH) {
             // Read under the lock: what a recheck has found is never replaced by an older opinion.
-            let identify = (shared.config.terms)().identify;
-            self.judge_by(&mut verdict, shared, &identify);
+            let identify = (shared.config.tls_policy)().identify;
+            self.check_by(&mut verdict, shared, &identify);
         }
         verdict.sender.clone()
     }
 
-    fn judge_by(&self, verdict: &mut Verdict, shared: &Shared, identify: &Identify) {
-        verdict.judged = Some(Instant::now());
+    fn check_by(&self, verdict: &mut Verdict, shared: &Shared, identify: &Identify) {
+        verdict.checked = Some(Instant::now());
         let found = identify(&self.chain).and_then(|member| match member.role() {
             role if role.is_officer() || role == Role::FrontProxy => Err(RefusalCode::FrontProxyRole),
             _ => Ok(member),
@@ -134,8 +134,8 @@ impl Session {
         verdict.sender = match (found, &verdict.sender) {
             (Ok(now), Ok(then)) if same(&now, &then.member) => return,
             (Ok(now), Err(_)) => {
-                let seat = shared.roster.visit(now.name());
-                Ok(Arc::new(Sender { member: now, seat }))
+                let slot = shared.members.proxied(now.name());
+                Ok(Arc::new(Sender { member: now, slot }))
             }
             (found, Ok(_)) => {
                 self.ended.begin();

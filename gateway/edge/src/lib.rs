@@ -17,36 +17,45 @@ use rustls_pki_types::CertificateDer;
 use tokio::net::TcpListener;
 use tokio_rustls::rustls::ServerConfig;
 use xinqiao_certs::{VerifiedMember, chain_digest};
-
 use xinqiao_runtime::Budget;
 use xinqiao_runtime::metrics::Metrics;
 use xinqiao_runtime::refusal::RefusalCode;
 
 mod body;
 mod connection;
+mod connection_cap;
 mod decode;
+mod drive;
 mod exchange;
 mod frames;
 mod front_proxy;
 mod head;
 mod limits;
 mod listener;
+mod live_connections;
+mod liveness;
 pub mod local;
+mod member_table;
+mod meters;
 mod problem;
 mod reply;
-mod roster;
+mod request_body;
+mod request_guard;
 mod service;
 mod settings;
-mod ticket;
+mod shared;
+mod trace;
 mod transport;
 
-pub use body::{Body, BodyCaps, RequestBody};
+pub use body::{Body, BodyCaps};
 pub use decode::{Encoding, OFF_REACTOR_BYTES, off_reactor};
-pub use exchange::{Exchange, TraceId};
+pub use exchange::Exchange;
 pub use limits::{Limits, Rates};
 pub use problem::refusal_of;
 pub use reply::{Reply, ReplyBody, ReplySender};
+pub use request_body::RequestBody;
 pub use settings::{Caps, Deadlines};
+pub use trace::TraceId;
 
 /// The readers of what a peer sends before anything about it is believed; public because they are fuzzed on their own.
 pub mod wire {
@@ -55,37 +64,38 @@ pub mod wire {
     pub use crate::head::check as check_head;
 }
 
-use listener::Shared;
+use live_connections::LiveConnections;
+use shared::Shared;
 
-/// TLS settings and the judgement that belongs to them. They change together, so that nobody shakes hands under
-/// one trust and is judged by another.
+/// TLS settings and the identification that belongs to them. They change together, so that no handshake is made under
+/// one trust set and its peer identified by another.
 #[derive(Clone)]
-pub struct Terms {
+pub struct TlsPolicy {
     /// What the handshake presents and demands.
     pub tls: Arc<ServerConfig>,
     /// Who the verified chain is.
     pub identify: Identify,
 }
 
-/// Where each new connection gets its terms: read once per accept, so a swap takes effect at once.
-pub type TermsSource = Arc<dyn Fn() -> Terms + Send + Sync>;
+/// Where each new connection gets its policy: read once per accept, so a swap takes effect at once.
+pub type TlsPolicySource = Arc<dyn Fn() -> TlsPolicy + Send + Sync>;
 
 /// Turns a chain the handshake has verified into exactly one member, or says why not.
 pub type Identify = Arc<dyn Fn(&[CertificateDer<'_>]) -> Result<VerifiedMember, RefusalCode> + Send + Sync>;
 
-/// Told the address of each peer whose certificate was refused, in the handshake or by [`Identify`].
+/// Called with the address of each peer whose certificate was refused, in the handshake or by [`Identify`].
 pub type Refused = Box<dyn Fn(IpAddr) + Send + Sync>;
 
-/// These terms, for the listed members only; others are told `member.not-listed`.
-pub fn listed(terms: TermsSource, members: impl IntoIterator<Item = String>) -> TermsSource {
+/// This policy, for the listed members only; others are refused with `member.not-listed`.
+pub fn listed(policy: TlsPolicySource, members: impl IntoIterator<Item = String>) -> TlsPolicySource {
     let members: Arc<HashSet<String>> = Arc::new(members.into_iter().collect());
     Arc::new(move || {
-        let (Terms { tls, identify }, members) = (terms(), members.clone());
+        let (TlsPolicy { tls, identify }, members) = (policy(), members.clone());
         let identify: Identify = Arc::new(move |chain| {
             let member = identify(chain)?;
             if members.contains(member.name()) { Ok(member) } else { Err(RefusalCode::MemberNotListed) }
         });
-        Terms { tls, identify }
+        TlsPolicy { tls, identify }
     })
 }
 
@@ -97,7 +107,7 @@ pub struct EdgeConfig {
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
     /// TLS settings and identification, per accept.
-    pub terms: TermsSource,
+    pub tls_policy: TlsPolicySource,
     /// How much.
     pub caps: Caps,
     /// How long.
@@ -113,13 +123,13 @@ pub struct EdgeConfig {
 /// A bound listener, not yet serving.
 pub struct Edge {
     listener: TcpListener,
-    shared: Arc<Shared>,
+    live: Arc<LiveConnections>,
 }
 
 /// A handle on a serving edge.
 #[derive(Clone)]
 pub struct EdgeControl {
-    shared: Arc<Shared>,
+    live: Arc<LiveConnections>,
 }
 
 /// How a drain ended.
@@ -136,7 +146,8 @@ impl Edge {
     /// The address cannot be bound.
     pub async fn bind(config: EdgeConfig, metrics: Arc<Metrics>) -> io::Result<Self> {
         let listener = TcpListener::bind(config.listen).await?;
-        Ok(Self { listener, shared: Arc::new(Shared::new(config, metrics)) })
+        let shared = Arc::new(Shared::new(config, metrics));
+        Ok(Self { listener, live: Arc::new(LiveConnections::new(shared)) })
     }
 
     /// The bound address.
@@ -147,15 +158,15 @@ impl Edge {
         self.listener.local_addr()
     }
 
-    /// Has this told of every refused certificate. The first call counts.
-    pub fn on_refused(&self, tell: Refused) {
-        let _first = self.shared.on_refused.set(tell);
+    /// Has this called for every refused certificate. The first call counts.
+    pub fn on_refused(&self, report: Refused) {
+        let _first = self.live.shared.on_refused.set(report);
     }
 
     /// A handle to keep while the edge serves.
     #[must_use]
     pub fn control(&self) -> EdgeControl {
-        EdgeControl { shared: self.shared.clone() }
+        EdgeControl { live: self.live.clone() }
     }
 
     /// Serves until `drain` completes, then finishes what is in flight within the drain deadline.
@@ -164,37 +175,34 @@ impl Edge {
         H: Fn(Exchange) -> F + Clone + Send + Sync + 'static,
         F: Future<Output = Reply> + Send + 'static,
     {
-        listener::serve(self.listener, self.shared, handler, drain).await
+        listener::serve(self.listener, self.live, handler, drain).await
     }
 }
 
 impl EdgeControl {
-    /// Judges every live connection's certificates again and closes those whose member is no
+    /// Checks every live connection's certificates again and closes those whose member is no
     /// longer the same, and the requests of such members behind a front proxy: call it after
     /// members, trust or revocation changed. Returns how many connections and clients ended.
     pub fn recheck(&self) -> usize {
-        let identify = (self.shared.config.terms)().identify;
-        self.shared.live().iter().map(|connection| connection.recheck(&identify)).sum()
+        let identify = (self.live.shared.config.tls_policy)().identify;
+        self.live.all().iter().map(|connection| connection.recheck(&identify)).sum()
     }
 
     /// Asks every live connection to make room for a new one: after its next reply, or after a while of silence. Call it
     /// after what handshakes rely on changed.
     pub fn retire(&self) {
-        self.shared.retire();
-        for connection in self.shared.live() {
-            connection.retire();
-        }
+        self.live.retire();
     }
 
     /// Digests of the certificate chains live connections were made with; see [`chain_digest`].
     #[must_use]
     pub fn chains(&self) -> Vec<[u8; 32]> {
-        self.shared.live().iter().map(|connection| chain_digest(connection.chain())).collect()
+        self.live.all().iter().map(|connection| chain_digest(connection.chain())).collect()
     }
 
     /// Connections past the handshake.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.shared.live().len()
+        self.live.all().len()
     }
 }

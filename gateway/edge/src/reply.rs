@@ -10,15 +10,14 @@ use http::{Response, StatusCode, header};
 use hyper::body::{Body, Frame, SizeHint};
 use tokio::sync::mpsc;
 
-use super::exchange::TraceId;
-use super::ticket::Ticket;
+use super::request_guard::RequestGuard;
 use xinqiao_runtime::Permit;
 use xinqiao_runtime::refusal::{Refusal, RefusalCode};
 
 /// Largest piece handed to the connection at once.
 const PIECE: usize = 64 * 1024;
 
-/// The answer to one exchange.
+/// The response to one exchange, as a handler gives it.
 pub struct Reply {
     route: &'static str,
     code: Option<RefusalCode>,
@@ -66,21 +65,16 @@ impl Reply {
         self
     }
 
-    pub(super) fn route(&self) -> &'static str {
-        self.route
-    }
-
-    pub(super) fn code(&self) -> Option<RefusalCode> {
-        self.code
-    }
-
-    pub(super) fn into_response(self, trace: TraceId) -> Response<ReplyBody> {
-        match self.content {
+    /// The response, which carries the request's guard to its last byte.
+    pub(super) fn into_response(self, mut guard: RequestGuard) -> Response<ReplyBody> {
+        let response = match self.content {
             Content::Response(response) => response,
             Content::Refusal(problem) => {
-                crate::problem::to_response(&problem, &trace.to_string()).map(ReplyBody::from)
+                crate::problem::to_response(&problem, &guard.trace().to_string()).map(ReplyBody::from)
             }
-        }
+        };
+        guard.responded(self.route, self.code, response.status());
+        response.map(|body| body.with(guard))
     }
 }
 
@@ -88,7 +82,7 @@ impl Reply {
 pub struct ReplyBody {
     source: Source,
     permit: Option<Permit>,
-    ticket: Option<Ticket>,
+    guard: Option<RequestGuard>,
 }
 
 enum Source {
@@ -118,7 +112,7 @@ impl ReplyBody {
     pub fn streamed(length: Option<u64>) -> (ReplySender, Self) {
         let (sender, pieces) = mpsc::channel(2);
         let source = Source::Pieces { pieces, rest: Bytes::new(), length, ended: false };
-        (ReplySender(sender), Self { source, permit: None, ticket: None })
+        (ReplySender(sender), Self { source, permit: None, guard: None })
     }
 
     /// Holds a share of the byte budget until the reply has left.
@@ -128,10 +122,10 @@ impl ReplyBody {
         self
     }
 
-    pub(super) fn with(mut self, ticket: Ticket) -> Self {
-        self.ticket = Some(ticket);
+    pub(super) fn with(mut self, guard: RequestGuard) -> Self {
+        self.guard = Some(guard);
         if self.is_end_stream() {
-            self.ticket.iter_mut().for_each(Ticket::complete);
+            self.guard.iter_mut().for_each(RequestGuard::complete);
         }
         self
     }
@@ -139,7 +133,7 @@ impl ReplyBody {
 
 impl From<Bytes> for ReplyBody {
     fn from(bytes: Bytes) -> Self {
-        Self { source: Source::Whole(bytes), permit: None, ticket: None }
+        Self { source: Source::Whole(bytes), permit: None, guard: None }
     }
 }
 
@@ -186,21 +180,21 @@ impl Body for ReplyBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ReplyCut>>> {
         let body = self.get_mut();
-        if body.ticket.as_mut().is_some_and(|ticket| ticket.poll_ended(cx).is_some()) {
+        if body.guard.as_mut().is_some_and(|guard| guard.poll_ended(cx).is_some()) {
             return Poll::Ready(Some(Err(ReplyCut)));
         }
         let piece = match ready!(body.source.poll_piece(cx)) {
             Some(Ok(piece)) => piece,
             Some(Err(cut)) => return Poll::Ready(Some(Err(cut))),
             None => {
-                body.ticket.iter_mut().for_each(Ticket::complete);
+                body.guard.iter_mut().for_each(RequestGuard::complete);
                 return Poll::Ready(None);
             }
         };
-        if let Some(ticket) = &mut body.ticket {
-            ticket.moved(piece.len());
+        if let Some(guard) = &mut body.guard {
+            guard.moved(piece.len());
             if body.source.is_at_end() {
-                ticket.complete();
+                guard.complete();
             }
         }
         Poll::Ready(Some(Ok(Frame::data(piece))))

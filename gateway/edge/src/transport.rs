@@ -1,8 +1,8 @@
 //! The byte stream under HTTP, with the clocks a connection is judged by.
 //!
-//! It follows the frames of HTTP/2 for floods. It notes when bytes arrive and since when the peer takes none, and on closing swallows what
-//! still arrives (the rest of a refused body, a request that crossed a GOAWAY), since closing on unread bytes resets the
-//! connection and the peer would never see the last words.
+//! It follows the frames of HTTP/2 for floods. It notes when bytes arrive and since when the peer takes none, and on
+//! closing swallows what still arrives (the rest of a refused body, a request that crossed a GOAWAY), since closing on
+//! unread bytes resets the connection and the peer would never see the last reply.
 
 use std::io;
 use std::pin::Pin;
@@ -13,33 +13,33 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-use super::connection::Connection;
 use super::frames::FrameGuard;
+use super::liveness::Liveness;
 
 pub(super) struct Transport {
     stream: TlsStream<TcpStream>,
-    connection: Arc<Connection>,
+    liveness: Arc<Liveness>,
     frames: Option<FrameGuard>,
     shut: bool,
 }
 
 impl Transport {
-    pub(super) fn new(stream: TlsStream<TcpStream>, connection: Arc<Connection>) -> Self {
-        let frames = connection.is_h2().then(FrameGuard::new);
-        Self { stream, connection, frames, shut: false }
+    pub(super) fn new(stream: TlsStream<TcpStream>, liveness: Arc<Liveness>) -> Self {
+        let frames = liveness.is_h2().then(FrameGuard::new);
+        Self { stream, liveness, frames, shut: false }
     }
 
     fn took(&mut self, polled: &Poll<io::Result<usize>>) {
-        self.connection.peer_took(polled.is_ready());
+        self.liveness.peer_took(polled.is_ready());
         if let (Some(frames), Poll::Ready(Ok(bytes))) = (&mut self.frames, polled) {
             frames.left(*bytes);
         }
     }
 
     /// Whether the peer may still be sending what nobody reads: the rest of a refused body, or an HTTP/2 request that crossed
-    /// the announcement of the end. Unread, either would cost it the last words.
+    /// the announcement of the end. Unread, either would cost it the last reply.
     fn lingers(&self) -> bool {
-        self.connection.is_h2() || self.connection.body_left_unread()
+        self.liveness.is_h2() || self.liveness.body_left_unread()
     }
 
     fn swallow(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -63,12 +63,12 @@ impl AsyncRead for Transport {
         let before = buffer.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            self.connection.bytes_arrived();
+            self.liveness.bytes_arrived();
             let this = &mut *self;
             if let Some(frames) = &mut this.frames {
-                frames.rested(this.connection.take_rest());
+                frames.refill(this.liveness.take_frame_tokens());
                 if !frames.arrived(&buffer.filled()[before..]) {
-                    this.connection.cut_for_flood();
+                    this.liveness.flood();
                     return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
                 }
             }
@@ -100,18 +100,18 @@ impl AsyncWrite for Transport {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.stream).poll_flush(cx);
-        self.connection.peer_took(polled.is_ready());
+        self.liveness.peer_took(polled.is_ready());
         polled
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.shut {
             let polled = Pin::new(&mut self.stream).poll_shutdown(cx);
-            self.connection.peer_took(polled.is_ready());
+            self.liveness.peer_took(polled.is_ready());
             ready!(polled)?;
             self.shut = true;
             if self.lingers() {
-                self.connection.linger();
+                self.liveness.linger();
             }
         }
         if self.lingers() { self.swallow(cx) } else { Poll::Ready(Ok(())) }

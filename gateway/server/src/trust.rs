@@ -33,7 +33,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 use xinqiao_certs::{CertificateDer, UnixTime, certificates};
 use xinqiao_client::{Client, ClientError, Profile};
-use xinqiao_edge::{EdgeControl, Identify, Terms, TermsSource};
+use xinqiao_edge::{EdgeControl, Identify, TlsPolicy, TlsPolicySource};
 use xinqiao_evidence::keys::Jwks;
 use xinqiao_explain::Explanation;
 use xinqiao_node::config::{self, Config};
@@ -123,20 +123,20 @@ impl TrustKeeper {
     }
 
     /// What a new connection of the exchange or the officers' listener is made under.
-    pub fn terms(self: &Arc<Self>) -> TermsSource {
+    pub fn tls_policy(self: &Arc<Self>) -> TlsPolicySource {
         let keeper = self.clone();
         Arc::new(move || {
             let live = keeper.live();
-            Terms { tls: live.set.exchange.clone(), identify: live.identify.clone() }
+            TlsPolicy { tls: live.set.exchange.clone(), identify: live.identify.clone() }
         })
     }
 
     /// The same for the listener that speaks TLS 1.2 too.
-    pub fn legacy_terms(self: &Arc<Self>) -> TermsSource {
+    pub fn legacy_tls_policy(self: &Arc<Self>) -> TlsPolicySource {
         let keeper = self.clone();
         Arc::new(move || {
             let live = keeper.live();
-            Terms { tls: live.set.legacy.clone(), identify: live.identify.clone() }
+            TlsPolicy { tls: live.set.legacy.clone(), identify: live.identify.clone() }
         })
     }
 

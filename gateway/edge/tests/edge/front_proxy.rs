@@ -182,7 +182,7 @@ async fn what_a_suspended_member_has_in_flight_ends_and_the_others_go_on() {
 
     let mut changed = members();
     changed.iter_mut().filter(|member| member.name == "dept-a").for_each(|member| member.suspended = true);
-    *site.terms.write() = site.pki.terms(changed);
+    *site.tls_policy.write() = site.pki.tls_policy(changed);
     assert_eq!(site.control.recheck(), 1, "one client, and not the proxy");
 
     let (status, body) = of_a.await.unwrap();
@@ -205,7 +205,7 @@ async fn a_judgement_is_not_relied_on_for_long_even_if_nobody_asks_for_a_recheck
     assert_eq!(ask(&mut wire, "/", &headers).await.status, 200);
     let mut changed = members();
     changed.retain(|member| member.name != "dept-a");
-    *site.terms.write() = site.pki.terms(changed);
+    *site.tls_policy.write() = site.pki.tls_policy(changed);
     let swapped = std::time::Instant::now();
     while ask(&mut wire, "/", &headers).await.status == 200 {
         assert!(swapped.elapsed() < crate::site::PATIENCE);
@@ -220,7 +220,7 @@ async fn a_proxy_that_is_let_in_no_longer_takes_its_connections_with_it() {
     assert_eq!(ask(&mut wire, "/", &department(&site, "dept-a")).await.status, 200);
     let mut changed = members();
     changed.retain(|member| member.name != "front");
-    *site.terms.write() = site.pki.terms(changed);
+    *site.tls_policy.write() = site.pki.tls_policy(changed);
     assert_eq!(site.control.recheck(), 1);
     wire.closed().await;
 }
@@ -233,7 +233,7 @@ async fn many_clients_behind_one_connection_are_forgotten_again() {
         let fresh = department(&site, "dept-a");
         assert_eq!(ask(&mut wire, "/", &fresh).await.status, 200);
     }
-    *site.terms.write() = site.pki.terms(vec![Member::new(DOMAIN, Role::FrontProxy, "front")]);
+    *site.tls_policy.write() = site.pki.tls_policy(vec![Member::new(DOMAIN, Role::FrontProxy, "front")]);
     let ended = site.control.recheck();
     assert!((1..=64).contains(&ended), "{ended} clients were remembered");
 }

@@ -140,7 +140,7 @@ async fn new_tls_settings_hold_from_the_next_accept_and_old_connections_go_on() 
     let mut old = Wire::open(&site, "dept-a").await;
     let next = Pki::new();
     assert_eq!(old.get("/").await.status, 200);
-    *site.terms.write() = next.terms(members());
+    *site.tls_policy.write() = next.tls_policy(members());
     let mut new = Wire::connect(site.address, next.client("dept-a", b"http/1.1")).await.unwrap();
     assert_eq!(new.get("/").await.status, 200);
     assert!(Wire::connect(site.address, site.pki.client("dept-a", b"http/1.1")).await.is_err());
@@ -155,7 +155,7 @@ async fn a_suspended_member_s_open_connections_are_cut_at_the_recheck() {
     assert_eq!((gone.get("/").await.status, stays.get("/").await.status), (200, 200));
     let mut changed = members();
     changed[0].suspended = true;
-    *site.terms.write() = site.pki.terms(changed);
+    *site.tls_policy.write() = site.pki.tls_policy(changed);
     assert_eq!(site.control.recheck(), 1);
     gone.closed().await;
     assert_eq!(stays.get("/").await.status, 200);

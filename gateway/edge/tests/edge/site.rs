@@ -17,7 +17,7 @@ use xinqiao_certs::{
 };
 use xinqiao_edge::{
     BodyCaps, Caps, Deadlines, Drained, Edge, EdgeConfig, EdgeControl, Exchange, Limits, Rates, Reply,
-    ReplyBody, Terms, TermsSource, refusal_of,
+    ReplyBody, TlsPolicy, TlsPolicySource, refusal_of,
 };
 use xinqiao_runtime::Budget;
 use xinqiao_runtime::metrics::Metrics;
@@ -75,9 +75,9 @@ impl Pki {
     }
 
     /// What a node that knows these members holds its peers to.
-    pub(crate) fn terms(&self, members: Vec<Member>) -> Terms {
+    pub(crate) fn tls_policy(&self, members: Vec<Member>) -> TlsPolicy {
         let registry = Registry::new(members, self.trust.clone()).unwrap();
-        Terms {
+        TlsPolicy {
             tls: xinqiao_certs::tls::server_config(&self.identity(Role::Node, "node"), &self.trust),
             identify: Arc::new(move |chain| {
                 registry.identify(chain, UnixTime::now()).map_err(|error| refusal_of(&error))
@@ -149,7 +149,7 @@ pub(crate) struct Site {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) budget: Budget,
     pub(crate) control: EdgeControl,
-    pub(crate) terms: Arc<RwLock<Terms>>,
+    pub(crate) tls_policy: Arc<RwLock<TlsPolicy>>,
     pub(crate) seen: Arc<Seen>,
     drain: Option<oneshot::Sender<()>>,
     serving: JoinHandle<Drained>,
@@ -167,15 +167,15 @@ impl Site {
     pub(crate) async fn start(plan: Plan) -> Self {
         let pki = Pki::new();
         let metrics = Metrics::new();
-        let mut first = pki.terms(members());
+        let mut first = pki.tls_policy(members());
         if plan.legacy.is_some() {
             let node = pki.identity(Role::Node, "node");
             first.tls = xinqiao_certs::tls::legacy_server_config(&node, &pki.trust);
         }
-        let terms = Arc::new(RwLock::new(first));
-        let mut source: TermsSource = Arc::new({
-            let terms = terms.clone();
-            move || terms.read().clone()
+        let tls_policy = Arc::new(RwLock::new(first));
+        let mut source: TlsPolicySource = Arc::new({
+            let tls_policy = tls_policy.clone();
+            move || tls_policy.read().clone()
         });
         if let Some(members) = plan.legacy {
             source = xinqiao_edge::listed(source, members.iter().map(ToString::to_string));
@@ -185,7 +185,7 @@ impl Site {
         let config = EdgeConfig {
             name: "exchange",
             listen: ([127, 0, 0, 1], 0).into(),
-            terms: source,
+            tls_policy: source,
             caps: plan.caps,
             deadlines: plan.deadlines,
             budget: plan.budget,
@@ -208,7 +208,7 @@ impl Site {
         let serving = tokio::spawn(edge.serve(handler, async move {
             let _either_way = drained.await;
         }));
-        Self { pki, address, metrics, budget, control, terms, seen, drain: Some(drain), serving }
+        Self { pki, address, metrics, budget, control, tls_policy, seen, drain: Some(drain), serving }
     }
 
     /// Begins the drain; the result comes from [`Site::ended`].

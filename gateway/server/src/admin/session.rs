@@ -3,19 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_rustls::rustls::server::NoServerSessionStorage;
-use xinqiao_edge::{Deadlines, Terms, TermsSource};
+use xinqiao_edge::{Deadlines, TlsPolicy, TlsPolicySource};
 
 /// After a working day the card is asked for again.
 const LONGEST: Duration = Duration::from_secs(8 * 3_600);
 
-/// The same terms without session tickets: who comes back shows his certificate, and his card, again.
-pub fn terms(terms: TermsSource) -> TermsSource {
+/// The same policy without session tickets: officers who come back show their certificate, and their card, again.
+pub fn tls_policy(tls_policy: TlsPolicySource) -> TlsPolicySource {
     Arc::new(move || {
-        let Terms { tls, identify } = terms();
+        let TlsPolicy { tls, identify } = tls_policy();
         let mut tls = (*tls).clone();
         tls.send_tls13_tickets = 0;
         tls.session_storage = Arc::new(NoServerSessionStorage {});
-        Terms { tls: Arc::new(tls), identify }
+        TlsPolicy { tls: Arc::new(tls), identify }
     })
 }
 

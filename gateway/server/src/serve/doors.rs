@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use xinqiao_edge::local::{Local, Readiness};
-use xinqiao_edge::{Caps, Deadlines, Edge, EdgeConfig, Limits, TermsSource, listed};
+use xinqiao_edge::{Caps, Deadlines, Edge, EdgeConfig, Limits, TlsPolicySource, listed};
 use xinqiao_node::engine::Node;
 use xinqiao_runtime::Budget;
 use xinqiao_runtime::metrics::Metrics;
@@ -40,23 +40,23 @@ impl Doors {
         let config = &node.config;
         let budget = budget(&config.limits);
         budget.expose(metrics);
-        let common = |terms| edge_config(node, terms, budget.clone(), limits.clone());
+        let common = |tls_policy| edge_config(node, tls_policy, budget.clone(), limits.clone());
         let bind = async |config: EdgeConfig| {
             let name = config.name;
             let edge = Edge::bind(config, metrics.clone()).await.map_err(|e| ServeError::Listen(name, e))?;
             keeper.follow(edge.control());
             Ok::<Edge, ServeError>(edge)
         };
-        let exchange = bind(common(keeper.terms())).await?;
+        let exchange = bind(common(keeper.tls_policy())).await?;
         let legacy = match &config.legacy {
             None => None,
             Some(legacy) => {
-                let terms = listed(keeper.legacy_terms(), legacy.members.iter().cloned());
+                let tls_policy = listed(keeper.legacy_tls_policy(), legacy.members.iter().cloned());
                 let config = EdgeConfig {
                     name: "exchange-tls12",
                     listen: legacy.listen,
                     front_proxy: false,
-                    ..common(terms)
+                    ..common(tls_policy)
                 };
                 Some(bind(config).await?)
             }
@@ -64,7 +64,7 @@ impl Doors {
         let admin = match &config.admin {
             None => None,
             Some(admin) => {
-                let common = common(crate::admin::session::terms(keeper.terms()));
+                let common = common(crate::admin::session::tls_policy(keeper.tls_policy()));
                 let idle = config.officers.idle_seconds;
                 let config = EdgeConfig {
                     name: "admin",
@@ -113,12 +113,12 @@ fn budget(limits: &xinqiao_node::config::Limits) -> Budget {
     Budget::new(all as usize, (all / 100 * u64::from(limits.member_memory_percent)) as usize)
 }
 
-fn edge_config(node: &Node, terms: TermsSource, budget: Budget, limits: Arc<Limits>) -> EdgeConfig {
+fn edge_config(node: &Node, tls_policy: TlsPolicySource, budget: Budget, limits: Arc<Limits>) -> EdgeConfig {
     let l = &node.config.limits;
     EdgeConfig {
         name: "exchange",
         listen: node.config.exchange.listen,
-        terms,
+        tls_policy,
         caps: Caps {
             connections: l.connections,
             per_address: l.connections_per_address,

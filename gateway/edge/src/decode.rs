@@ -78,9 +78,9 @@ pub(super) async fn decode(
     if decoding.advance(OFF_REACTOR_BYTES)? {
         return Ok(decoding.finish());
     }
-    let turn = account.turn().await;
+    let fair = account.fair_permit().await;
     off_reactor(usize::MAX, move || {
-        let _turn = turn;
+        let _fair = fair;
         decoding.advance(usize::MAX)?;
         Ok(decoding.finish())
     })

@@ -1,5 +1,5 @@
 //! Floods of HTTP/2 frames that carry nothing: PING, SETTINGS, PRIORITY, WINDOW_UPDATE, DATA of a few bytes. Each costs
-//! the peer some ten bytes and the node an answer or a buffer, and flow control counts none of them.
+//! the peer some ten bytes and the node a reply or a buffer, and flow control counts none of them.
 //!
 //! Frame headers are followed in the bytes as they come. A connection has a token bucket: such a frame takes one token,
 //! requests and bytes moved either way put some back, and so does time. A peer that spends more than that is flooding. Resets, header

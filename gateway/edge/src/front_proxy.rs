@@ -78,7 +78,7 @@ impl Sessions {
         Ok(ProxiedClient { session, sender })
     }
 
-    /// Checks every client again; returns how many are no longer who they were.
+    /// Checks every client again; returns how many are no longer the same member.
     pub(super) fn recheck(&self, shared: &Shared, identify: &Identify) -> usize {
         let sessions: Vec<_> = self.0.lock().values().cloned().collect();
         for session in &sessions {

@@ -2,7 +2,7 @@
 //!
 //! Promises: nothing unbounded is read or kept on behalf of a peer (connections, handshakes,
 //! headers, bodies, streams, time); every request reaches the handler with exactly one verified
-//! member or is answered with a problem document; limits are spent per member before shared ones;
+//! member or is refused with a problem document; limits are spent per member before shared ones;
 //! a drain finishes what is in flight. What a request means is left to the handler.
 //!
 //! The handler's future is dropped when the peer goes away, so it must be safe to cancel.
@@ -188,8 +188,8 @@ impl EdgeControl {
         self.live.all().iter().map(|connection| connection.recheck(&identify)).sum()
     }
 
-    /// Asks every live connection to make room for a new one: after its next reply, or after a while of silence. Call it
-    /// after what handshakes rely on changed.
+    /// Retires every live connection, so that the peer opens a new one: after its next reply, or after a while of silence.
+    /// Call it after what handshakes rely on changed.
     pub fn retire(&self) {
         self.live.retire();
     }

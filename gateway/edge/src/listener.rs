@@ -23,7 +23,7 @@ use super::reply::Reply;
 use super::shared::Shared;
 use super::{Drained, TlsPolicy};
 
-/// How often members at rest are forgotten by the rate limiters.
+/// How often the rate limiters forget members whose bucket is full again.
 const RETAIN_EVERY: Duration = Duration::from_secs(60);
 /// Out of file descriptors: wait for some to come back rather than spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -150,7 +150,7 @@ async fn shake_hands(
 }
 
 /// Lets a refused peer read its alert. With TLS 1.3 its first request is under way before its certificate is checked, and closing on
-/// unread bytes resets the connection: the peer would see a broken line in place of the reason.
+/// unread bytes resets the connection: the peer would see a broken connection in place of the reason.
 async fn swallow_rest(mut stream: TcpStream) -> io::Result<()> {
     stream.shutdown().await?;
     let mut scratch = [0u8; 4096];

@@ -49,7 +49,7 @@ impl LiveConnections {
         self.connections.lock().values().cloned().collect()
     }
 
-    /// Asks every connection whose handshake began before this to make room, listed or not.
+    /// Retires every connection whose handshake began before this, listed or not.
     pub(super) fn retire(&self) {
         // Counted first: a connection that is listed only later compares the count with that before its handshake.
         self.retirements.fetch_add(1, SeqCst);
@@ -58,7 +58,7 @@ impl LiveConnections {
         }
     }
 
-    /// How often connections were asked to make room.
+    /// How often connections were retired.
     pub(super) fn retirements(&self) -> u64 {
         self.retirements.load(SeqCst)
     }

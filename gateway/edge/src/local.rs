@@ -58,9 +58,9 @@ impl Local {
         self.listener.local_addr()
     }
 
-    /// Serves until `stop` completes, then answers the probes in progress within `drain`.
+    /// Serves until `stop` completes, then serves the probes in progress within `drain`.
     pub async fn serve(self, stop: impl Future<Output = ()> + Send, drain: Duration) {
-        let room = Arc::new(Semaphore::new(CONNECTIONS));
+        let slots = Arc::new(Semaphore::new(CONNECTIONS));
         let stopping = Drain::new();
         let mut connections = JoinSet::new();
         let mut stop = pin!(stop);
@@ -70,8 +70,8 @@ impl Local {
                 Some(_ended) = connections.join_next(), if !connections.is_empty() => continue,
                 accepted = self.listener.accept() => accepted,
             };
-            let (Ok((stream, _)), Ok(slot)) = (accepted, room.clone().try_acquire_owned()) else {
-                // Nobody is owed an answer here, but the loop must not spin when files run out.
+            let (Ok((stream, _)), Ok(slot)) = (accepted, slots.clone().try_acquire_owned()) else {
+                // A probe beyond the cap may be dropped, but the loop must not spin when files run out.
                 tokio::task::yield_now().await;
                 continue;
             };
@@ -93,10 +93,10 @@ async fn probe(stream: TcpStream, readiness: Readiness, metrics: Arc<Metrics>, s
     let service = service_fn(move |request: Request<Incoming>| {
         let (readiness, metrics) = (readiness.clone(), metrics.clone());
         async move {
-            // A report looks at files, signatures and the store: no work for a thread that answers requests.
-            let work = move || answer(&request, &readiness, &metrics);
-            let answered = tokio::task::spawn_blocking(work).await;
-            Ok::<_, Infallible>(answered.unwrap_or_else(|_| {
+            // A report looks at files, signatures and the store: no work for a thread that serves requests.
+            let work = move || report(&request, &readiness, &metrics);
+            let reported = tokio::task::spawn_blocking(work).await;
+            Ok::<_, Infallible>(reported.unwrap_or_else(|_| {
                 let failed = "the report failed; see the log\n".into();
                 respond(StatusCode::INTERNAL_SERVER_ERROR, "text/plain; charset=utf-8", failed)
             }))
@@ -119,7 +119,7 @@ async fn probe(stream: TcpStream, readiness: Readiness, metrics: Arc<Metrics>, s
     let _ended = tokio::time::timeout(CONNECTION_LIFE, until_stopped).await;
 }
 
-fn answer(request: &Request<Incoming>, readiness: &Readiness, metrics: &Metrics) -> Response<Full<Bytes>> {
+fn report(request: &Request<Incoming>, readiness: &Readiness, metrics: &Metrics) -> Response<Full<Bytes>> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         return respond(StatusCode::METHOD_NOT_ALLOWED, "text/plain; charset=utf-8", "GET only\n".into());
     }

@@ -52,7 +52,7 @@ fn status_of(code: RefusalCode) -> StatusCode {
     StatusCode::from_u16(code.status()).expect("the table holds valid statuses")
 }
 
-/// What a peer is told of a certificate that was not taken. The texts of the error name members and are for the log; the
+/// What a peer reads of a certificate that was refused. The texts of the error name members and are for the log; the
 /// peer reads the table's.
 #[must_use]
 pub fn refusal_of(error: &IdentityError) -> RefusalCode {

@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct Caps {
     /// Connections past the handshake.
     pub connections: usize,
-    /// Handshakes in progress, counted apart so that strangers cannot use up the members' room.
+    /// Handshakes in progress, counted apart so that strangers cannot use up the members' connections.
     pub handshakes: usize,
     /// Connections per address (IPv6: per /64), handshakes included.
     pub per_address: usize,
@@ -45,7 +45,7 @@ impl Default for Caps {
 }
 
 /// How long one edge waits. Deadlines on idle time, heads and stalls are
-/// judged on a tick, so they may be exceeded by half of the shortest of them.
+/// checked on a tick, so they may be exceeded by half of the shortest of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Deadlines {
     /// TCP accept to the end of the TLS handshake.

@@ -1,4 +1,4 @@
-//! The byte stream under HTTP, with the clocks a connection is judged by.
+//! The byte stream under HTTP, and what it notes for the clocks of its connection.
 //!
 //! It follows the frames of HTTP/2 for floods. It notes when bytes arrive and since when the peer takes none, and on
 //! closing swallows what still arrives (the rest of a refused body, a request that crossed a GOAWAY), since closing on

@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
+use crate::blocking::on_blocking_thread;
+use crate::fair_permit::{FairPermit, FairSemaphore};
 use crate::metrics::{Metric, Metrics};
 use crate::refusal::{Refusal, RefusalCode};
-use crate::turns::{Turn, Turns, on_blocking_thread};
 
 /// Work on more bytes than this waits for its owner's turn.
 pub const INLINE: usize = 32 << 10;
@@ -37,7 +38,7 @@ struct Node {
     total: usize,
     share: usize,
     used: AtomicUsize,
-    turns: Turns,
+    long_work: FairSemaphore,
     accounts: Mutex<HashMap<String, Arc<Share>>>,
 }
 
@@ -56,8 +57,8 @@ impl Budget {
     #[must_use]
     pub fn new(total: usize, share: usize) -> Self {
         let used = AtomicUsize::new(0);
-        let turns = Turns::new(std::thread::available_parallelism().map_or(2, usize::from));
-        Self(Arc::new(Node { total, share: share.min(total), used, turns, accounts: Mutex::default() }))
+        let long_work = FairSemaphore::new(std::thread::available_parallelism().map_or(2, usize::from));
+        Self(Arc::new(Node { total, share: share.min(total), used, long_work, accounts: Mutex::default() }))
     }
 
     /// A handle on the account of that name, always the same account. Names are those of verified members or of
@@ -108,10 +109,10 @@ impl Account {
         Ok(permit)
     }
 
-    /// Waits until this account's owner is next at long work on the processors; done when the turn is dropped.
-    pub async fn turn(&self) -> Turn {
+    /// Waits until this account's owner is next at long work on the processors; done when the permit is dropped.
+    pub async fn fair_permit(&self) -> FairPermit {
         let share = &self.0.share;
-        share.node.turns.enter(&share.name).await
+        share.node.long_work.acquire(&share.name).await
     }
 
     /// Takes `bytes` for work on what `beside` pays for.
@@ -140,9 +141,9 @@ impl Account {
         if bytes <= INLINE {
             return work();
         }
-        let turn = self.turn().await;
+        let permit = self.fair_permit().await;
         on_blocking_thread(move || {
-            let _turn = turn;
+            let _permit = permit;
             work()
         })
         .await

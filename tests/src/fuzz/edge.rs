@@ -25,7 +25,7 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 fn frames(input: &mut Input<'_>) {
     let cut = 1 + input.short() % 900;
     let mut bytes = PREFACE.to_vec();
-    let (mut purse, mut moved, mut good) = (4_096_u64, 0_u64, true);
+    let (mut tokens, mut moved, mut good) = (4_096_u64, 0_u64, true);
     for _ in 0..6 {
         if input.is_empty() {
             break;
@@ -42,14 +42,14 @@ fn frames(input: &mut Input<'_>) {
             }
             let ends = flags & 1 == 1;
             match kind {
-                1 => purse = (purse + 8).min(4_096),
+                1 => tokens = (tokens + 8).min(4_096),
                 0 if length >= 64 || ends => {
                     moved += length as u64;
-                    purse = (purse + moved / 2_048).min(4_096);
+                    tokens = (tokens + moved / 2_048).min(4_096);
                     moved %= 2_048;
                 }
-                _ if purse == 0 => good = false,
-                _ => purse -= 1,
+                _ if tokens == 0 => good = false,
+                _ => tokens -= 1,
             }
         }
     }

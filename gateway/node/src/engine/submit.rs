@@ -163,9 +163,9 @@ impl Node {
             return Ok(work(self, request));
         }
         let (node, request) = (self.clone(), request.clone());
-        let turn = request.head.account.turn().await;
+        let permit = request.head.account.fair_permit().await;
         let work = move || {
-            let _turn = turn;
+            let _permit = permit;
             work(&node, &request)
         };
         tokio::task::spawn_blocking(work).await.map_err(|_| RefusalCode::Internal.into())

@@ -1,18 +1,17 @@
-//! What comes with time: retention, ends of publication, and clocks that are wrong. The catalogue of these tests keeps
-//! nothing longer than it must; other days are made with `faketime`.
+//! What comes with time, the whole way: payload that cannot go, and clocks that are wrong. The catalogue of these tests
+//! keeps nothing longer than it must; other days are made with `faketime`. The rules themselves, day by day, are tested
+//! on a node driven by hand (`gateway/node/src/engine/hand/maintenance.rs`).
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use xinqiao::demo::process::NodeProcess;
-use xinqiao_client::{ClientError, Submission};
+use xinqiao_client::Submission;
 use xinqiao_schemas::synthetic::{Generator, Table, write_ndjson};
 use xinqiao_schemas::{Catalogue, SubjectKind};
-use xinqiao_tests::site::{DEPARTMENTS, PATIENCE, PORTAL, PROVINCE, Site, get, today, until};
+use xinqiao_tests::site::{DEPARTMENTS, Site, get, today, until};
 
 const PENALTY: &str = "administrative-penalty";
-const STREAM: &str = "province.administrative-penalty";
 
 /// A node whose payloads are kept for no day after their answer, and for a day at most.
 fn site(dir: &Path) -> Site {
@@ -51,42 +50,6 @@ async fn send(site: &Site, node: &NodeProcess, first: u64, count: usize) {
     assert_eq!(sent.response.accepted, count as u64);
 }
 
-/// Waits until the second of this moment is over: ages are counted in whole seconds.
-fn another_second() {
-    let second = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let (now, end) = (second(), Instant::now() + PATIENCE);
-    while second() < now + 2 {
-        assert!(Instant::now() < end);
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn an_answered_payload_is_erased_and_its_evidence_stays() {
-    let dir = tempfile::tempdir().unwrap();
-    let site = site(dir.path());
-    let node = site.start();
-    send(&site, &node, 0, 2).await;
-    let mut puller = site.puller(site.client(PROVINCE, &node), PROVINCE, PENALTY).await.unwrap();
-    assert_eq!(puller.next(Duration::ZERO).await.unwrap().unwrap().records, 2);
-    puller.acknowledge(|_, _| None).await.unwrap();
-    drop(puller);
-    assert!(node.stop());
-    another_second();
-    // Upkeep runs when the node has started.
-    let node = site.start();
-    let client = site.client(PROVINCE, &node);
-    until("the payload is erased", async || {
-        matches!(client.payload(STREAM, 1).await, Err(ClientError::Problem(p)) if p.code == "batch.expired" && p.status == 410)
-    })
-    .await;
-    let page = client.batches(STREAM, 0, 10, Duration::ZERO).await.unwrap();
-    assert_eq!(page.batches.len(), 1, "the manifest and its proof are kept");
-    assert!(node.stop());
-    let (exit, said) = site.verify_log();
-    assert_eq!(exit, 0, "{said}");
-}
-
 /// Starts the node with its clock moved, or says that this machine cannot. The library is loaded into the node itself:
 /// the `faketime` command would stand between us and the process.
 fn start_at(site: &Site, offset: &str) -> Option<NodeProcess> {
@@ -107,87 +70,6 @@ fn start_at(site: &Site, offset: &str) -> Option<NodeProcess> {
     std::fs::write(&script, text).unwrap();
     std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     Some(NodeProcess::start(&script, &site.config(), &site.log()).unwrap())
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_nobody_collects_in_time_is_voided_and_the_source_is_told() {
-    let dir = tempfile::tempdir().unwrap();
-    let site = site(dir.path());
-    let node = site.start();
-    send(&site, &node, 100, 3).await;
-    assert!(node.stop());
-    // The next start opens another segment: from then on it is known how old the records in the first one are.
-    let node = site.start();
-    send(&site, &node, 200, 1).await;
-    assert!(node.stop());
-    let Some(node) = start_at(&site, "+3d") else { return };
-    let department = site.client(DEPARTMENTS[0], &node);
-    until("the source is told", async || {
-        let page = department.feedback(0, Duration::ZERO).await.unwrap();
-        page.feedback.iter().filter(|f| f.code == "retention.expired" && f.stream == STREAM).count() >= 3
-    })
-    .await;
-    let mut puller = site.puller(site.client(PROVINCE, &node), PROVINCE, PENALTY).await.unwrap();
-    let first = puller.next(Duration::ZERO).await.unwrap().unwrap();
-    assert_eq!(
-        (first.seq, first.void.as_deref()),
-        (1, Some("retention")),
-        "a signed void stands in the stream"
-    );
-    let (status, metrics) = get(node.local, "/metrics").await;
-    assert_eq!(status, 200);
-    assert!(metrics.lines().any(|l| l.starts_with("xinqiao_retention_overdue_records{")), "it is an alarm");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_publication_ends_by_itself_on_its_day() {
-    let dir = tempfile::tempdir().unwrap();
-    let site = Site::new(dir.path(), "[storage]\ncheckpoint_seconds = 1\n");
-    let node = site.start();
-    let mut generator = Generator::new(9, today()).with_references().starting_at(300);
-    let mut record = generator.record_about(Table::Penalty2020, Some(SubjectKind::LegalPerson));
-    let mut tomorrow = Vec::new();
-    today().plus_days(1).unwrap().write_slash(&mut tomorrow);
-    record.set("CF_GSJZQ", String::from_utf8(tomorrow).unwrap());
-    let mut body = Vec::new();
-    write_ndjson(&[record], &mut body);
-    let submission =
-        Submission { schema: Some("administrative-penalty-2020"), ..Submission::new(PENALTY, body) };
-    assert_eq!(site.client(DEPARTMENTS[0], &node).send(&submission).await.unwrap().response.accepted, 1);
-    let mut puller = site.puller(site.client(PORTAL, &node), PORTAL, PENALTY).await.unwrap();
-    assert_eq!(puller.next(Duration::ZERO).await.unwrap().unwrap().records, 1);
-    puller.acknowledge(|_, _| None).await.unwrap();
-    drop(puller);
-    assert!(node.stop());
-
-    let Some(node) = start_at(&site, "+5d") else { return };
-    let mut puller = site.puller(site.client(PORTAL, &node), PORTAL, PENALTY).await.unwrap();
-    let end = Instant::now() + PATIENCE;
-    let pulled = loop {
-        assert!(Instant::now() < end, "the end of publication never came");
-        if let Some(pulled) = puller.next(Duration::from_secs(1)).await.unwrap() {
-            break pulled;
-        }
-    };
-    let mut ops = Vec::new();
-    while let Some(review) = puller
-        .review(|_, line| {
-            let line: serde_json::Value = serde_json::from_slice(line).unwrap();
-            ops.push((
-                line["op"].as_str().unwrap().to_owned(),
-                line["data"]["reason"].as_str().map(str::to_owned),
-            ));
-            None
-        })
-        .unwrap()
-    {
-        puller.confirm(review).await.unwrap();
-    }
-    assert_eq!(pulled.records, 1);
-    assert_eq!(ops, [("withdraw".to_owned(), Some("publication-ended".to_owned()))]);
-    let mut province = site.puller(site.client(PROVINCE, &node), PROVINCE, PENALTY).await.unwrap();
-    assert_eq!(province.next(Duration::ZERO).await.unwrap().unwrap().records, 1);
-    assert!(province.next(Duration::ZERO).await.unwrap().is_none(), "for the province nothing ended");
 }
 
 #[tokio::test(flavor = "multi_thread")]

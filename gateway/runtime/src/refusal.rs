@@ -219,7 +219,7 @@ mod tests {
     fn the_page_of_problems_is_the_table() {
         let mut page = String::from(
             "# Problem codes 问题代码\n\nEvery refusal is an RFC 9457 document (`application/problem+json`) with one of these stable codes.\n\
-             This page is compared with the table in `gateway/runtime/src/problem/table.rs` by a test;\n\
+             This page is compared with the table in `gateway/runtime/src/refusal/table.rs` by a test;\n\
              `XINQIAO_BLESS=1 cargo test -p xinqiao-runtime page_of` writes it anew.\n\n\
              | code | status | what | what to do | 说明 | 处理办法 |\n|---|---|---|---|---|---|\n",
         );

@@ -411,3 +411,6 @@ pub(crate) fn check_reason(reason: &str) -> Result<(), Refusal> {
         "reason 须为 1 至 200 个字符，且不换行。",
     ))
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 use xinqiao_crypto::Secret;
 use xinqiao_crypto::random::unique;
 
-use crate::fault::Faults;
+use crate::disk::Disk;
 use crate::keys::{KeyFault, Purpose, WrappedKey};
 use crate::{AppendError, AtRestKeys, ItemRef, OpenError, Position, durable};
 use frame::{ALIGN, align, encode, encoded_len};
@@ -57,7 +57,7 @@ pub struct Journal {
     /// A closing record that could not be written yet.
     unwritten: Vec<(Arc<Segment>, Arc<ClosedKeys>)>,
     buffer: Vec<u8>,
-    faults: Faults,
+    disk: Arc<dyn Disk>,
 }
 
 /// The segment being written.
@@ -95,7 +95,7 @@ impl Journal {
         self.buffer.clear();
         let mut items = Vec::with_capacity(frame.items.len());
         let tail = encode(frame, &place, &file.key, &mut self.buffer, &mut items);
-        if let Err(error) = self.faults.write_all_at(&file.file, &self.buffer, place.offset) {
+        if let Err(error) = self.disk.write_all_at(&file.file, &self.buffer, place.offset) {
             // Part of the frame may be in the file: its number and nonces must not be used again.
             self.close_active();
             let full = durable::is_full(&error);
@@ -104,7 +104,7 @@ impl Journal {
         // Never tried again: after a failed sync the kernel may count the lost pages as written, and a second sync would
         // succeed for nothing. Whether the frame is on the disk is unknown; it becomes void with the header of the next
         // segment, which says where this one ends.
-        if let Err(error) = self.faults.sync_data(&file.file) {
+        if let Err(error) = self.disk.sync_data(&file.file) {
             self.close_active();
             return Err(AppendError::OutcomeUnknown(error));
         }
@@ -163,12 +163,6 @@ impl Journal {
         Ok(count)
     }
 
-    /// Makes the next operations on the disk fail.
-    #[cfg(any(test, feature = "faults"))]
-    pub fn faults(&self) -> parking_lot::MutexGuard<'_, crate::Plan> {
-        self.faults.plan()
-    }
-
     /// A reader of this journal.
     pub fn reader(&self) -> Reader {
         Reader(self.shared.clone())
@@ -202,7 +196,7 @@ impl Journal {
         let need = align(active.segment.end().offset + len);
         if need > active.allocated {
             let ahead = (active.allocated + AHEAD).min(self.segment_bytes).max(need);
-            active.allocated = allocate(&self.faults, &active.file.file, active.allocated, need, ahead)
+            active.allocated = allocate(&*self.disk, &active.file.file, active.allocated, need, ahead)
                 .map_err(AppendError::Full)?;
         }
         Ok(active)
@@ -247,8 +241,8 @@ impl Journal {
         let path = Part::Segment.path(&dir, number);
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&path)?;
-        let allocated = allocate(&self.faults, &file, 0, ALIGN + LEAST, AHEAD.min(self.segment_bytes))?;
-        self.faults.write_all_at(&file, &header.to_bytes(), 0)?;
+        let allocated = allocate(&*self.disk, &file, 0, ALIGN + LEAST, AHEAD.min(self.segment_bytes))?;
+        self.disk.write_all_at(&file, &header.to_bytes(), 0)?;
         // Header and name are durable before the first frame: the frame would be lost with its file, though synced.
         file.sync_all()?;
         durable::sync_dir(&dir)?;
@@ -298,13 +292,13 @@ impl Journal {
 }
 
 /// Gives `file` blocks up to `ahead`, or at least up to `need`; returns how far.
-fn allocate(faults: &Faults, file: &File, from: u64, need: u64, ahead: u64) -> io::Result<u64> {
+fn allocate(disk: &dyn Disk, file: &File, from: u64, need: u64, ahead: u64) -> io::Result<u64> {
     let ahead = ahead.max(need);
-    match faults.allocate(file, from, ahead - from) {
+    match disk.allocate(file, from, ahead - from) {
         Ok(()) => Ok(ahead),
         Err(error) if durable::is_full(&error) && need < ahead => {
             let least = (from + LEAST).max(need);
-            faults.allocate(file, from, least - from).map(|()| least)
+            disk.allocate(file, from, least - from).map(|()| least)
         }
         Err(error) => Err(error),
     }

@@ -7,10 +7,10 @@
 mod bytes;
 mod cipher;
 mod data_dir;
+mod disk;
 mod durable;
 mod error;
 mod explain;
-mod fault;
 mod journal;
 mod keys;
 mod log;
@@ -18,9 +18,8 @@ mod position;
 mod queue;
 
 pub use data_dir::DataDir;
+pub use disk::{Disk, RealDisk};
 pub use error::{AppendError, Damage, Known, OpenError, ReadError, RetireError, Rollback};
-#[cfg(any(test, feature = "faults"))]
-pub use fault::Plan;
 pub use journal::{
     Appended, ArchivedItem, Class, Cut, Frame, IdemEntry, IndexWriter, Item, Journal, Options, Reader,
     Recovery, ReplayFrame, ReplayItem, SegmentStats, WallClock,

@@ -5,7 +5,6 @@ mod damage;
 mod disk;
 mod picture;
 mod queue;
-mod restart;
 mod rollback;
 mod sync;
 

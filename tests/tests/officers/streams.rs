@@ -34,19 +34,6 @@ async fn send(site: &Site, node: &NodeProcess, records: &[Record]) -> String {
     sent.response.submission
 }
 
-async fn recall(site: &Site, node: &NodeProcess, op: &str, record: &Record) {
-    let body = json!({
-        "ref": record.get("ref").unwrap(), "reason": "mistake", "basis": "样撤〔2026〕1号", "effective": today().to_string(),
-    });
-    let submission = Submission {
-        schema: Some("xm-penalty"),
-        op,
-        ..Submission::new(PENALTY, body.to_string().into_bytes())
-    };
-    let sent = site.client(DEPARTMENTS[0], node).send(&submission).await.unwrap();
-    assert_eq!(sent.response.accepted, 1);
-}
-
 async fn next(puller: &mut Puller) -> Option<u64> {
     puller.next(Duration::ZERO).await.unwrap().map(|p| p.records)
 }
@@ -121,44 +108,6 @@ async fn what_was_made_under_another_policy_waits_for_a_ruling() {
     assert!(
         view["streams"].as_array().unwrap().iter().any(|s| s["stream"] == STREAM && s["state"] == "sealed")
     );
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn recalls_do_not_wait_for_a_ruling() {
-    let dir = tempfile::tempdir().unwrap();
-    let site = site(dir.path());
-    let node = site.start();
-    let records = penalties(500, 3);
-    send(&site, &node, &records[..2]).await;
-    let mut puller = site.puller(site.client(PROVINCE, &node), PROVINCE, PENALTY).await.unwrap();
-    assert_eq!(next(&mut puller).await, Some(2));
-    // A correction of the first and a recall of the second wait when the policy changes.
-    send(&site, &node, &records[..1]).await;
-    recall(&site, &node, "withdraw", &records[1]).await;
-    drop(puller);
-    assert!(node.stop());
-    let config = std::fs::read_to_string(site.config()).unwrap();
-    std::fs::write(site.config(), config.replace("province-government", "nation-government")).unwrap();
-    let node = site.start();
-    let mut puller = site.puller(site.client(PROVINCE, &node), PROVINCE, PENALTY).await.unwrap();
-    assert_eq!(next(&mut puller).await, Some(1), "the recall is delivered");
-    let feedback = site.client(DEPARTMENTS[0], &node).feedback(0, Duration::ZERO).await.unwrap().feedback;
-    assert_eq!(feedback.len(), 1, "only the record is to be sent again");
-    assert_eq!(feedback[0].reference.as_deref(), records[0].get("ref"));
-
-    // A chunk that holds nothing but recalls is not withheld at all.
-    recall(&site, &node, "dispute", &records[0]).await;
-    drop(puller);
-    assert!(node.stop());
-    std::fs::write(site.config(), config).unwrap();
-    let node = site.start();
-    let mut puller = site.puller(site.client(PROVINCE, &node), PROVINCE, PENALTY).await.unwrap();
-    assert_eq!(next(&mut puller).await, Some(1), "the dispute is delivered");
-    let list: Value =
-        officer(&site, &node, "system").ask(&format!("/v1/streams/{STREAM}/withheld")).await.unwrap();
-    assert_eq!(list["items"].as_array().map(Vec::len), Some(1), "{list}");
-    let feedback = site.client(DEPARTMENTS[0], &node).feedback(0, Duration::ZERO).await.unwrap().feedback;
-    assert_eq!(feedback.len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

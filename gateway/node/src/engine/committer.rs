@@ -20,6 +20,7 @@ use xinqiao_exchange::event::{Event, FrameRecord};
 use xinqiao_exchange::group::{Change, Group, Item, Kind, Ready};
 use xinqiao_exchange::secrets::{RecordId, RecordKey};
 use xinqiao_exchange::state::{Applied, Place};
+use xinqiao_exchange::tombstones::Tombstones;
 use xinqiao_explain::Explain;
 use xinqiao_store::{AppendError, Class, Frame, IdemEntry, Journal};
 
@@ -223,6 +224,8 @@ impl Committer {
         let mut next = Some(first);
         let mut put_back = None;
         let mut taken = 0;
+        // What this group recalls: the node's own tombstones know of it only once the frame is durable.
+        let mut recalled = Tombstones::default();
         let free_space = node.free_space();
         while let Some(job) = next {
             match job {
@@ -230,9 +233,10 @@ impl Committer {
                     let SubmissionJob { ready, rules, idempotency: idem, reply } = *job;
                     if free_space < FreeSpace::Enough {
                         let _ = reply.send(Err(node.disk_full()));
-                    } else if rules != node.rules().number || self.is_stale(&ready) {
+                    } else if rules != node.rules().number || self.is_stale(&ready, &recalled) {
                         let _ = reply.send(Err(CommitError::Stale));
                     } else {
+                        note_recalls(&ready, &mut recalled);
                         let index = group.submission(ready);
                         if let Some((key, print)) = idem {
                             idempotency.push(IdemEntry { key, value: rows::idem_value(&print, index) });
@@ -272,11 +276,13 @@ impl Committer {
         put_back
     }
 
-    /// Was a record of this submission recalled after it was checked?
-    fn is_stale(&self, ready: &Ready) -> bool {
+    /// Was a record of this submission recalled after it was checked, before this group or in it? A put behind its recall
+    /// has the higher rev: let through, it would stand at recipients although it counts as recalled.
+    fn is_stale(&self, ready: &Ready, in_group: &Tombstones) -> bool {
+        let (dataset, put) = (&ready.submitted.dataset, &ready.prepared.put);
         let tombstones = self.node.tombstones.read();
-        ready.prepared.generation != tombstones.generation()
-            && tombstones.any(&ready.submitted.dataset, &ready.prepared.put)
+        in_group.any(dataset, put)
+            || ready.prepared.generation != tombstones.generation() && tombstones.any(dataset, put)
     }
 
     fn write(
@@ -498,6 +504,17 @@ fn refuse(waiting: Vec<Waiting>, why: CommitError) {
     for w in waiting {
         let (Waiting::Entry { reply, .. } | Waiting::Plain { reply }) = w;
         let _ = reply.send(Err(why));
+    }
+}
+
+/// Notes what a submission that joins the group recalls, and what it reinstates.
+fn note_recalls(ready: &Ready, in_group: &mut Tombstones) {
+    let dataset = &ready.submitted.dataset;
+    for recall in &ready.prepared.recalled {
+        in_group.add(dataset, recall.id, recall.rev);
+    }
+    for id in &ready.prepared.reinstated {
+        in_group.remove(dataset, id);
     }
 }
 

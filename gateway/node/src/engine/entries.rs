@@ -10,6 +10,7 @@ use xinqiao_evidence::{Digest, Digests};
 use xinqiao_exchange::accept::Prepared;
 use xinqiao_exchange::names::StreamId;
 use xinqiao_exchange::op::{Load, Op};
+use xinqiao_store::LogFiles;
 
 /// By whom a thing was done that the node does by itself.
 const NODE: &str = "node";
@@ -176,6 +177,13 @@ pub fn unix(text: &str) -> Option<i64> {
     let day = text.get(..10).and_then(|d| xinqiao_schemas::Date::parse_accepted(d).ok())?.0;
     let seconds = number(11, 13)? * 3_600 + number(14, 16)? * 60 + number(17, 19)?;
     Some(i64::from(day.to_days()) * 86_400 + seconds)
+}
+
+/// The time of an entry of the log, unix seconds.
+pub(super) fn moment(log: &LogFiles, index: u64) -> Option<i64> {
+    let entry = log.entry(index).ok()??;
+    let entry = Entry::from_bytes(&entry).ok()?;
+    unix(&entry.time)
 }
 
 #[cfg(test)]

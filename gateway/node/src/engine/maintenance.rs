@@ -301,10 +301,16 @@ impl Node {
         }
     }
 
+    /// When the youngest line of a table came, by the log: the segment its payload stands in says nothing, since payload
+    /// that lives on is carried over from segment to segment.
+    fn youngest(&self, lines: &[u8]) -> Option<i64> {
+        let groups = table::groups(lines).ok()?;
+        let last = groups.iter().map(|group| group.submission).max()?;
+        entries::moment(&self.log(), last)
+    }
+
     /// Chunks nobody asked for in time are dropped; a signed void takes their place and their sources are told.
     fn expire_unsealed(&self, stream: &StreamId, head: &xinqiao_exchange::state::StreamRow, before: i64) {
-        let opened: BTreeMap<u64, i64> =
-            self.reader.segments().iter().map(|s| (s.segment, (s.opened_at / 1_000) as i64)).collect();
         let from = stream_key(head.id, head.first_unsealed);
         let to = stream_key(head.id, head.next_chunk);
         let Ok(rows) = self.queue().scan(Table::Chunk as u8, &from, Some(&to), 4_096) else { return };
@@ -316,12 +322,10 @@ impl Node {
             else {
                 break;
             };
-            // A segment's successor opened after its last frame: that bounds the chunk's age from below.
-            let youngest = opened.range(chunk.payload.volume() + 1..).next().map(|(_, t)| *t);
-            if youngest.is_none_or(|t| t >= before) {
+            let Ok(lines) = self.read_item(stream, chunk.table) else { break };
+            if self.youngest(&lines).is_none_or(|t| t >= before) {
                 break;
             }
-            let Ok(lines) = self.read_item(stream, chunk.table) else { break };
             let sent_back = self.feedback_for_table(stream, &lines, "retention.expired",
                 "The record waited past its maximum age without being collected and was erased; send it again if it is still to be delivered. \
                  记录超过最长保存期仍未被领取，已删除；如仍需下发请重新报送。");

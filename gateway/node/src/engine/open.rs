@@ -32,7 +32,8 @@ use xinqiao_explain::Explain;
 use xinqiao_runtime::clock::Clock;
 use xinqiao_schemas::{Caps, Catalogue, CatalogueFile};
 use xinqiao_store::{
-    DataDir, Journal, LogError, LogFiles, Options, Position, Queue, QueueState, Reader, WallClock,
+    DataDir, Disk, Journal, LogError, LogFiles, Options, Position, Queue, QueueState, Reader, RealDisk,
+    WallClock,
 };
 
 /// Found in a data directory that was put back by `xinqiao restore`.
@@ -49,18 +50,21 @@ pub struct Opened {
 /// Draws the salt of a submission's digests.
 pub type Salts = Box<dyn Fn() -> Salt + Send + Sync>;
 
-/// What a node takes from outside besides files: time and randomness. Whoever drives a node by hand gives their own.
+/// What a node takes from outside besides files: time, randomness, and the disk below its journal. Whoever drives a node
+/// by hand gives their own.
 pub struct Outside {
     /// The clock of stamps and deadlines.
     pub clock: Clock,
     /// Draws the salt of a submission's digests; what it draws must not be guessable.
     pub salts: Salts,
+    /// What the journal's segments lie on.
+    pub disk: Arc<dyn Disk>,
 }
 
 impl Default for Outside {
     fn default() -> Self {
         let salts = || Salt::generate().expect("the system has randomness");
-        Self { clock: Clock::default(), salts: Box::new(salts) }
+        Self { clock: Clock::default(), salts: Box::new(salts), disk: Arc::new(RealDisk) }
     }
 }
 
@@ -118,7 +122,7 @@ impl Node {
         metrics: Telemetry,
         outside: Outside,
     ) -> Result<(Arc<Self>, Committer), OpenNodeError> {
-        let Outside { clock, salts } = outside;
+        let Outside { clock, salts, disk } = outside;
         let base = catalogue_files(&config)?;
         let secrets = Keyring::open(&config.node.keys, &config.keys)?;
         let rules = Rules::first(&config, base, BTreeMap::new(), config.members.clone(), &secrets)
@@ -137,6 +141,7 @@ impl Node {
             log_size: log.synced_size(),
             adopt_rollback: config.storage.adopt_rollback,
             clock: WallClock::new(clock.milliseconds()),
+            disk,
         };
         let (journal, reader, recovery) = Journal::open(&dir, &secrets.at_rest(), options)?;
         let marker = dir.path().join(RESTORED);
@@ -197,7 +202,7 @@ impl Node {
         let unsynced = log.synced_size() < log.size() && !adopted;
         let latest = unsynced.then(|| (frontier.size(), checkpoint.clone()));
         // A clock that was set back while the node was down is noticed by what the log says last.
-        if let Some(moment) = log.size().checked_sub(1).and_then(|last| last_moment(&log, last)) {
+        if let Some(moment) = log.size().checked_sub(1).and_then(|last| super::entries::moment(&log, last)) {
             clock.observe(moment);
         }
         let (jobs, receiver) = mpsc::unbounded_channel();
@@ -329,13 +334,6 @@ fn log_error(e: &LogError) -> OpenNodeError {
 fn epoch_of(note: &str) -> Option<u64> {
     let checkpoint = Checkpoint::unauthenticated(note).ok()?;
     split_origin(&checkpoint.origin).map(|(_, epoch)| epoch)
-}
-
-/// The time of a log entry, unix seconds.
-fn last_moment(log: &LogFiles, index: u64) -> Option<i64> {
-    let entry = log.entry(index).ok()??;
-    let entry = xinqiao_evidence::entry::Entry::from_bytes(&entry).ok()?;
-    super::entries::unix(&entry.time)
 }
 
 fn tombstones(queue: &Queue) -> Result<Tombstones, OpenNodeError> {

@@ -19,7 +19,7 @@ use super::scan::{Tail, holds_frames, scan};
 use super::segment::{End, Part, PreviousSegment, Segment, SegmentFile, SegmentHeader};
 use super::shared::Shared;
 use super::{Journal, retire};
-use crate::fault::{Faults, forget_cached};
+use crate::disk::{Disk, RealDisk, forget_cached};
 use crate::keys::{KeyFault, Purpose, WrappedKey};
 use crate::{AtRestKeys, Damage, DataDir, Known, OpenError, Position, Rollback, durable};
 
@@ -37,6 +37,8 @@ pub struct Options {
     pub adopt_rollback: bool,
     /// Where the time comes from that segments are stamped with when they are opened.
     pub clock: WallClock,
+    /// What segment files lie on.
+    pub disk: Arc<dyn Disk>,
 }
 
 impl Default for Options {
@@ -47,6 +49,7 @@ impl Default for Options {
             log_size: 0,
             adopt_rollback: false,
             clock: WallClock::default(),
+            disk: Arc::new(RealDisk),
         }
     }
 }
@@ -481,7 +484,7 @@ impl Found {
             first_free: self.newest_retired.map_or(1, |retired| retired + 1),
             unwritten: self.unwritten,
             buffer: Vec::new(),
-            faults: Faults::default(),
+            disk: options.disk.clone(),
         }
     }
 }

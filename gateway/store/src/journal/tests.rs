@@ -7,6 +7,7 @@ use super::*;
 use crate::{DataDir, Position};
 
 mod damage;
+mod failing;
 mod index;
 mod life;
 mod rollback;
@@ -34,6 +35,13 @@ impl Node {
 
     pub(super) fn open(&self) -> (Journal, Reader, Recovery) {
         self.open_with(small()).unwrap()
+    }
+
+    /// The journal on a disk that fails when told to.
+    fn open_failing(&self) -> (Journal, Reader, Arc<failing::Failing>) {
+        let disk = Arc::new(failing::Failing::default());
+        let (journal, reader, _) = self.open_with(Options { disk: disk.clone(), ..small() }).unwrap();
+        (journal, reader, disk)
     }
 
     pub(super) fn open_with(&self, options: Options) -> Result<(Journal, Reader, Recovery), OpenError> {

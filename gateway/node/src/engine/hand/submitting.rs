@@ -1,7 +1,6 @@
 //! From a submission to its answer: what is answered when, once per key, under the rules of the moment of the commit.
 
 use super::*;
-use xinqiao_runtime::refusal::RefusalCode;
 
 #[test]
 fn nothing_is_answered_before_it_is_committed_and_what_waits_goes_together() {
@@ -79,20 +78,12 @@ fn a_stopped_committer_refuses_what_waits_and_the_node_opens_again() {
     hand.until_waiting(2);
     assert_eq!(hand.step(), Step::Stopped);
     hand.runtime.block_on(stop).unwrap();
-    let Hand { runtime, node, committer, _dir: dir, .. } = hand;
-    // Its jobs end with it.
+    // Its jobs end with it: what waits is refused.
+    let Hand { runtime, node, committer, turned, dir, .. } = hand;
     drop(committer);
     let refused = runtime.block_on(sent).unwrap().unwrap_err();
     assert_eq!(refused.code(), RefusalCode::BusyDraining);
     drop(node);
-    let config = Config::load(&dir.path().join("node.toml")).unwrap();
-    runtime.block_on(async {
-        tokio::task::spawn_blocking(move || {
-            let (node, _committer) =
-                Node::assemble(config, Telemetry(Metrics::new()), Outside::default()).unwrap();
-            assert!(node.trouble().failed.is_empty() && node.trouble().rebuilt.is_none());
-        })
-        .await
-        .unwrap();
-    });
+    let (node, _committer) = assemble(dir.path(), turned, Arc::default());
+    assert!(node.trouble().failed.is_empty() && node.trouble().rebuilt.is_none());
 }

@@ -64,9 +64,9 @@ fn one_writer_holds_the_directory() {
 #[test]
 fn a_failed_sync_retires_the_segment_and_voids_the_frame() {
     let node = Node::new();
-    let (mut journal, reader, _) = node.open();
+    let (mut journal, reader, disk) = node.open_failing();
     append(&mut journal, 0).unwrap();
-    journal.faults().sync = Some(std::io::ErrorKind::Other);
+    *disk.sync.lock() = Some(std::io::ErrorKind::Other);
     assert!(matches!(append(&mut journal, 1), Err(AppendError::OutcomeUnknown(_))));
     holds(&reader, 1);
     append(&mut journal, 1).unwrap();
@@ -103,9 +103,9 @@ fn a_void_frame_stays_void_when_its_bytes_survive_and_the_next_segment_is_gone()
 fn a_torn_write_is_never_a_frame_and_its_place_is_never_used_again() {
     for stored in [0, 1, 119, 120, 500, 900] {
         let node = Node::new();
-        let (mut journal, reader, _) = node.open();
+        let (mut journal, reader, disk) = node.open_failing();
         append(&mut journal, 0).unwrap();
-        journal.faults().write = Some((stored, std::io::ErrorKind::StorageFull));
+        *disk.write.lock() = Some((stored, std::io::ErrorKind::StorageFull));
         assert!(matches!(append(&mut journal, 1), Err(AppendError::Full(_))));
         let appended = append(&mut journal, 1).unwrap();
         assert_eq!(appended.position, Position { segment: 2, frame: 0 });
@@ -118,11 +118,11 @@ fn a_torn_write_is_never_a_frame_and_its_place_is_never_used_again() {
 #[test]
 fn a_full_disk_refuses_cleanly_and_recovers() {
     let node = Node::new();
-    let (mut journal, reader, _) = node.open();
-    journal.faults().allocate = Some(std::io::ErrorKind::StorageFull);
+    let (mut journal, reader, disk) = node.open_failing();
+    *disk.allocate.lock() = Some(std::io::ErrorKind::StorageFull);
     assert!(matches!(append(&mut journal, 0), Err(AppendError::Full(_))));
     assert!(matches!(append(&mut journal, 0), Err(AppendError::Full(_))));
-    journal.faults().allocate = None;
+    *disk.allocate.lock() = None;
     for n in 0..5 {
         append(&mut journal, n).unwrap();
     }

@@ -1,0 +1,229 @@
+//! Recalls: what is taken back is taken back everywhere, also where it has not gone out yet, and does not come back by
+//! itself.
+
+use super::recipient::ops;
+use super::*;
+use xinqiao_exchange::state::Table as Rows;
+
+impl Hand {
+    /// How far a recall has got.
+    fn recalled(&self, submission: &str) -> Value {
+        serde_json::to_value(self.node.recall_view(DEPARTMENT, submission).expect("it is a recall")).unwrap()
+    }
+
+    /// One record is sent again and refused because it was recalled.
+    fn is_refused(&mut self, record: &Record) {
+        let head = self.head(Op::Put);
+        let refused = self.take_body(head, body(record)).expect_err("it is refused");
+        assert_eq!(refused.code(), RefusalCode::RecordsRefused);
+        // Beside a sound one it is left out, and the finding says why.
+        let mut both = body(record).to_vec();
+        both.extend(self.record());
+        let head = self.head(Op::Put);
+        let told = self.take_body(head, both.into()).expect("one of two");
+        assert_eq!((&told["accepted"], &told["refused"]), (&json!(1), &json!(1)));
+        assert_eq!(
+            (&told["errors"][0]["record"], &told["errors"][0]["code"]),
+            (&json!(0), &json!("record.recalled"))
+        );
+    }
+}
+
+#[test]
+fn a_recall_reaches_every_recipient_that_has_the_record_under_its_own_key_with_a_later_rev() {
+    for op in [Op::Withdraw, Op::Repair, Op::Dispute] {
+        let mut hand = Hand::new();
+        let put = hand.put();
+        let had = [hand.take(PROVINCE), hand.take(PORTAL)];
+        assert_ne!(had[0][0]["key"], had[1][0]["key"], "every recipient knows it by another key");
+        let recall = hand.recall(op, &put.reference);
+        for (recipient, had) in [PROVINCE, PORTAL].into_iter().zip(had) {
+            let lines = hand.take(recipient);
+            assert_eq!(lines.len(), 1);
+            let line = &lines[0];
+            assert_eq!(
+                (&line["op"], &line["key"], &line["via"]),
+                (&json!(op.name()), &had[0]["key"], &json!([]))
+            );
+            assert!(line["rev"].as_u64() > had[0]["rev"].as_u64());
+            // Only an authority reads why.
+            let said = (line["data"]["reason"].as_str().unwrap(), line["data"]["basis"].as_str().unwrap());
+            match recipient {
+                PROVINCE => assert_eq!(said, ("mistake", "样撤〔2026〕1号")),
+                _ => assert_eq!(said, ("withdrawn", "")),
+            }
+        }
+        // An objection takes nothing back, so nobody waits for its end.
+        match op {
+            Op::Dispute => {
+                assert_eq!(code(hand.node.recall_view(DEPARTMENT, &recall)), RefusalCode::RecallUnknown)
+            }
+            _ => assert_eq!(hand.recalled(&recall)["complete"], true),
+        }
+    }
+}
+
+#[test]
+fn a_recall_is_complete_when_every_recipient_has_answered_and_not_before() {
+    let mut hand = Hand::new();
+    let put = hand.put();
+    let recall = hand.recall(Op::Withdraw, &put.reference);
+    let states = |hand: &Hand| {
+        let view = hand.recalled(&recall);
+        let all = view["recipients"].as_array().unwrap();
+        let mut all: Vec<String> =
+            all.iter().map(|r| format!("{}: {}", r["recipient"], r["state"])).collect();
+        all.sort();
+        (all.join(", ").replace('"', ""), view["complete"] == true)
+    };
+    assert_eq!(states(&hand), ("portal: pending, province: pending".into(), false));
+    hand.take(PROVINCE);
+    assert_eq!(states(&hand), ("portal: pending, province: confirmed".into(), false));
+    hand.list(PORTAL, 0).unwrap();
+    assert_eq!(states(&hand), ("portal: sealed, province: confirmed".into(), false));
+    hand.take(PORTAL);
+    assert_eq!(states(&hand), ("portal: confirmed, province: confirmed".into(), true));
+    assert_eq!(
+        code(hand.node.recall_view(DEPARTMENT, &put.submission).map(drop)),
+        RefusalCode::RecallUnknown
+    );
+    assert_eq!(code(hand.node.recall_view("somebody-else", &recall).map(drop)), RefusalCode::RecallUnknown);
+}
+
+#[test]
+fn what_waits_does_not_go_out_once_it_is_recalled_and_the_recall_does() {
+    for op in [Op::Withdraw, Op::Repair] {
+        let mut hand = Hand::new();
+        let (put, other) = (hand.put(), hand.put());
+        // The portal has it already, the province has not asked.
+        assert_eq!(hand.take(PORTAL).len(), 2);
+        hand.recall(op, &put.reference);
+        let lines = hand.take(PROVINCE);
+        let (key, other) = (hand.key_of(&put.reference, PROVINCE), hand.key_of(&other.reference, PROVINCE));
+        assert_eq!(ops(&lines, &key), [op.name()]);
+        assert_eq!(ops(&lines, &other), ["put"], "what was not recalled goes out");
+        let key = hand.key_of(&put.reference, PORTAL);
+        assert_eq!(ops(&hand.take(PORTAL), &key), [op.name()]);
+        let pending = crate::engine::rows::all(&hand.node.queue(), Rows::PendingRecall).unwrap();
+        assert_eq!(pending.len(), 0, "nothing before the recall waits any more");
+    }
+}
+
+#[test]
+fn a_put_and_its_recall_in_one_group_let_nothing_out_but_the_recall_whichever_comes_first() {
+    for put_first in [true, false] {
+        let mut hand = Hand::new();
+        let record = hand.new_record();
+        let reference = record.get("ref").unwrap().to_owned();
+        let put = (hand.head(Op::Put), body(&record));
+        let recall = hand.about(Op::Withdraw, &reference);
+        let pair = if put_first { [put, recall] } else { [recall, put] };
+        let mut sent = Vec::new();
+        for (n, (head, body)) in (1..).zip(pair) {
+            sent.push(hand.send(head, body));
+            hand.until_waiting(n);
+        }
+        assert_eq!(hand.step(), Step::Done);
+        let mut responses: Vec<_> = sent.into_iter().map(|sent| hand.response(sent)).collect();
+        if !put_first {
+            // Behind its recall it was judged by what no longer holds.
+            assert_eq!(code(responses.remove(1)), RefusalCode::RecordsRefused);
+        }
+        for told in responses {
+            assert_eq!(told.unwrap()["accepted"], 1);
+        }
+        for recipient in [PROVINCE, PORTAL] {
+            let lines = hand.take(recipient);
+            assert_eq!(
+                ops(&lines, &hand.key_of(&reference, recipient)),
+                ["withdraw"],
+                "put first: {put_first}"
+            );
+        }
+        hand.is_refused(&record);
+    }
+}
+
+#[test]
+fn a_put_that_was_judged_before_its_recall_was_committed_is_judged_again() {
+    let mut hand = Hand::new();
+    let record = hand.new_record();
+    let reference = record.get("ref").unwrap().to_owned();
+    hand.put_record(&record);
+    let (head, about) = hand.about(Op::Withdraw, &reference);
+    let recall = hand.send(head, about);
+    hand.until_waiting(1);
+    // Nothing overtakes a barrier, so the put has a group of its own.
+    let node = hand.node.clone();
+    let barrier = hand.runtime.spawn_blocking(move || node.barrier().is_ok());
+    hand.until_waiting(2);
+    let head = hand.head(Op::Put);
+    let put = hand.send(head, body(&record));
+    hand.until_waiting(3);
+    assert_eq!(hand.step(), Step::Done, "the recall alone");
+    assert!(!put.is_finished());
+    assert_eq!(hand.response(recall).unwrap()["accepted"], 1);
+    assert_eq!(code(hand.response(put)), RefusalCode::RecordsRefused);
+    assert!(hand.finish(barrier));
+}
+
+#[test]
+fn what_was_recalled_is_refused_until_it_is_reinstated_and_then_comes_under_its_old_key() {
+    let mut hand = Hand::new();
+    let record = hand.new_record();
+    let put = hand.put_record(&record);
+    let had = hand.take(PROVINCE);
+    hand.recall(Op::Withdraw, &put.reference);
+    assert_eq!(ops(&hand.take(PROVINCE), &had[0]["key"]), ["withdraw"]);
+    hand.is_refused(&record);
+    let mut hand = hand.crash();
+    hand.is_refused(&record);
+    hand.taken.insert(PROVINCE, 2);
+    hand.take(PROVINCE);
+    hand.recall(Op::Reinstate, &put.reference);
+    hand.put_record(&record);
+    let lines = hand.take(PROVINCE);
+    assert_eq!(ops(&lines, &had[0]["key"]), ["reinstate", "put"]);
+    assert!(lines.is_sorted_by_key(|line| line["rev"].as_u64()));
+}
+
+#[test]
+fn an_objection_travels_and_stops_nothing() {
+    let mut hand = Hand::new();
+    let record = hand.new_record();
+    let put = hand.put_record(&record);
+    for op in [Op::Dispute, Op::Resolve] {
+        hand.recall(op, &put.reference);
+    }
+    hand.put_record(&record);
+    let key = hand.key_of(&put.reference, PROVINCE);
+    assert_eq!(ops(&hand.take(PROVINCE), &key), ["put", "dispute", "resolve", "put"]);
+}
+
+#[test]
+fn a_record_this_node_never_saw_is_recalled_all_the_same_and_refused_from_then_on() {
+    let mut hand = Hand::new();
+    let record = hand.new_record();
+    let reference = record.get("ref").unwrap().to_owned();
+    hand.recall(Op::Withdraw, &reference);
+    for recipient in [PROVINCE, PORTAL] {
+        let lines = hand.take(recipient);
+        assert_eq!(ops(&lines, &hand.key_of(&reference, recipient)), ["withdraw"]);
+    }
+    hand.is_refused(&record);
+}
+
+#[test]
+fn a_correction_under_another_reference_takes_the_first_back() {
+    let mut hand = Hand::new();
+    let wrong = hand.new_record();
+    let first = hand.put_record(&wrong);
+    hand.take(PROVINCE);
+    let mut right = hand.new_record();
+    right.set("replaces", first.reference.clone());
+    let second = hand.put_record(&right);
+    let lines = hand.take(PROVINCE);
+    assert_eq!(ops(&lines, &hand.key_of(&first.reference, PROVINCE)), ["withdraw"]);
+    assert_eq!(ops(&lines, &hand.key_of(&second.reference, PROVINCE)), ["put"]);
+    hand.is_refused(&wrong);
+}

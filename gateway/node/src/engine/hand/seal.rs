@@ -1,0 +1,266 @@
+//! Sealing: pending lines become a batch when the recipient asks, judged once more by the rules of that moment.
+
+use super::recipient::{ops, stream};
+use super::*;
+use xinqiao_exchange::event::Event;
+use xinqiao_exchange::group::Change;
+use xinqiao_exchange::state::StreamRow;
+
+impl Hand {
+    fn stream_row(&self, recipient: &str) -> StreamRow {
+        self.node.head(&stream(recipient)).expect("something was sent to it")
+    }
+
+    fn hold(&mut self, recipient: &str, held: bool) {
+        let events = vec![Event::Held { stream: stream(recipient), held }];
+        let change = Change { events, ..Change::default() };
+        self.blocking(move |node| node.change_blocking(change, |_| true).map(drop)).expect("it is committed");
+    }
+
+    /// A recipient asks for the first batch it has not seen, and nothing is committed before the next step.
+    fn asks(&self, recipient: &'static str, after: u64) -> JoinHandle<Result<(), Refusal>> {
+        let node = self.node.clone();
+        self.runtime.spawn(async move {
+            node.batches(recipient, &stream(recipient), after, 1, Duration::ZERO).await.map(drop)
+        })
+    }
+}
+
+#[test]
+fn a_batch_is_sealed_when_its_recipient_asks_and_holds_what_came_until_then() {
+    let mut hand = Hand::new();
+    let (first, second) = (hand.put(), hand.put());
+    let row = hand.stream_row(PROVINCE);
+    assert_eq!((row.next_seq, row.pending_records), (1, 2));
+    assert_eq!(hand.stands(&first.submission, PROVINCE)["state"], "queued");
+    let batches = hand.list(PROVINCE, 0).unwrap();
+    assert_eq!(
+        batches.iter().map(|b| (b.manifest().seq, b.manifest().records)).collect::<Vec<_>>(),
+        [(1, 2)]
+    );
+    for put in [&first, &second] {
+        let stands = hand.stands(&put.submission, PROVINCE);
+        assert_eq!((&stands["state"], &stands["seq"]), (&json!("sealed"), &json!(1)));
+        assert_eq!(hand.stands(&put.submission, PORTAL)["state"], "queued", "each recipient asks for itself");
+    }
+    let size = hand.node.log_size();
+    assert_eq!(hand.list(PROVINCE, 0).unwrap()[0].digest(), batches[0].digest(), "asked again, the same");
+    assert_eq!(hand.node.log_size(), size);
+}
+
+#[test]
+fn what_comes_while_a_batch_is_committed_goes_into_the_next() {
+    let mut hand = Hand::new();
+    hand.put();
+    let asked = hand.asks(PROVINCE, 0);
+    hand.until_waiting(1);
+    let (head, record) = (hand.head(Op::Put), hand.record());
+    let sent = hand.send(head, record);
+    hand.until_waiting(2);
+    assert_eq!(hand.step(), Step::Done, "the batch and the record in one frame");
+    hand.finish(asked).unwrap();
+    hand.response(sent).unwrap();
+    let row = hand.stream_row(PROVINCE);
+    assert_eq!((row.next_seq, row.sealed_records, row.pending_records), (2, 1, 1));
+    assert_eq!(hand.list(PROVINCE, 1).unwrap()[0].manifest().records, 1);
+}
+
+#[test]
+fn two_who_ask_at_once_get_one_batch() {
+    let mut hand = Hand::new();
+    hand.put();
+    let asked = [hand.asks(PROVINCE, 0), hand.asks(PROVINCE, 0)];
+    hand.until_waiting(1);
+    for asked in asked {
+        hand.finish(asked).unwrap();
+    }
+    let row = hand.stream_row(PROVINCE);
+    assert_eq!((row.next_seq, row.sealed_records), (2, 1));
+}
+
+#[test]
+fn each_manifest_names_the_digest_of_the_one_before_and_no_place_is_left_out() {
+    let mut hand = Hand::new();
+    for _ in 0..3 {
+        hand.put();
+        hand.list(PROVINCE, 0).unwrap();
+    }
+    let batches = hand.list(PROVINCE, 0).unwrap();
+    let mut before = None;
+    for (seq, batch) in (1..).zip(&batches) {
+        let said = batch.manifest();
+        assert_eq!((said.seq, said.epoch, said.records), (seq, 1, 1));
+        assert_eq!(said.prev.as_ref().map(|d| d.sha256), before);
+        before = Some(batch.digest());
+    }
+    assert_eq!(batches.len(), 3);
+    assert_eq!(hand.stream_row(PROVINCE).prev, batches[2].digest().to_hex());
+}
+
+#[test]
+fn a_chunk_made_under_another_policy_is_withheld_and_its_source_is_told() {
+    let mut hand = Hand::new();
+    let before = hand.put();
+    hand.adopt_policy(true);
+    let after = hand.put();
+    let lines = hand.take(PROVINCE);
+    assert_eq!(lines.len(), 1, "only what was made under the policy in force");
+    assert!(!lines[0].to_string().contains("CF_NR_FK"));
+    assert_eq!(hand.stands(&before.submission, PROVINCE)["state"], "withheld");
+    assert_eq!(hand.stands(&after.submission, PROVINCE)["state"], "acknowledged");
+    let news = hand.feedback();
+    assert_eq!(news.len(), 1);
+    assert_eq!(
+        (&news[0]["code"], &news[0]["ref"]),
+        (&json!("withheld.send-again"), &json!(before.reference))
+    );
+    assert_eq!(
+        (&news[0]["stream"], &news[0]["submission"]),
+        (&json!(stream(PROVINCE).as_str()), &json!(before.submission))
+    );
+    assert_eq!(hand.take(PORTAL).len(), 2, "the portal's policy is what it was");
+    // In force again what it was made under: that it was withheld stays a matter for officers.
+    hand.adopt_policy(false);
+    assert_eq!(hand.take(PROVINCE).len(), 0);
+}
+
+#[test]
+fn recalls_are_not_withheld_with_the_records_beside_them() {
+    let mut hand = Hand::new();
+    let (corrected, recalled) = (hand.put(), hand.put());
+    assert_eq!(hand.take(PROVINCE).len(), 2);
+    let old = hand.key_of(&recalled.reference, PROVINCE);
+    // A new record and a recall wait in one chunk when the policy changes.
+    let (head, record) = (hand.head(Op::Put), hand.record());
+    let put = hand.send(head, record);
+    hand.until_waiting(1);
+    let (head, about) = hand.about(Op::Withdraw, &recalled.reference);
+    let recall = hand.send(head, about);
+    hand.until_waiting(2);
+    hand.step();
+    let put = hand.response(put).unwrap()["submission"].as_str().unwrap().to_owned();
+    hand.response(recall).unwrap();
+    hand.adopt_policy(true);
+    let lines = hand.take(PROVINCE);
+    assert_eq!((lines.len(), ops(&lines, &old)), (1, vec!["withdraw".to_owned()]), "the recall alone");
+    let news = hand.feedback();
+    assert_eq!(news.len(), 1, "only the record is to be sent again");
+    assert_eq!(news[0]["submission"], put);
+    // A chunk that holds nothing but a recall is not withheld at all.
+    hand.recall(Op::Dispute, &corrected.reference);
+    hand.adopt_policy(false);
+    assert_eq!(ops(&hand.take(PROVINCE), &hand.key_of(&corrected.reference, PROVINCE)), ["dispute"]);
+    assert_eq!(hand.feedback().len(), 1);
+}
+
+#[test]
+fn a_batch_judged_by_rules_that_are_replaced_before_it_is_committed_is_judged_again() {
+    let mut hand = Hand::new();
+    // The documents of both policies are kept from here on: adopting one again needs no commit before it is in force.
+    hand.adopt_policy(true);
+    hand.adopt_policy(false);
+    let put = hand.put();
+    let rules = hand.node.rules();
+    let asked = hand.asks(PROVINCE, 0);
+    hand.until_waiting(1);
+    let tight = std::thread::scope(|scope| {
+        // The batch waits, the policy changes, and only then is the batch's turn.
+        let node = hand.node.clone();
+        let policies = tight_policies();
+        let adopting = scope.spawn(move || node.adopt_policies(policies));
+        hand.until(|| hand.node.rules().number != rules.number);
+        hand.finish(asked).unwrap();
+        let began = Instant::now();
+        while !adopting.is_finished() {
+            assert!(began.elapsed() < PATIENCE);
+            hand.step();
+        }
+        adopting.join().unwrap()
+    });
+    tight.expect("it is adopted");
+    assert_eq!(hand.stream_row(PROVINCE).next_seq, 1, "nothing was sealed");
+    assert_eq!(hand.stands(&put.submission, PROVINCE)["state"], "withheld");
+}
+
+#[test]
+fn a_batch_sealed_and_never_handed_out_is_taken_back_and_its_place_stays() {
+    let mut hand = Hand::new();
+    let put = hand.put();
+    let sealed = hand.list(PROVINCE, 0).unwrap().remove(0);
+    hand.adopt_policy(true);
+    for _ in 0..2 {
+        assert_eq!(code(hand.fetch(PROVINCE, &sealed)), RefusalCode::BatchVoid, "the same each time");
+    }
+    assert_eq!(hand.stands(&put.submission, PROVINCE)["state"], "void");
+    let news = hand.feedback();
+    assert_eq!(news.len(), 1, "told once");
+    assert_eq!((&news[0]["code"], &news[0]["ref"]), (&json!("withheld.send-again"), &json!(put.reference)));
+    let said = hand.answer_of(PROVINCE, &sealed, Vec::new());
+    hand.acknowledge(PROVINCE, said).expect("its place may be answered");
+    hand.put();
+    let next = hand.list(PROVINCE, 1).unwrap().remove(0);
+    assert_eq!(
+        (next.manifest().seq, next.manifest().prev.as_ref().map(|d| d.sha256)),
+        (2, Some(sealed.digest()))
+    );
+    assert_eq!(hand.fetch(PROVINCE, &next).unwrap().len(), 1);
+}
+
+#[test]
+fn a_line_whose_publication_ended_while_it_waited_is_left_out_where_it_would_be_public() {
+    let mut hand = Hand::new();
+    let (over, lasting) = (hand.put_published(1), hand.put_published(400));
+    hand.pass(3);
+    let lines = hand.take(PORTAL);
+    assert_eq!(lines.len(), 1);
+    assert_eq!(hand.take(PROVINCE).len(), 2, "for an authority nothing ended");
+    assert_eq!(hand.stands(&lasting.submission, PORTAL)["state"], "acknowledged");
+    let key = hand.key_of(&lasting.reference, PORTAL);
+    assert_eq!(lines[0]["key"], key);
+    assert_ne!(lines[0]["key"], hand.key_of(&over.reference, PORTAL));
+    // Where nothing is left there is no batch.
+    hand.put_published(1);
+    hand.pass(3);
+    assert_eq!(hand.list(PORTAL, 1).unwrap().len(), 0);
+    assert_eq!(hand.stream_row(PORTAL).pending_records, 0);
+}
+
+#[test]
+fn a_stream_on_hold_seals_nothing_hands_nothing_out_and_loses_nothing() {
+    let mut hand = Hand::new();
+    hand.put();
+    let sealed = hand.list(PROVINCE, 0).unwrap().remove(0);
+    let put = hand.put();
+    hand.hold(PROVINCE, true);
+    assert_eq!(code(hand.list(PROVINCE, 1)), RefusalCode::StreamHeld);
+    assert_eq!(code(hand.fetch(PROVINCE, &sealed)), RefusalCode::StreamHeld);
+    assert_eq!(hand.stands(&put.submission, PROVINCE)["state"], "held");
+    assert_eq!((hand.stream_row(PROVINCE).next_seq, hand.stream_row(PROVINCE).pending_records), (2, 1));
+    assert_eq!(hand.take(PORTAL).len(), 2, "another stream is not on hold");
+    let mut hand = hand.crash();
+    assert_eq!(code(hand.list(PROVINCE, 0)), RefusalCode::StreamHeld, "a restart releases nothing");
+    hand.hold(PROVINCE, false);
+    assert_eq!(hand.take(PROVINCE).len(), 2);
+}
+
+#[test]
+fn an_older_state_put_back_begins_an_epoch_in_which_streams_begin_again_with_what_nobody_answered() {
+    let mut hand = Hand::new();
+    hand.put();
+    assert_eq!(hand.take(PROVINCE).len(), 1);
+    let open = hand.put();
+    let unanswered = hand.list(PROVINCE, 1).unwrap().remove(0);
+    hand.fetch(PROVINCE, &unanswered).unwrap();
+    let size = hand.node.log_size();
+    let mut hand = hand.crash_and(|dir| std::fs::write(dir.join("data/RESTORED"), "").unwrap());
+    assert_eq!(hand.node.epoch(), 2);
+    assert!(hand.node.log_size() > size, "the log goes on: what was signed stays signed");
+    let batches = hand.list(PROVINCE, 0).unwrap();
+    let said: Vec<_> = batches.iter().map(|b| b.manifest()).map(|m| (m.epoch, m.seq, m.records)).collect();
+    assert_eq!(said, [(2, 1, 1)]);
+    assert_eq!(batches[0].manifest().prev, None);
+    assert_eq!(hand.fetch(PROVINCE, &batches[0]).unwrap()[0]["key"], hand.key_of(&open.reference, PROVINCE));
+    let late = hand.answer_of(PROVINCE, &unanswered, Vec::new());
+    assert_eq!(code(hand.acknowledge(PROVINCE, late)), RefusalCode::AcknowledgementEpoch);
+    assert_eq!(hand.crash().node.epoch(), 2, "one state put back is one epoch");
+}

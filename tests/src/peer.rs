@@ -1,6 +1,6 @@
 //! A peer that speaks plain HTTP/1.1 over mutual TLS, a new connection for each request: what a member's own program
 //! would do, without this project's client, so that what the client would correct or hide is seen. Every answer is held
-//! against the OpenAPI document.
+//! against the OpenAPI document of the listener.
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request};
@@ -20,7 +20,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::ClientConfig;
 use xinqiao_certs::{Identity, Revocation, Trust, TrustAnchors, UnixTime, tls};
 
-use crate::openapi::check_answer;
+use crate::openapi::{Document, EXCHANGE};
 use crate::site::PATIENCE;
 
 /// One identity towards one listener.
@@ -28,6 +28,7 @@ use crate::site::PATIENCE;
 pub struct Peer {
     address: SocketAddr,
     config: Arc<ClientConfig>,
+    described: &'static Document,
 }
 
 /// What is asked.
@@ -146,14 +147,20 @@ fn both_languages(code: &str, english: &Value, chinese: &Value) {
 }
 
 impl Peer {
-    /// A peer with a certificate of its own, towards a listener that `authority` vouches for.
+    /// A peer with a certificate of its own, towards an exchange listener that `authority` vouches for.
     pub fn new(address: SocketAddr, identity: &Identity, authority: &Path) -> Self {
         let pem = std::fs::read(authority).expect("the authority's certificate is there");
         let anchors = TrustAnchors::for_servers("authority", &pem, UnixTime::now()).expect("it is good");
         let trust = Trust::new(anchors, Revocation::none()).expect("it is good");
         let mut config = (*tls::client_config(identity, &trust)).clone();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Self { address, config: Arc::new(config) }
+        Self { address, config: Arc::new(config), described: &EXCHANGE }
+    }
+
+    /// The same towards a listener that another document describes.
+    #[must_use]
+    pub fn described_by(self, document: &'static Document) -> Self {
+        Self { described: document, ..self }
     }
 
     /// Asks and reads the whole answer; panics if none comes.
@@ -177,7 +184,8 @@ impl Peer {
         let answer = self.talk(ask).await?;
         // Beyond what hyper takes of headers it answers by itself, with nothing but the status.
         if path.starts_with("/v1/") && !(answer.status == 431 && answer.body.is_empty()) {
-            let held = check_answer(method.as_str(), &path, answer.status, &answer.headers, &answer.body);
+            let (status, headers, body) = (answer.status, &answer.headers, &answer.body);
+            let held = self.described.check_answer(method.as_str(), &path, status, headers, body);
             held.unwrap_or_else(|why| panic!("{method} {path} is not as described: {why}"));
         }
         Ok(answer)

@@ -25,6 +25,9 @@ use xinqiao_node::engine::Node;
 use xinqiao_runtime::metrics::Metric;
 use xinqiao_runtime::refusal::{Refusal, RefusalCode};
 
+/// The OpenAPI 3.1 document, as served.
+pub const OPENAPI: &str = include_str!("admin/openapi.json");
+
 /// Where officers work.
 pub struct OfficersApi {
     node: Arc<Node>,
@@ -50,7 +53,7 @@ const READERS: &[Role] = &[Role::SecurityOfficer, Role::Auditor];
 
 type Rows = Route<OfficerCall>;
 
-static ROUTES: [Rows; 26] = [
+static ROUTES: [Rows; 27] = [
     Rows::get("/v1/status", OFFICERS, &[], |c| Box::pin(registry::status(c))),
     Rows::get("/v1/streams", OFFICERS, &[], |c| Box::pin(streams::list(c))),
     Rows::post("/v1/streams/{stream}/hold", SECURITY, &[], |c| Box::pin(streams::hold(c, true))),
@@ -82,6 +85,7 @@ static ROUTES: [Rows; 26] = [
     Rows::get("/v1/log/entries", READERS, &["from", "limit", "last"], |c| Box::pin(registry::entries(c))),
     Rows::get("/v1/lockouts", OFFICERS, &[], |c| Box::pin(registry::lockouts(c))),
     Rows::post("/v1/lockouts/{name}/lift", OFFICERS, &[], |c| Box::pin(proposals::lift(c))),
+    Rows::get("/v1/openapi.json", OFFICERS, &[], |c| Box::pin(registry::openapi(c))),
 ];
 static TABLE: Table<OfficerCall> = Table { routes: &ROUTES, head: false };
 

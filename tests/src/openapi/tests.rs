@@ -3,15 +3,19 @@ use super::*;
 const LIST: &str = "/v1/streams/{stream}/batches";
 const SUBMIT: &str = "/v1/datasets/{dataset}/records";
 
+fn both() -> [&'static Document; 2] {
+    [&EXCHANGE, &OFFICERS]
+}
+
 /// The example of an answer.
 fn example(template: &str, method: &str, status: &str, kind: &str) -> Value {
-    let response = resolve(&PARSED["paths"][template][method]["responses"][status]);
+    let response = EXCHANGE.resolve(&EXCHANGE.parsed["paths"][template][method]["responses"][status]);
     response["content"][kind]["example"].clone()
 }
 
 fn check(template: &str, method: &str, status: u16, value: &Value) -> Result<(), String> {
     let kind = if status < 400 { "application/json" } else { PROBLEM };
-    check_response(method, template, status, kind, value.to_string().as_bytes())
+    EXCHANGE.check_response(method, template, status, kind, value.to_string().as_bytes())
 }
 
 fn each(value: &'static Value, visit: &mut dyn FnMut(&'static serde_json::Map<String, Value>)) {
@@ -27,56 +31,68 @@ fn each(value: &'static Value, visit: &mut dyn FnMut(&'static serde_json::Map<St
 
 #[test]
 fn schemas_are_json_schema_2020_12() {
-    let mut schemas: Vec<&Value> = PARSED["components"]["schemas"].as_object().unwrap().values().collect();
-    each(&PARSED, &mut |members| schemas.extend(members.get("schema").filter(|schema| schema.is_object())));
-    assert!(schemas.len() > 60);
-    for schema in schemas {
-        jsonschema::draft202012::meta::validate(schema).unwrap_or_else(|error| panic!("{error}"));
-        validator(schema).unwrap();
+    for document in both() {
+        let mut schemas: Vec<&Value> =
+            document.parsed["components"]["schemas"].as_object().unwrap().values().collect();
+        each(&document.parsed, &mut |members| {
+            schemas.extend(members.get("schema").filter(|schema| schema.is_object()))
+        });
+        assert!(schemas.len() > 60);
+        for schema in schemas {
+            jsonschema::draft202012::meta::validate(schema).unwrap_or_else(|error| panic!("{error}"));
+            document.validator(schema).unwrap();
+        }
     }
 }
 
 #[test]
 fn every_example_is_valid() {
-    let mut examples: Vec<(&Value, &Value)> = Vec::new();
-    each(&PARSED, &mut |members| {
-        if let (Some(schema), Some(example)) = (members.get("schema"), members.get("example")) {
-            examples.push((schema, example));
+    for document in both() {
+        let mut examples: Vec<(&Value, &Value)> = Vec::new();
+        each(&document.parsed, &mut |members| {
+            let Some(schema) = members.get("schema") else { return };
+            examples.extend(members.get("example").map(|example| (schema, example)));
+            let named = members.get("examples").and_then(Value::as_object).into_iter().flatten();
+            examples.extend(named.map(|(_, example)| (schema, &example["value"])));
+        });
+        for schema in document.parsed["components"]["schemas"].as_object().unwrap().values() {
+            let own = schema["examples"].as_array().into_iter().flatten();
+            examples.extend(own.map(|example| (schema, example)));
         }
-        if let (Some(schema), Some(Value::Object(named))) = (members.get("schema"), members.get("examples")) {
-            examples.extend(named.values().map(|example| (schema, &example["value"])));
+        assert!(examples.len() > 30);
+        for (schema, example) in examples {
+            document.validate(schema, example).unwrap_or_else(|why| panic!("{schema}: {why}"));
         }
-    });
-    for schema in PARSED["components"]["schemas"].as_object().unwrap().values() {
-        examples.extend(schema["examples"].as_array().into_iter().flatten().map(|example| (schema, example)));
-    }
-    assert!(examples.len() > 30);
-    for (schema, example) in examples {
-        validate(schema, example).unwrap_or_else(|why| panic!("{schema}: {why}"));
     }
 }
 
 #[test]
 fn answers_as_described_pass() {
-    for (template, item) in PARSED["paths"].as_object().unwrap() {
-        for method in ["get", "post"] {
-            for (status, response) in item[method]["responses"].as_object().into_iter().flatten() {
-                for (kind, media) in resolve(response)["content"].as_object().into_iter().flatten() {
-                    // Examples of shared problems name a code that need not be this operation's.
-                    let Some(example) = media.get("example").filter(|_| kind != PROBLEM) else { continue };
-                    let body = example.as_str().map_or_else(|| example.to_string(), str::to_owned);
-                    let kind = format!("{kind}; charset=utf-8");
-                    let checked =
-                        check_response(method, template, status.parse().unwrap(), &kind, body.as_bytes());
-                    assert_eq!(checked, Ok(()));
+    for document in both() {
+        for (template, item) in document.parsed["paths"].as_object().unwrap() {
+            for method in ["get", "post"] {
+                for (status, response) in item[method]["responses"].as_object().into_iter().flatten() {
+                    let content = &document.resolve(response)["content"];
+                    for (kind, media) in content.as_object().into_iter().flatten() {
+                        // Examples of shared problems name a code that need not be this operation's.
+                        let Some(example) = media.get("example").filter(|_| kind != PROBLEM) else {
+                            continue;
+                        };
+                        let body = example.as_str().map_or_else(|| example.to_string(), str::to_owned);
+                        let (kind, status) = (format!("{kind}; charset=utf-8"), status.parse().unwrap());
+                        let checked =
+                            document.check_response(method, template, status, &kind, body.as_bytes());
+                        assert_eq!(checked, Ok(()));
+                    }
                 }
             }
         }
     }
     assert_eq!(check("/v1/keys", "get", 403, &example("/v1/keys", "get", "403", PROBLEM)), Ok(()));
-    assert_eq!(check_response("HEAD", "/v1/keys", 200, "application/json", b""), Ok(()));
+    assert_eq!(EXCHANGE.check_response("HEAD", "/v1/keys", 200, "application/json", b""), Ok(()));
+    assert!(OFFICERS.check_response("HEAD", "/v1/members", 200, "application/json", b"").is_err());
     assert_eq!(
-        check_response("GET", "/v1/log/tile/{tile}", 200, "application/octet-stream", b"\xff"),
+        EXCHANGE.check_response("GET", "/v1/log/tile/{tile}", 200, "application/octet-stream", b"\xff"),
         Ok(())
     );
 }
@@ -99,7 +115,7 @@ fn answers_otherwise_fail_and_the_message_holds_no_value() {
 
     let body = list.to_string();
     let wrong = |method: &str, template: &str, status, kind: &str| {
-        check_response(method, template, status, kind, body.as_bytes()).unwrap_err()
+        EXCHANGE.check_response(method, template, status, kind, body.as_bytes()).unwrap_err()
     };
     assert!(wrong("POST", LIST, 200, "application/json").contains("no such operation"));
     assert!(wrong("GET", "/v1/else", 200, "application/json").contains("no such operation"));
@@ -125,11 +141,17 @@ fn problems_have_the_code_of_their_status_and_operation() {
     let problem = example(SUBMIT, "post", "422", PROBLEM);
     assert_eq!(check(SUBMIT, "post", 422, &problem), Ok(()));
     assert_eq!(
-        check_problem(422, "application/problem+json; charset=utf-8", problem.to_string().as_bytes()),
+        EXCHANGE.check_problem(
+            422,
+            "application/problem+json; charset=utf-8",
+            problem.to_string().as_bytes()
+        ),
         Ok(())
     );
-    assert!(check_problem(409, PROBLEM, problem.to_string().as_bytes()).unwrap_err().contains("status"));
-    assert!(check_problem(422, "application/json", problem.to_string().as_bytes()).is_err());
+    assert!(
+        EXCHANGE.check_problem(409, PROBLEM, problem.to_string().as_bytes()).unwrap_err().contains("status")
+    );
+    assert!(EXCHANGE.check_problem(422, "application/json", problem.to_string().as_bytes()).is_err());
     // Right for its status, but not of this operation.
     let stranger = example(LIST, "get", "409", PROBLEM);
     assert!(check(LIST, "get", 409, &stranger).unwrap_err().contains("x-problems"));
@@ -151,7 +173,7 @@ fn paths_lead_to_their_templates() {
         ("/v1/else", None),
         ("/", None),
     ] {
-        assert_eq!(template_of(path), template, "{path}");
+        assert_eq!(EXCHANGE.template_of(path), template, "{path}");
     }
 }
 
@@ -167,7 +189,9 @@ fn whole_answers_are_checked_with_their_headers() {
         headers
     };
     let path = "/v1/streams/province.administrative-penalty/batches/4/payload?";
-    let check = |status, headers: &HeaderMap| check_answer("GET", path, status, headers, b"\x28\xb5\x2f\xfd");
+    let check = |status, headers: &HeaderMap| {
+        EXCHANGE.check_answer("GET", path, status, headers, b"\x28\xb5\x2f\xfd")
+    };
     assert_eq!(check(200, &headers(&format!("\"{digest}\""))), Ok(()));
     assert!(check(200, &headers(&digest)).unwrap_err().contains("ETag"));
     assert!(check(206, &headers(&format!("\"{digest}\""))).unwrap_err().contains("Content-Range is missing"));
@@ -178,7 +202,9 @@ fn whole_answers_are_checked_with_their_headers() {
     headers.insert("cache-control", "no-store".parse().unwrap());
     // A stopping node may say so anywhere; 503 comes with Retry-After, a whole number.
     let problem = problem.replace("disk.full", "busy.draining");
-    let check = |path: &str, headers: &HeaderMap| check_answer("GET", path, 503, headers, problem.as_bytes());
+    let check = |path: &str, headers: &HeaderMap| {
+        EXCHANGE.check_answer("GET", path, 503, headers, problem.as_bytes())
+    };
     assert!(check("/v1/keys", &headers).unwrap_err().contains("Retry-After is missing"));
     headers.insert("retry-after", "soon".parse().unwrap());
     assert!(check("/v1/keys", &headers).unwrap_err().contains("Retry-After"));

@@ -6,7 +6,7 @@ use xinqiao_certs::Role;
 use xinqiao_client::ClientError;
 
 /// Every route, and the roles it is open to.
-const ROUTES: [(&str, &str, &[&str]); 27] = [
+const ROUTES: [(&str, &str, &[&str]); 28] = [
     ("GET", "/v1/streams", &ROLES),
     ("GET", "/v1/streams/province.x/withheld", &ROLES),
     ("POST", "/v1/streams/province.x/hold", &["security"]),
@@ -34,6 +34,7 @@ const ROUTES: [(&str, &str, &[&str]); 27] = [
     ("GET", "/v1/status", &ROLES),
     ("GET", "/v1/lockouts", &ROLES),
     ("POST", "/v1/lockouts/none/lift", &ROLES),
+    ("GET", "/v1/openapi.json", &ROLES),
 ];
 
 #[tokio::test(flavor = "multi_thread")]
@@ -54,6 +55,12 @@ async fn each_role_finds_its_own_routes_open_and_the_others_closed() {
         let other = client.tell::<Value>("/v1/members", &json!({})).await.unwrap_err();
         assert_eq!(code(&other), "method-not-allowed");
         assert_eq!(code(&client.ask::<Value>("/v1/nothing").await.unwrap_err()), "not-found");
+        let other = client.ask::<Value>("/v1/members?name=x").await.unwrap_err();
+        assert_eq!(code(&other), "parameter.unknown");
+        let province: Value = client.ask("/v1/members/province").await.unwrap();
+        assert_eq!((&province["name"], &province["role"]), (&json!("province"), &json!("relay")));
+        let served = client.raw("/v1/openapi.json").await;
+        assert_eq!(served.body, xinqiao_server::admin::OPENAPI.as_bytes(), "it describes itself");
     }
 }
 

@@ -1,10 +1,14 @@
 //! A site whose node has an officers' listener.
 
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::path::Path;
 use xinqiao::demo::process::NodeProcess;
 use xinqiao_certs::Role;
-use xinqiao_client::{Client, ClientError, RetryPolicy};
+use xinqiao_client::{ClientError, Problem};
+use xinqiao_tests::city::peer_of;
+use xinqiao_tests::openapi::OFFICERS as DOCUMENT;
+use xinqiao_tests::peer::{Answer, Ask, Peer};
 use xinqiao_tests::site::Site;
 
 const OFFICERS: [(Role, &str); 6] = [
@@ -45,10 +49,41 @@ pub(crate) fn configuration(officers: &str, more: &[&str]) -> String {
     extra
 }
 
-/// A connection of an officer, or of whoever tries to be one.
-pub(crate) fn officer(site: &Site, node: &NodeProcess, name: &str) -> Client {
-    let profile = site.pki.profile(name, node.admin.expect("the officers' listener was configured"));
-    Client::connect(&profile).unwrap().with_retry(RetryPolicy::never())
+/// An officer, or whoever tries to be one. Every answer is held against the officers' OpenAPI document.
+#[derive(Clone)]
+pub(crate) struct Officer(Peer);
+
+pub(crate) fn officer(site: &Site, node: &NodeProcess, name: &str) -> Officer {
+    let address = node.admin.expect("the officers' listener was configured");
+    Officer(peer_of(&site.pki, name, address).described_by(&DOCUMENT))
+}
+
+impl Officer {
+    /// What is read at a path.
+    pub(crate) async fn ask<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        read(&self.0.ask(Ask::get(path)).await)
+    }
+
+    /// What is answered to a document.
+    pub(crate) async fn tell<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        document: &Value,
+    ) -> Result<T, ClientError> {
+        read(&self.0.ask(Ask::post(path, "application/json", document.to_string())).await)
+    }
+
+    /// The answer as it came.
+    pub(crate) async fn raw(&self, path: &str) -> Answer {
+        self.0.ask(Ask::get(path)).await
+    }
+}
+
+fn read<T: DeserializeOwned>(answer: &Answer) -> Result<T, ClientError> {
+    if answer.status == 200 {
+        return Ok(serde_json::from_slice(&answer.body).unwrap());
+    }
+    Err(ClientError::Problem(serde_json::from_slice::<Box<Problem>>(&answer.body).unwrap()))
 }
 
 pub(crate) fn code(e: &ClientError) -> String {
@@ -66,12 +101,12 @@ pub(crate) async fn is_let_in(site: &Site, node: &NodeProcess, name: &str) -> Re
 }
 
 /// A proposal as an officer sees it.
-pub(crate) async fn shown(client: &Client, id: u64) -> Value {
+pub(crate) async fn shown(client: &Officer, id: u64) -> Value {
     client.ask(&format!("/v1/proposals/{id}")).await.unwrap()
 }
 
 /// Says yes to the digest that is shown.
-pub(crate) async fn approve(client: &Client, id: u64) -> Result<Value, ClientError> {
+pub(crate) async fn approve(client: &Officer, id: u64) -> Result<Value, ClientError> {
     let digest = shown(client, id).await["digest"].clone();
     client.tell(&format!("/v1/proposals/{id}/approve"), &json!({"digest": digest, "reason": "已核对"})).await
 }

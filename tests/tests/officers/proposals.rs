@@ -1,15 +1,14 @@
 //! Four eyes, the whole way: propose, approve, enact over sockets. Who decides what until when is tested on a node driven
 //! by hand (`gateway/server/src/governance/tests.rs`).
 
-use crate::office::{approve, code, enter, is_let_in, officer, shown, site, site_with};
+use crate::office::{Officer, approve, code, enter, is_let_in, officer, shown, site, site_with};
 use serde_json::{Value, json};
 use std::ffi::OsStr;
 use std::time::{Duration, Instant};
 use xinqiao_certs::Role;
-use xinqiao_client::Client;
 use xinqiao_tests::site::{DEPARTMENTS, until};
 
-async fn propose(client: &Client, body: &Value) -> Value {
+async fn propose(client: &Officer, body: &Value) -> Value {
     client.tell("/v1/proposals", body).await.unwrap()
 }
 
@@ -184,7 +183,7 @@ async fn a_policy_changes_while_the_node_runs_and_stays_changed() {
     let node = site.start();
     let (one, two) = (officer(&site, &node, "security"), officer(&site, &node, "security-2"));
     let policies =
-        |client: Client| async move { client.ask::<Value>("/v1/policies").await.unwrap()["items"].clone() };
+        |client: Officer| async move { client.ask::<Value>("/v1/policies").await.unwrap()["items"].clone() };
     let of = |all: &Value, id: &str| all.as_array().unwrap().iter().find(|p| p["id"] == id).unwrap().clone();
     let before = of(&policies(officer(&site, &node, "auditor")).await, "portal-public");
     assert_eq!(before["from"], "catalogue");

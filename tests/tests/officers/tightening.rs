@@ -1,7 +1,7 @@
 //! Policies change while departments send and the province pulls: once an officer has been told that a policy is in
 //! force, nothing is handed out for the first time under another, and no line passes as made by one it was not made by.
 
-use crate::office::{approve, officer, site};
+use crate::office::{Officer, approve, officer, site};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
@@ -110,7 +110,7 @@ fn policies() -> (String, String) {
 }
 
 /// Two officers put it in force.
-async fn put_policy(one: &Client, two: &Client, document: &str) {
+async fn put_policy(one: &Officer, two: &Officer, document: &str) {
     let act = json!({"act": "policy-put", "id": "province-government", "document": document});
     let made: Value = one.tell("/v1/proposals", &json!({"acts": [act], "reason": "收紧"})).await.unwrap();
     let enacted = approve(two, made["id"].as_u64().unwrap()).await.unwrap();

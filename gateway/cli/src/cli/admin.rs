@@ -8,9 +8,13 @@ use super::{Connection, Failure, block_on};
 use crate::console;
 use acts::{Change, Member, Policy, Trust};
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use serde_json::value::RawValue;
 use std::path::PathBuf;
 use xinqiao_client::{Client, ClientError, RetryPolicy};
+use xinqiao_server::officers::{Act, ApprovalRequest, Draft, Key, ProposalView, Reason};
 
 /// Members, trust, policies, keys and proposals of a running node.
 #[derive(Args)]
@@ -99,6 +103,9 @@ enum What {
     },
 }
 
+/// The node's own keys.
+const KEYS: [Key; 4] = [Key::Manifest, Key::Log, Key::Acknowledgement, Key::AtRest];
+
 #[derive(Subcommand)]
 enum Keys {
     /// All of them with their days (密钥状态)
@@ -106,7 +113,7 @@ enum Keys {
     /// Propose that a kind of key gets a successor: manifest, log, acknowledgement, at-rest (轮换密钥)
     Rotate {
         /// The kind
-        #[arg(value_parser = ["manifest", "log", "acknowledgement", "at-rest"])]
+        #[arg(value_parser = KEYS.map(Key::name))]
         kind: String,
         /// At once, without the time in which the new key is only published (立即)
         #[arg(long)]
@@ -204,19 +211,19 @@ impl Admin {
                 What::Certificates => officers.show("/v1/certificates", screens::certificates).await,
                 What::Keys(Keys::Status) => officers.show("/v1/keys/status", screens::keys).await,
                 What::Keys(Keys::Rotate { kind, now, change }) => {
-                    let act = json!({"act": "key-rotate", "key": kind, "now": now});
-                    officers.propose(vec![act], &change).await
+                    let key = KEYS.into_iter().find(|key| key.name() == kind).expect("clap takes no other");
+                    officers.propose(vec![Act::KeyRotate { key, now }], &change).await
                 }
                 What::Document { digest } => officers.document(&digest).await,
                 What::Proposals(what) => proposals(&officers, what).await,
                 What::Reload { dry_run } => {
                     let path = if dry_run { "/v1/reload?dry-run=1" } else { "/v1/reload" };
-                    officers.tell(path, &json!({}), screens::reloaded).await
+                    officers.tell(path, &serde_json::Map::new(), screens::reloaded).await
                 }
                 What::Lockouts(Lockouts::List) => officers.show("/v1/lockouts", screens::lockouts).await,
                 What::Lockouts(Lockouts::Lift { name, reason }) => {
                     let path = format!("/v1/lockouts/{name}/lift");
-                    officers.tell(&path, &json!({ "reason": reason }), screens::lifted).await
+                    officers.tell(&path, &Reason { reason }, screens::lifted).await
                 }
                 What::Log { last, from, limit } => {
                     let path = match (from, limit) {
@@ -235,29 +242,42 @@ impl Admin {
 }
 
 async fn proposals(officers: &OfficersClient, what: Proposals) -> Result<(), Failure> {
-    let (id, word, body) = match what {
+    let path = |id: u64, word: &str| format!("/v1/proposals/{id}/{word}");
+    match what {
         Proposals::List { state } => {
             let path = state.map_or("/v1/proposals".to_owned(), |s| format!("/v1/proposals?state={s}"));
-            return officers.show(&path, screens::proposals).await;
+            officers.show(&path, screens::proposals).await
         }
-        Proposals::Show { id } => {
-            return officers.show(&format!("/v1/proposals/{id}"), screens::proposal).await;
-        }
+        Proposals::Show { id } => officers.show(&format!("/v1/proposals/{id}"), screens::proposal).await,
         Proposals::Approve { id, digest, reason, despite } => {
-            let seen: Value = officers.ask(&format!("/v1/proposals/{id}")).await?;
-            let whole = seen["digest"].as_str().unwrap_or_default();
+            let seen: ProposalView = understood(&officers.ask(&format!("/v1/proposals/{id}")).await?)?;
             // A few digits are enough to compare by eye; all of them are sent to the node only if they agree.
-            let sent = if digest.len() >= 12 && whole.starts_with(&digest) { whole } else { &digest };
-            (id, "approve", json!({ "digest": sent, "reason": reason, "despite": despite }))
+            let digest =
+                if digest.len() >= 12 && seen.digest.starts_with(&digest) { seen.digest } else { digest };
+            let approval = ApprovalRequest { digest, reason, locked_out: despite };
+            officers.tell(&path(id, "approve"), &approval, screens::proposal).await
         }
-        Proposals::Reject { id, reason } => (id, "reject", json!({ "reason": reason })),
-        Proposals::Withdraw { id, reason } => (id, "withdraw", json!({ "reason": reason })),
-    };
-    officers.tell(&format!("/v1/proposals/{id}/{word}"), &body, screens::proposal).await
+        Proposals::Reject { id, reason } => {
+            officers.tell(&path(id, "reject"), &Reason { reason }, screens::proposal).await
+        }
+        Proposals::Withdraw { id, reason } => {
+            officers.tell(&path(id, "withdraw"), &Reason { reason }, screens::proposal).await
+        }
+    }
+}
+
+/// An answer as its type. A member that is missing, or a word that is not known, is said and not left blank: an officer
+/// must not decide about half of what the node says.
+fn understood<T: DeserializeOwned>(response: &RawValue) -> Result<T, Failure> {
+    serde_json::from_str(response.get()).map_err(|e| {
+        Failure::Failed(format!(
+            "client.protocol: the node's answer is not of the form this program knows ({e}); use the version of the node, or --json\n节点的答复与本程序所知的格式不符（{e}）；请使用与节点相同的版本，或加 --json"
+        ))
+    })
 }
 
 impl OfficersClient {
-    async fn ask(&self, path: &str) -> Result<Value, Failure> {
+    async fn ask(&self, path: &str) -> Result<Box<RawValue>, Failure> {
         self.client.ask(path).await.map_err(explained)
     }
 
@@ -272,29 +292,39 @@ impl OfficersClient {
         Ok(())
     }
 
-    async fn show(&self, path: &str, screen: fn(&Value)) -> Result<(), Failure> {
+    async fn show<T: DeserializeOwned>(&self, path: &str, screen: fn(&T)) -> Result<(), Failure> {
         let response = self.ask(path).await?;
-        self.print(&response, screen);
-        Ok(())
+        self.print(&response, screen)
     }
 
-    async fn tell(&self, path: &str, body: &Value, screen: fn(&Value)) -> Result<(), Failure> {
-        let response: Value = self.client.tell(path, body).await.map_err(explained)?;
-        self.print(&response, screen);
-        Ok(())
+    async fn tell<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        screen: fn(&T),
+    ) -> Result<(), Failure> {
+        let body = serde_json::to_value(body).expect("requests have only string keys");
+        let response: Box<RawValue> = self.client.tell(path, &body).await.map_err(explained)?;
+        self.print(&response, screen)
     }
 
     /// Proposes acts, or only says what they would do.
-    async fn propose(&self, acts: Vec<Value>, change: &Change) -> Result<(), Failure> {
-        let body = json!({ "acts": acts, "reason": change.reason, "despite": change.despite });
+    async fn propose(&self, acts: Vec<Act>, change: &Change) -> Result<(), Failure> {
+        let draft = Draft { acts, reason: change.reason.clone(), locked_out: change.despite.clone() };
         if change.dry_run {
-            return self.tell("/v1/proposals?dry-run=1", &body, screens::rehearsal).await;
+            return self.tell("/v1/proposals?dry-run=1", &draft, screens::rehearsal).await;
         }
-        self.tell("/v1/proposals", &body, screens::proposal).await
+        self.tell("/v1/proposals", &draft, screens::proposal).await
     }
 
-    fn print(&self, response: &Value, screen: fn(&Value)) {
-        if self.json { console::json(response) } else { screen(response) }
+    /// As the node said it, whatever that is, or on a screen.
+    fn print<T: DeserializeOwned>(&self, response: &RawValue, screen: fn(&T)) -> Result<(), Failure> {
+        if self.json {
+            console::json(&understood::<Value>(response)?);
+        } else {
+            screen(&understood(response)?);
+        }
+        Ok(())
     }
 }
 
@@ -315,5 +345,31 @@ fn explained(e: ClientError) -> Failure {
             Failure::Refused(format!("{text}\n{}", found.join("\n")))
         }
         other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use xinqiao_server::officers::{KeyView, List};
+
+    #[test]
+    fn an_answer_of_another_form_is_an_error_and_no_blank() {
+        let key = |state: &str| {
+            format!(
+                r#"{{"kid":"k","use":"log",{state}"created":"2026-11-21T08:00:00Z","age_days":9,"place":"file"}}"#
+            )
+        };
+        let read = |key: String| {
+            let response = RawValue::from_string(format!(r#"{{"items":[{key}],"later":1}}"#)).unwrap();
+            match understood::<List<KeyView>>(&response) {
+                Ok(list) => Ok(list.items.len()),
+                Err(Failure::Failed(why)) => Err(why),
+                Err(other) => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(read(key(r#""state":"active","#)), Ok(1), "members may be added");
+        assert!(read(key("")).unwrap_err().contains("missing field `state`"));
+        assert!(read(key(r#""state":"asleep","#)).unwrap_err().contains("unknown variant `asleep`"));
     }
 }

@@ -3,7 +3,10 @@
 use super::{Connection, Failure, block_on};
 use crate::console;
 use clap::{Args, Subcommand};
+use serde::Serialize;
+use serde_json::Value;
 use xinqiao_client::Client;
+use xinqiao_server::officers::{List, Reason, Ruling};
 
 #[derive(Subcommand)]
 pub(crate) enum Outbox {
@@ -70,21 +73,26 @@ pub(crate) struct Trace {
     record: Option<String>,
 }
 
+impl Decide {
+    fn reason(&self) -> Reason {
+        Reason { reason: self.reason.clone() }
+    }
+}
+
 fn ask(connection: &Connection, path: String) -> Result<(), Failure> {
     let client = Client::connect(&connection.profile()?)?;
     block_on(async {
-        let response: serde_json::Value = client.ask(&path).await?;
-        for item in response["items"].as_array().into_iter().flatten() {
-            console::json(item);
-        }
+        let List { items }: List<Value> = client.ask(&path).await?;
+        items.iter().for_each(console::json);
         Ok(())
     })
 }
 
-fn decide(d: &Decide, path: &str, body: &serde_json::Value) -> Result<(), Failure> {
+fn decide(d: &Decide, path: &str, body: &impl Serialize) -> Result<(), Failure> {
     let client = Client::connect(&d.connection.profile()?)?;
+    let body = serde_json::to_value(body).expect("requests have only string keys");
     block_on(async {
-        let response: serde_json::Value = client.tell(path, body).await?;
+        let response: Value = client.tell(path, &body).await?;
         console::json(&response);
         Ok(())
     })
@@ -97,18 +105,13 @@ impl Outbox {
             Outbox::Show { connection, stream } => ask(connection, format!("/v1/streams/{stream}/withheld")),
             Outbox::Hold(d) | Outbox::Release(d) => {
                 let what = if matches!(self, Outbox::Hold(_)) { "hold" } else { "release" };
-                let body = serde_json::json!({ "reason": d.reason });
-                decide(d, &format!("/v1/streams/{}/{what}", d.stream), &body)
+                decide(d, &format!("/v1/streams/{}/{what}", d.stream), &d.reason())
             }
             Outbox::Rule { decide: d, chunk, release } => {
-                let body = serde_json::json!({ "reason": d.reason, "release": release });
+                let body = Ruling { reason: d.reason.clone(), release: *release };
                 decide(d, &format!("/v1/streams/{}/withheld/{chunk}", d.stream), &body)
             }
-            Outbox::Retry(d) => decide(
-                d,
-                &format!("/v1/streams/{}/retry", d.stream),
-                &serde_json::json!({ "reason": d.reason }),
-            ),
+            Outbox::Retry(d) => decide(d, &format!("/v1/streams/{}/retry", d.stream), &d.reason()),
         }
     }
 }

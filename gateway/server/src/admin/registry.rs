@@ -131,7 +131,14 @@ pub(super) async fn document(call: Call<'_, OfficerCall>) -> Result<Reply, Refus
     let media_type = match bytes.first() {
         Some(b'{') => "application/json",
         _ if bytes.starts_with(b"-----BEGIN") => "application/x-pem-file",
+        // Revocation lists are kept as they came, in DER too, whose length bytes are no UTF-8.
+        _ if std::str::from_utf8(&bytes).is_err() => "application/octet-stream",
         _ => "application/toml",
     };
     Ok(Reply::bytes(call.template, StatusCode::OK, media_type, bytes))
+}
+
+/// The description of this listener.
+pub(super) async fn openapi(call: Call<'_, OfficerCall>) -> Result<Reply, Refusal> {
+    Ok(Reply::bytes(call.template, StatusCode::OK, "application/json", super::OPENAPI))
 }

@@ -3,8 +3,8 @@
 use super::{OfficersClient, screens};
 use crate::cli::Failure;
 use clap::{Args, Subcommand};
-use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
+use xinqiao_server::officers::{Act, AnchorEntry, MemberEntry, Reason};
 
 /// What goes with every change.
 #[derive(Args)]
@@ -108,18 +108,18 @@ impl Member {
             Member::List => officers.show("/v1/members", screens::members).await,
             Member::Show { name } => officers.show(&format!("/v1/members/{name}"), screens::member).await,
             Member::Add { file, change } => {
-                let acts = entries(&file)?.into_iter().map(|m| json!({"act": "member-put", "member": m}));
+                let acts = entries(&file)?.into_iter().map(|member| Act::MemberPut { member });
                 officers.propose(acts.collect(), &change).await
             }
             Member::Remove { name, change } => {
-                officers.propose(vec![json!({"act": "member-remove", "name": name})], &change).await
+                officers.propose(vec![Act::MemberRemove { name }], &change).await
             }
             Member::Suspend { name, reason } => {
                 let path = format!("/v1/members/{name}/suspend");
-                officers.tell(&path, &json!({ "reason": reason }), screens::suspended).await
+                officers.tell(&path, &Reason { reason }, screens::suspended).await
             }
             Member::Resume { name, change } => {
-                officers.propose(vec![json!({"act": "member-resume", "name": name})], &change).await
+                officers.propose(vec![Act::MemberResume { name }], &change).await
             }
         }
     }
@@ -131,11 +131,12 @@ impl Trust {
             Trust::List => officers.show("/v1/trust", screens::trust).await,
             Trust::Add { file, name, domains, roles, change } => {
                 let pem = read(&file)?;
-                let anchor = json!({ "name": name, "pem": pem, "domains": domains, "roles": roles });
-                officers.propose(vec![json!({"act": "anchor-put", "anchor": anchor})], &change).await
+                // The node says which certificate it is.
+                let anchor = AnchorEntry { digest: String::new(), name, pem, domains, roles };
+                officers.propose(vec![Act::AnchorPut { anchor }], &change).await
             }
             Trust::Remove { digest, change } => {
-                officers.propose(vec![json!({"act": "anchor-remove", "digest": digest})], &change).await
+                officers.propose(vec![Act::AnchorRemove { digest }], &change).await
             }
         }
     }
@@ -151,23 +152,21 @@ impl Policy {
                     .ok()
                     .and_then(|t| t.get("id")?.as_str().map(str::to_owned))
                     .ok_or_else(|| unusable(&file, "no TOML with `id`", "不是含 id 的 TOML 文件"))?;
-                let act = json!({"act": "policy-put", "id": id, "document": document});
-                officers.propose(vec![act], &change).await
+                officers.propose(vec![Act::PolicyPut { id, document }], &change).await
             }
         }
     }
 }
 
 /// The members of a file: one alone, or several under `[[members]]`.
-fn entries(file: &Path) -> Result<Vec<Value>, Failure> {
-    let table: toml::Table = toml::from_str(&read(file)?)
-        .map_err(|e| Failure::Usage(format!("{}: {}", file.display(), e.to_string().trim_end())))?;
-    let value =
-        serde_json::to_value(table).map_err(|_| unusable(file, "not a member's entry", "不是成员登记"))?;
-    Ok(match value.get("members") {
-        Some(Value::Array(all)) => all.clone(),
-        _ => vec![value],
-    })
+fn entries(file: &Path) -> Result<Vec<MemberEntry>, Failure> {
+    let usage =
+        |e: toml::de::Error| Failure::Usage(format!("{}: {}", file.display(), e.to_string().trim_end()));
+    let mut table: toml::Table = toml::from_str(&read(file)?).map_err(usage)?;
+    match table.remove("members") {
+        Some(members @ toml::Value::Array(_)) => members.try_into().map_err(usage),
+        _ => Ok(vec![table.try_into().map_err(usage)?]),
+    }
 }
 
 fn read(file: &Path) -> Result<String, Failure> {

@@ -30,6 +30,27 @@ fn every_target_has_a_program_and_seeds() {
     }
 }
 
+/// The programs compile the targets' sources once more, in a package of their own: it must know what these name, which
+/// nothing but `cargo fuzz` would say otherwise.
+#[test]
+fn the_package_of_the_programs_knows_every_crate_its_targets_name() {
+    let manifest = std::fs::read_to_string(fuzz().join("Cargo.toml")).unwrap();
+    let sources = fuzz().parent().unwrap().join("src/fuzz");
+    let mut named = BTreeSet::new();
+    for entry in std::fs::read_dir(sources).unwrap() {
+        let text = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        named.extend(text.split(|c: char| !c.is_ascii_lowercase() && c != '_').filter_map(|word| {
+            word.strip_prefix("xinqiao_")
+                .filter(|name| *name != "tests")
+                .map(|name| format!("xinqiao-{name}"))
+        }));
+    }
+    assert!(named.len() > 5, "{named:?}");
+    for name in named {
+        assert!(manifest.contains(&format!("\n{name} = ")), "tests/fuzz/Cargo.toml: {name} is missing");
+    }
+}
+
 macro_rules! corpus {
     ($($name:ident)+) => { $(
         #[test]

@@ -4,21 +4,24 @@
 
 use crate::event::Origin;
 use crate::findings::Findings;
+use crate::known::{Known, Newest};
 use crate::names::{Lane, StreamId};
 use crate::op::{Load, Op};
+use crate::order::Touched;
 use crate::output::{Output, Piece};
 use crate::plan::{DatasetPlan, SchemaPlan};
+use crate::recall_revs::RecallRevs;
 use crate::secrets::{Naming, RecordId, RecordKey};
 use crate::source::{NotYours, Source};
-use crate::tombstones::Tombstones;
 use std::cell::OnceCell;
+use std::collections::HashMap;
 use xinqiao_schemas::{
     Audience, BodyError, Caps, Charset, Date, Finding, Format, LineHead, RawRecord, RecallLine,
     RecipientKind, RecordStatus, Release, SourceUnit, ValidRecord, ValidateContext, decode, recall_line,
 };
 
 mod relay;
-pub use relay::{RelayBatch, accept_relayed};
+pub use relay::{RelayBatch, TakenBatch, accept_relayed};
 
 /// One submission, as it came.
 pub struct Submission<'a> {
@@ -53,8 +56,9 @@ pub struct Surroundings<'a> {
     pub next_rev: &'a dyn Fn() -> u64,
     /// Draws the rev that this function makes of the last one: a later one, but not the very next.
     pub leap_rev: &'a LeapRev<'a>,
-    /// The recalled records.
-    pub tombstones: &'a Tombstones,
+    /// What is known of a record of the dataset: of what was committed before the preparation began all, of what is committed
+    /// meanwhile perhaps; the committer compares (`order`).
+    pub known: &'a dyn Fn(&RecordId) -> Known,
     /// Has this stream been used? A recall goes to the history lane only if it has.
     pub stream_in_use: &'a dyn Fn(&StreamId) -> bool,
     /// Called every few records: a caller that must not hold a processor for long yields it here.
@@ -78,15 +82,10 @@ pub struct Prepared {
     pub rejected: String,
     /// Per recipient (and lane) what goes out.
     pub outputs: Vec<StreamOutput>,
-    /// Records put: the committer compares them with the tombstones once more.
-    pub put: Vec<RecordId>,
-    /// The tombstones' generation this was made at. If it has changed when the committer takes the submission up, and one
-    /// of `put` is recalled by then, the submission is made again.
-    pub generation: u64,
-    /// Records recalled.
-    pub recalled: Vec<RecallMade>,
-    /// Records reinstated.
-    pub reinstated: Vec<RecordId>,
+    /// Every operation on a record, in order: the committer compares them with what was committed meanwhile.
+    pub touched: Vec<Touched>,
+    /// Records recalled and reinstated, in order.
+    pub tombstones: Vec<TombstoneChange>,
 }
 
 /// Lines for one stream.
@@ -101,6 +100,19 @@ pub struct StreamOutput {
     pub origins: Vec<Origin>,
 }
 
+/// What a line means for later puts of its record.
+pub enum TombstoneChange {
+    /// It is recalled.
+    Set(RecallMade),
+    /// It may be put again.
+    Lift {
+        /// The record.
+        id: RecordId,
+        /// At which rev: of another node's record that node's.
+        rev: u64,
+    },
+}
+
 /// A recall in a submission.
 pub struct RecallMade {
     /// The record.
@@ -109,8 +121,17 @@ pub struct RecallMade {
     pub op: Op,
     /// The recall's rev.
     pub rev: u64,
+    /// The rev it came with from another node.
+    pub origin: Option<u64>,
     /// The record's key in each stream.
     pub keys: Vec<(StreamId, RecordKey)>,
+}
+
+impl RecallMade {
+    /// The rev a later line of the record is compared with: of another node's record that node's.
+    pub fn lineage_rev(&self) -> u64 {
+        self.origin.unwrap_or(self.rev)
+    }
 }
 
 /// Validates a submission and makes what goes out.
@@ -169,16 +190,34 @@ fn context(source: &Source, authority: Option<&crate::source::Authority>, receiv
 }
 
 /// How a line came here.
+#[derive(Clone, Copy)]
 struct Way<'a> {
     /// The nodes it came through.
     via: &'a [&'a str],
-    /// The rev it came with; none for what this node was handed by a source of its own. A relay keeps the rev: lanes
-    /// and ways may overtake each other, and only the first node knows which line of a record is the newest.
-    rev: Option<u64>,
+    /// The rev it came with; none for what this node was handed by a source of its own.
+    origin: Option<u64>,
+    /// Where its rev comes from.
+    rev: RevOf,
+}
+
+/// Where the rev of a line comes from.
+#[derive(Clone, Copy, PartialEq)]
+enum RevOf {
+    /// It is drawn here.
+    Drawn,
+    /// It is drawn here for another node's recall: the node that it began at must recognise it.
+    Passed,
+    /// It is kept: whether another node's line is the newest of its record is not remembered. Every rev this node drew for a newer one
+    /// is higher, so recipients find out.
+    Kept,
 }
 
 impl Way<'_> {
-    const OWN: Self = Way { via: &[], rev: None };
+    const OWN: Self = Way { via: &[], origin: None, rev: RevOf::Drawn };
+
+    fn kept(&self) -> Option<u64> {
+        self.origin.filter(|_| self.rev == RevOf::Kept)
+    }
 }
 
 /// Why a record is recalled, as its line says it.
@@ -199,9 +238,12 @@ struct Work<'a> {
     findings: Findings,
     found: Vec<Finding>,
     key_material: Vec<u8>,
-    put: Vec<RecordId>,
-    recalled: Vec<RecallMade>,
-    reinstated: Vec<RecordId>,
+    touched: Vec<Touched>,
+    tombstones: Vec<TombstoneChange>,
+    /// What lines of this submission made of their records: are they recalled?
+    recalled: HashMap<RecordId, bool>,
+    /// The newest lines of another node's records, with those of this submission.
+    newest: HashMap<RecordId, Newest>,
     origins: Vec<Origin>,
 }
 
@@ -220,9 +262,10 @@ impl<'a> Work<'a> {
             findings: Findings::default(),
             found: Vec::new(),
             key_material: Vec::new(),
-            put: Vec::new(),
-            recalled: Vec::new(),
-            reinstated: Vec::new(),
+            touched: Vec::new(),
+            tombstones: Vec::new(),
+            recalled: HashMap::new(),
+            newest: HashMap::new(),
             origins: Vec::new(),
         }
     }
@@ -258,8 +301,8 @@ impl<'a> Work<'a> {
         };
         let lineage = s.source.lineage_of(authority);
         let id = self.identify(&record, lineage);
-        // Before anything is written for it, and again by the committer: a recall may be committed in between.
-        if self.around.tombstones.contains(s.dataset.dataset.id(), &id) {
+        // Before anything is written for it; the committer asks whether a recall was committed in between.
+        if self.is_recalled(&id, || (self.around.known)(&id)) {
             return self.findings.recalled(ordinal);
         }
         let replaced = record.replaces().map(|r| self.plan.identifier.id(lineage, Naming::Reference(r)));
@@ -268,6 +311,28 @@ impl<'a> Work<'a> {
         if let Some(old) = replaced.filter(|old| *old != id) {
             let reason = Reason { reference: None, reason: "replaced", basis: "", effective: s.received };
             self.recall_everywhere(old, Op::Withdraw, ordinal, &Way::OWN, &reason);
+        }
+    }
+
+    /// Is the record recalled, by what is known or by a line in front of this one?
+    fn is_recalled(&self, id: &RecordId, known: impl FnOnce() -> Known) -> bool {
+        let here = if self.recalled.is_empty() { None } else { self.recalled.get(id).copied() };
+        here.unwrap_or_else(|| known().recalled.is_some())
+    }
+
+    /// Notes that a record may be put again from this line on.
+    fn lift(&mut self, id: RecordId, rev: u64) {
+        self.recalled.insert(id, false);
+        self.tombstones.push(TombstoneChange::Lift { id, rev });
+    }
+
+    /// Notes an operation on a record, with the lowest and the highest rev of its lines.
+    fn touch(&mut self, id: RecordId, op: Op, (first, last): (u64, u64), way: &Way<'_>) {
+        let kept = way.kept().is_some();
+        let origin = way.origin.filter(|_| !kept).unwrap_or(0);
+        self.touched.push(Touched { id, op, first: if kept { u64::MAX } else { first }, last, origin });
+        if origin != 0 {
+            self.newest.entry(id).or_insert_with(|| (self.around.known)(&id).newest).raise(op, origin);
         }
     }
 
@@ -302,11 +367,10 @@ impl<'a> Work<'a> {
             };
             return self.recall_everywhere(id, Op::Withdraw, ordinal, way, &reason);
         }
-        let rev = way.rev.unwrap_or_else(|| (self.around.next_rev)());
+        let rev = way.kept().unwrap_or_else(|| (self.around.next_rev)());
         // Drawn when it is first needed, so after the put's: the withdrawal has the higher rev. One for all recipients it
         // goes to, since it is one act.
         let mut back = None;
-        self.put.push(id);
         for (n, route) in schema.routes.iter().enumerate() {
             let recipient = &self.plan.recipients[n];
             let key = recipient.keyer.key(&id);
@@ -326,9 +390,9 @@ impl<'a> Work<'a> {
             }
             // Part of the line may be written already; none of it may stay.
             out.undo(start);
-            // A relayed line keeps its rev. A withdrawal that begins here and may come back through a ring of nodes
-            // gets a rev this node recognises (`recall_revs`), even if a node in the ring strips `via`.
-            let rev = match way.rev {
+            // A withdrawal begins here; if it may come back through a ring of nodes it gets a rev this node recognises
+            // (`recall_revs`), even if a node in the ring strips `via`.
+            let rev = match way.kept() {
                 None if recipient.may_return => {
                     *back.get_or_insert_with(|| own_recall_rev(self.plan, self.around, Op::Withdraw))
                 }
@@ -338,6 +402,7 @@ impl<'a> Work<'a> {
             recall_line(&head, Audience::Public, &unsaid(self.received), out.line());
             out.end_line(Op::Withdraw, key, rev, ordinal, None, None);
         }
+        self.touch(id, Op::Put, (rev, back.unwrap_or(rev)), way);
     }
 
     fn recall(&mut self, s: &Submission<'_>, contexts: &Contexts<'_>, ordinal: u32, raw: RawRecord<'_>) {
@@ -370,7 +435,13 @@ impl<'a> Work<'a> {
 
     /// Writes a recall to every stream of the dataset; one that never had the record ignores it.
     fn recall_everywhere(&mut self, id: RecordId, op: Op, ordinal: u32, way: &Way<'_>, reason: &Reason<'_>) {
-        let rev = way.rev.unwrap_or_else(|| own_recall_rev(self.plan, self.around, op));
+        let rev = match (way.rev, way.origin) {
+            (RevOf::Kept, Some(rev)) => rev,
+            (RevOf::Passed, Some(came_with)) if self.plan.may_return() => {
+                (self.around.leap_rev)(&|last| RecallRevs::like(last, came_with))
+            }
+            _ => own_recall_rev(self.plan, self.around, op),
+        };
         let mut keys = Vec::new();
         for (n, recipient) in self.plan.recipients.iter().enumerate() {
             let key = recipient.keyer.key(&id);
@@ -400,13 +471,18 @@ impl<'a> Work<'a> {
                 keys.push((other.clone(), key));
             }
         }
+        self.touch(id, op, (rev, rev), way);
+        if way.rev == RevOf::Kept {
+            // A recall goes through both lanes, and the daily one decides what is recalled here.
+            return;
+        }
         match op {
             Op::Withdraw | Op::Repair => {
-                // A relayed batch may hold both, in this order.
-                self.reinstated.retain(|other| *other != id);
-                self.recalled.push(RecallMade { id, op, rev, keys });
+                self.recalled.insert(id, true);
+                let origin = way.origin;
+                self.tombstones.push(TombstoneChange::Set(RecallMade { id, op, rev, origin, keys }));
             }
-            Op::Reinstate => self.reinstated.push(id),
+            Op::Reinstate => self.lift(id, way.origin.unwrap_or(rev)),
             Op::Put | Op::Dispute | Op::Resolve => {}
         }
     }
@@ -426,7 +502,10 @@ impl<'a> Work<'a> {
                 outputs.push(StreamOutput { recipient: n, stream, pieces, origins: self.origins.clone() });
             }
         }
-        self.findings.duplicates(&self.put);
+        if self.touched.len() > 1 {
+            let put = self.touched.iter().filter(|t| t.op == Op::Put).map(|t| t.id);
+            self.findings.duplicates(put.collect());
+        }
         let (accepted, refused, warned) = self.findings.counts();
         Prepared {
             accepted,
@@ -435,10 +514,8 @@ impl<'a> Work<'a> {
             looped: self.findings.looped(),
             rejected: self.findings.into_json(),
             outputs,
-            put: self.put,
-            generation: self.around.tombstones.generation(),
-            recalled: self.recalled,
-            reinstated: self.reinstated,
+            touched: self.touched,
+            tombstones: self.tombstones,
         }
     }
 }

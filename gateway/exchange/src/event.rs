@@ -47,6 +47,9 @@ pub enum Event {
         dataset: String,
         /// The record, 32 hexadecimal digits.
         id: String,
+        /// At which rev: of another node's record that node's. Frames of earlier versions do not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        rev: Option<u64>,
     },
     /// A batch was sealed.
     Sealed(Sealed),
@@ -172,6 +175,9 @@ pub enum Event {
         /// Item with the answer to give.
         #[serde(rename = "answer")]
         acknowledgement: u16,
+        /// The highest rev of its lines. Frames of earlier versions do not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        highest: Option<u64>,
     },
     /// Pushing a batch was given up, or taken up again.
     DeadLetter {
@@ -306,10 +312,20 @@ pub struct Recalled {
     pub op: Op,
     /// The recall's rev.
     pub rev: u64,
+    /// The rev it came with from another node. Earlier versions passed that on as the recall's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<u64>,
     /// The submission that recalled it.
     pub index: u64,
     /// Keys of the record in the streams it was recalled from: unsealed puts of them lose their place.
     pub keys: Vec<(StreamId, String)>,
+}
+
+impl Recalled {
+    /// The rev a later line of the record is compared with: of another node's record that node's.
+    pub fn lineage_rev(&self) -> u64 {
+        self.origin.unwrap_or(self.rev)
+    }
 }
 
 /// A sealed batch.

@@ -110,13 +110,12 @@ impl Findings {
     }
 
     /// The same record twice in one submission: the later one counts.
-    pub fn duplicates(&mut self, put: &[RecordId]) {
+    pub fn duplicates(&mut self, mut put: Vec<RecordId>) {
         if put.len() < 2 {
             return;
         }
-        let mut sorted = put.to_vec();
-        sorted.sort_unstable();
-        let twice = sorted.windows(2).filter(|w| w[0] == w[1]).count() as u32;
+        put.sort_unstable();
+        let twice = put.windows(2).filter(|w| w[0] == w[1]).count() as u32;
         if twice > 0 {
             self.warned += twice;
             self.lines.push(Line {

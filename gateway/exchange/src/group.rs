@@ -1,6 +1,6 @@
 //! A commit group: many submissions and changes become one frame of the journal, one signature and one sync.
 
-use crate::accept::Prepared;
+use crate::accept::{Prepared, TombstoneChange};
 use crate::event::{Description, Event, FrameRecord, NewChunk, Origin, Recalled, Submitted, VERSION};
 use crate::names::StreamId;
 use crate::op::Op;
@@ -184,19 +184,23 @@ impl<'a> Group<'a> {
         }
         let dataset = ready.submitted.dataset.clone();
         self.record.events.push(Event::Submitted(Submitted { index, ..ready.submitted }));
-        for r in p.recalled {
-            let keys = r.keys.into_iter().map(|(s, k)| (s, k.hex().as_str().to_owned())).collect();
-            self.recalls.push(Event::Recalled(Recalled {
-                dataset: dataset.clone(),
-                id: hex::encode(&r.id.0),
-                op: r.op,
-                rev: r.rev,
-                index,
-                keys,
-            }));
-        }
-        for id in p.reinstated {
-            self.recalls.push(Event::Reinstated { dataset: dataset.clone(), id: hex::encode(&id.0) });
+        // In the order of their lines: a batch of another node may reinstate a record and recall it again.
+        for change in p.tombstones {
+            let dataset = dataset.clone();
+            self.recalls.push(match change {
+                TombstoneChange::Set(r) => Event::Recalled(Recalled {
+                    dataset,
+                    id: hex::encode(&r.id.0),
+                    op: r.op,
+                    rev: r.rev,
+                    origin: r.origin,
+                    index,
+                    keys: r.keys.into_iter().map(|(s, k)| (s, k.hex().as_str().to_owned())).collect(),
+                }),
+                TombstoneChange::Lift { id, rev } => {
+                    Event::Reinstated { dataset, id: hex::encode(&id.0), rev: Some(rev) }
+                }
+            });
         }
         let base = self.items.len() as u16;
         self.items.extend(ready.items);
@@ -384,10 +388,8 @@ mod tests {
             looped: 0,
             rejected: String::new(),
             outputs: vec![output],
-            put: Vec::new(),
-            generation: 0,
-            recalled: Vec::new(),
-            reinstated: Vec::new(),
+            touched: Vec::new(),
+            tombstones: Vec::new(),
         };
         let salt = Salt::generate().unwrap();
         Ready::new(prepared, ("housing", "d", Op::Put), &salt, Vec::new(), vec![description(policy)])

@@ -10,47 +10,23 @@ use std::collections::BTreeMap;
 /// Records of one stream whose publication ends.
 #[derive(Default)]
 pub struct Ending {
-    /// By key.
-    due: BTreeMap<RecordKey, Due>,
-}
-
-struct Due {
-    /// The rev whose last day has passed.
-    rev: u64,
-    /// A source of this node sent it, not another node.
-    own: bool,
-}
-
-/// A record to withdraw.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Ended {
-    /// Its key.
-    pub key: RecordKey,
-    /// A source of this node sent it, not another node.
-    pub own: bool,
+    /// By key: the rev whose last day has passed.
+    due: BTreeMap<RecordKey, u64>,
 }
 
 impl Ending {
     /// Takes up the lines of a scheduled chunk whose last day is `from` or later, but before `today`. The next day on
-    /// which a line of it ends comes back. `is_source` says which members are this node's
-    /// own sources and not other nodes.
-    pub fn due(
-        &mut self,
-        lines: &[u8],
-        from: u32,
-        today: u32,
-        is_source: &dyn Fn(&str) -> bool,
-    ) -> Result<Option<u32>, TableDamaged> {
+    /// which a line of it ends comes back.
+    pub fn due(&mut self, lines: &[u8], from: u32, today: u32) -> Result<Option<u32>, TableDamaged> {
         let mut next: Option<u32> = None;
         for group in table::groups(lines)? {
-            let own = is_source(group.member);
             for e in group.entries()? {
                 let Some(end) = e.publication_end.filter(|end| e.op == Op::Put && *end >= from) else {
                     continue;
                 };
                 if end < today {
-                    let due = self.due.entry(e.key).or_insert(Due { rev: e.rev, own });
-                    due.rev = e.rev.max(due.rev);
+                    let due = self.due.entry(e.key).or_default();
+                    *due = e.rev.max(*due);
                 } else {
                     next = Some(next.map_or(end, |n| n.min(end)));
                 }
@@ -59,12 +35,12 @@ impl Ending {
         Ok(next)
     }
 
-    /// Looks through any chunk of the stream: a newer line of a record has its own end, or has ended it.
+    /// Looks through any chunk for the recipient, in either lane: a newer line of a record has its own end, or has ended it.
     pub fn look_through(&mut self, lines: &[u8]) -> Result<(), TableDamaged> {
         for group in table::groups(lines)? {
             for e in group.entries()? {
                 let settles = matches!(e.op, Op::Put | Op::Withdraw | Op::Repair);
-                if settles && self.due.get(&e.key).is_some_and(|due| e.rev > due.rev) {
+                if settles && self.due.get(&e.key).is_some_and(|due| e.rev > *due) {
                     self.due.remove(&e.key);
                 }
             }
@@ -83,8 +59,8 @@ impl Ending {
     }
 
     /// The records to withdraw, in order of key.
-    pub fn into_records(self) -> Vec<Ended> {
-        self.due.into_iter().map(|(key, due)| Ended { key, own: due.own }).collect()
+    pub fn records(&self) -> impl Iterator<Item = RecordKey> + '_ {
+        self.due.keys().copied()
     }
 }
 
@@ -124,12 +100,12 @@ mod tests {
         let later =
             lines(&[(2, 12, Op::Put, Some(90)), (3, 13, Op::Withdraw, None), (4, 14, Op::Dispute, None)]);
         let mut ending = Ending::default();
-        assert_eq!(ending.due(&chunk, 7, 8, &|member| member == "bureau").unwrap(), Some(8));
+        assert_eq!(ending.due(&chunk, 7, 8).unwrap(), Some(8));
         for table in [&chunk, &later] {
             ending.look_through(table).unwrap();
         }
-        let ended = |key| Ended { key: RecordKey([key; 16]), own: true };
-        assert_eq!(ending.into_records(), [ended(1), ended(4)]);
+        let ended: Vec<RecordKey> = ending.records().collect();
+        assert_eq!(ended, [RecordKey([1; 16]), RecordKey([4; 16])]);
     }
 
     proptest! {
@@ -144,13 +120,14 @@ mod tests {
             let (first, second) = entries.split_at(cut.min(entries.len()));
             let tables = [lines(first), lines(second)];
             let mut ending = Ending::default();
-            for t in &tables { ending.due(t, 2, 3, &|_| false).unwrap(); }
+            for t in &tables { ending.due(t, 2, 3).unwrap(); }
             for t in &tables { ending.look_through(t).unwrap(); }
             let newest = |key: u8| entries.iter().rev().find(|e| e.0 == key);
-            let ended = |key| Ended { key: RecordKey([key; 16]), own: false };
-            let wanted: Vec<Ended> =
-                (0..6).filter(|k| newest(*k).is_some_and(|e| e.3 == Some(2))).map(ended).collect();
-            prop_assert_eq!(ending.into_records(), wanted);
+            let wanted: Vec<RecordKey> = (0..6)
+                .filter(|k| newest(*k).is_some_and(|e| e.3 == Some(2)))
+                .map(|key| RecordKey([key; 16]))
+                .collect();
+            prop_assert_eq!(ending.records().collect::<Vec<_>>(), wanted);
         }
     }
 }

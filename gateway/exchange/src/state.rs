@@ -5,6 +5,8 @@ use crate::contradiction::Contradiction;
 use crate::event::{Event, Feedback, FrameRecord, NewChunk, Recalled};
 use crate::governance::{Governance, GovernanceMeta, Proposal};
 use crate::names::StreamId;
+use crate::revs;
+use crate::tombstones::lifts;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 
@@ -113,7 +115,7 @@ impl State {
             }
             self.event(event, frame.first_index, at, rows, lookup)?;
         }
-        self.meta.rev_high = self.meta.rev_high.max(frame.rev_high);
+        self.meta.rev_high = revs::drawn(self.meta.rev_high).max(revs::drawn(frame.rev_high));
         self.meta.log_size = frame.first_index + u64::from(frame.entries);
         rows.put(Table::Meta, Vec::new(), &self.meta);
         Ok(())
@@ -131,8 +133,14 @@ impl State {
             Event::Submitted(_) => Ok(()),
             Event::Chunk(c) => self.chunk(c, first_index, at, rows),
             Event::Recalled(r) => self.recalled(r, rows),
-            Event::Reinstated { dataset, id } => {
-                rows.delete(Table::Tombstone, tombstone_key(dataset, &unhex(id)?));
+            Event::Reinstated { dataset, id, rev } => {
+                let key = tombstone_key(dataset, &unhex(id)?);
+                if fetch(rows, lookup, Table::Tombstone, &key).is_some() {
+                    let row: TombstoneRow = read(rows, lookup, Table::Tombstone, &key)?;
+                    if lifts(*rev, row.rev) {
+                        rows.delete(Table::Tombstone, key);
+                    }
+                }
                 Ok(())
             }
             Event::Sealed(s) => self.sealed(s, at, rows, lookup),
@@ -225,10 +233,20 @@ impl State {
                 }
                 Ok(())
             }
-            Event::Relayed { upstream, stream, seq, epoch, digest, acknowledgement } => {
-                let acknowledgement = Some(item_of(at, *acknowledgement)?);
-                let row = RelayRow { epoch: *epoch, seq: *seq, digest: digest.clone(), acknowledgement };
-                rows.put(Table::Relay, relay_key(upstream, stream), &row);
+            Event::Relayed { upstream, stream, seq, epoch, digest, acknowledgement, highest } => {
+                let key = relay_key(upstream, stream);
+                let before = match fetch(rows, lookup, Table::Relay, &key) {
+                    Some(_) => read::<RelayRow>(rows, lookup, Table::Relay, &key)?.highest,
+                    None => None,
+                };
+                let row = RelayRow {
+                    epoch: *epoch,
+                    seq: *seq,
+                    digest: digest.clone(),
+                    acknowledgement: Some(item_of(at, *acknowledgement)?),
+                    highest: before.max(*highest),
+                };
+                rows.put(Table::Relay, key, &row);
                 Ok(())
             }
             Event::DeadLetter { stream, dead } => {
@@ -405,7 +423,7 @@ impl State {
     }
 
     fn recalled(&mut self, r: &Recalled, rows: &mut Rows) -> Result<(), Contradiction> {
-        let row = TombstoneRow { op: r.op, rev: r.rev, index: r.index };
+        let row = TombstoneRow { op: r.op, rev: r.lineage_rev(), index: r.index };
         rows.put(Table::Tombstone, tombstone_key(&r.dataset, &unhex(&r.id)?), &row);
         for (stream, key) in &r.keys {
             let head = self.head(stream);

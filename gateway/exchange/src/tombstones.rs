@@ -7,46 +7,27 @@ use std::collections::HashMap;
 #[derive(Default)]
 pub struct Tombstones {
     datasets: HashMap<String, HashMap<[u8; 16], u64>>,
-    generation: u64,
 }
 
 impl Tombstones {
-    /// Notes a recall at a rev.
+    /// Notes a recall at a rev: of another node's record that node's, else this node's.
     pub fn add(&mut self, dataset: &str, id: RecordId, rev: u64) {
-        self.generation += 1;
         self.datasets.entry(dataset.to_owned()).or_default().insert(id.0, rev);
     }
 
-    /// Forgets one, when it is reinstated.
-    pub fn remove(&mut self, dataset: &str, id: &RecordId) {
-        self.generation += 1;
-        if let Some(set) = self.datasets.get_mut(dataset) {
+    /// Forgets one, when the record is reinstated at a rev above the recall's. Frames of earlier versions do not name the
+    /// rev; they were committed behind the recall.
+    pub fn remove(&mut self, dataset: &str, id: &RecordId, rev: Option<u64>) {
+        if let Some(set) = self.datasets.get_mut(dataset)
+            && lifts(rev, set.get(&id.0).copied().unwrap_or(0))
+        {
             set.remove(&id.0);
         }
-    }
-
-    /// Is the record recalled?
-    pub fn contains(&self, dataset: &str, id: &RecordId) -> bool {
-        self.datasets.get(dataset).is_some_and(|set| set.contains_key(&id.0))
     }
 
     /// The rev at which the record was recalled, if it is.
     pub fn rev(&self, dataset: &str, id: &RecordId) -> Option<u64> {
         self.datasets.get(dataset)?.get(&id.0).copied()
-    }
-
-    /// Is any of these recalled?
-    pub fn any(&self, dataset: &str, ids: &[RecordId]) -> bool {
-        match self.datasets.get(dataset) {
-            Some(set) if !set.is_empty() => ids.iter().any(|id| set.contains_key(&id.0)),
-            _ => false,
-        }
-    }
-
-    /// Changes with every recall: a submission made at an older generation is compared with the tombstones again before
-    /// it is committed.
-    pub fn generation(&self) -> u64 {
-        self.generation
     }
 
     /// How many records are recalled.
@@ -58,4 +39,9 @@ impl Tombstones {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+/// Does a record's reinstatement at one rev end its recall at another? Both are revs of the node the record is from.
+pub(crate) fn lifts(reinstated: Option<u64>, recalled: u64) -> bool {
+    reinstated.is_none_or(|rev| rev > recalled)
 }

@@ -12,6 +12,7 @@ use xinqiao_evidence::receipt::Salt;
 use xinqiao_exchange::accept::{Submission, Surroundings, accept};
 use xinqiao_exchange::event::{Acknowledged, Encoding, Event, FrameRecord, KeyRange, Outcome, Part, Sealed};
 use xinqiao_exchange::group::{Change, Group, Item, Kind, Ready};
+use xinqiao_exchange::known::Known;
 use xinqiao_exchange::names::{Lane, StreamId};
 use xinqiao_exchange::op::{Load, Op};
 use xinqiao_exchange::payload::decompress;
@@ -130,7 +131,7 @@ impl Node {
         let around = Surroundings {
             next_rev: &next_rev,
             leap_rev: &|_| unreachable!("no recipient is a node"),
-            tombstones: &self.tombstones,
+            known: &|id| Known::of_own(self.tombstones.rev(DATASET, id)),
             stream_in_use: &|s| self.state.streams.contains_key(s),
             make_room: &|| {},
         };
@@ -183,8 +184,10 @@ impl Node {
         for event in &frame.record.events {
             let id = |hex: &str| RecordId(RecordKey::parse(hex).unwrap().0);
             match event {
-                Event::Recalled(r) => self.tombstones.add(&r.dataset, id(&r.id), r.rev),
-                Event::Reinstated { dataset, id: hex } => self.tombstones.remove(dataset, &id(hex)),
+                Event::Recalled(r) => self.tombstones.add(&r.dataset, id(&r.id), r.lineage_rev()),
+                Event::Reinstated { dataset, id: hex, rev } => {
+                    self.tombstones.remove(dataset, &id(hex), *rev)
+                }
                 _ => {}
             }
         }
@@ -680,7 +683,7 @@ fn a_record_that_names_another_authority_is_not_taken_under_the_only_code() {
         let around = Surroundings {
             next_rev: &|| 1,
             leap_rev: &|next| next(1),
-            tombstones: &Tombstones::default(),
+            known: &|_| Known::of_own(None),
             stream_in_use: &|_| false,
             make_room: &|| {},
         };

@@ -2,8 +2,9 @@
 //! where it should, and nothing that was recalled stays standing anywhere. The revs of all nodes begin at the same
 //! number, so that they collide as those of real nodes do.
 //!
-//! A node of the version before recalls carried `via` is played by its own rules, line for line: it writes `via: []`
-//! into every recall it passes on, keeps the rev, passes on whatever does not name it, and draws plain revs.
+//! Nodes of earlier versions are played by their own rules, line for line. All keep the rev of what they pass on. The version before
+//! recalls carried `via` besides writes `via: []` into every recall it passes on, passes on whatever does not name it, and
+//! draws plain revs.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
@@ -12,9 +13,12 @@ use serde_json::{Value, json};
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, LazyLock, Mutex};
-use xinqiao_exchange::accept::{Prepared, RelayBatch, Submission, Surroundings, accept, accept_relayed};
+use xinqiao_exchange::accept::{
+    Prepared, RelayBatch, Submission, Surroundings, TombstoneChange, accept, accept_relayed,
+};
 use xinqiao_exchange::event::Encoding;
-use xinqiao_exchange::names::{Lane, NodeName};
+use xinqiao_exchange::known::{Known, Lineages, Newest, UpstreamLane};
+use xinqiao_exchange::names::{Lane, NodeName, StreamId};
 use xinqiao_exchange::op::{Load, Op};
 use xinqiao_exchange::output::Lines;
 use xinqiao_exchange::plan::{Plan, Recipient};
@@ -34,6 +38,7 @@ const GOVERNMENT: &str = "province-government";
 const PUBLIC: &str = "portal-public";
 const NEXT: &str = "next";
 const ARCHIVE: &str = "archive";
+const UPSTREAM: &str = "upstream";
 /// Records of each node.
 const RECORDS: usize = 3;
 
@@ -45,6 +50,8 @@ fn day() -> Date {
 enum Version {
     /// This one.
     New,
+    /// The one before relays drew revs of their own.
+    Keeping,
     /// The one before recalls carried `via`.
     Old,
 }
@@ -96,6 +103,7 @@ struct Node {
     upstream_name: NodeName,
     rev: Cell<u64>,
     tombstones: Tombstones,
+    lineages: Lineages,
     /// Lanes that lines went out in.
     used: BTreeSet<String>,
     records: Vec<Record>,
@@ -108,6 +116,10 @@ struct Node {
     sent: usize,
     looped: u32,
     refused: Vec<Value>,
+}
+
+fn upstream() -> UpstreamLane {
+    UpstreamLane::new(UPSTREAM, &StreamId::parse(&format!("{NEXT}.{DATASET}")).unwrap())
 }
 
 fn lane_number(lane: Lane) -> usize {
@@ -125,7 +137,7 @@ impl Node {
             may_return,
         };
         let recipients =
-            [recipient(NEXT, policy, version == Version::New), recipient(ARCHIVE, GOVERNMENT, false)];
+            [recipient(NEXT, policy, version != Version::Old), recipient(ARCHIVE, GOVERNMENT, false)];
         let plan = compiled(number, &recipients);
         let mut generator = Generator::new(number as u64 + 5, day()).with_references();
         let code = generator.record_about(Table::Penalty2020, Some(SubjectKind::LegalPerson));
@@ -164,6 +176,7 @@ impl Node {
             upstream_name: name((number + of - 1) % of),
             rev: Cell::new(0),
             tombstones: Tombstones::default(),
+            lineages: Lineages::default(),
             used: BTreeSet::new(),
             records,
             replaced: 0,
@@ -188,7 +201,16 @@ impl Node {
         work(&Surroundings {
             next_rev: &|| self.next_rev(),
             leap_rev: &leap,
-            tombstones: &self.tombstones,
+            known: &|id| {
+                let recalled = self.tombstones.rev(DATASET, id);
+                match self.version {
+                    Version::New => Known::of_another_node(recalled, self.lineages.newest(&upstream(), id)),
+                    // What is not known to be the newest keeps its rev.
+                    Version::Keeping | Version::Old => {
+                        Known { recalled, newest: Newest { forgotten: u64::MAX, ..Newest::default() } }
+                    }
+                }
+            },
             stream_in_use: &|stream| self.used.contains(stream.as_str()),
             make_room: &|| {},
         })
@@ -251,11 +273,14 @@ impl Node {
     }
 
     fn commit(&mut self, prepared: Prepared) -> [Vec<u8>; 2] {
-        for r in &prepared.recalled {
-            self.tombstones.add(DATASET, r.id, r.rev);
+        for change in &prepared.tombstones {
+            match change {
+                TombstoneChange::Set(r) => self.tombstones.add(DATASET, r.id, r.lineage_rev()),
+                TombstoneChange::Lift { id, rev } => self.tombstones.remove(DATASET, id, Some(*rev)),
+            }
         }
-        for id in &prepared.reinstated {
-            self.tombstones.remove(DATASET, id);
+        for t in prepared.touched.iter().filter(|t| t.origin != 0) {
+            self.lineages.note(&upstream(), t.id, t.op, t.origin);
         }
         let mut out = [Vec::new(), Vec::new()];
         for output in prepared.outputs {
@@ -277,15 +302,22 @@ impl Node {
         let lines = self.inbox[lane_number(lane)].pop_front().unwrap();
         match self.version {
             Version::New => self.relay_lines(lane, &lines),
-            Version::Old => {
+            Version::Keeping | Version::Old => {
                 let mut out = [Vec::new(), Vec::new()];
                 for line in lines.split_inclusive(|b| *b == b'\n') {
                     let value: Value = serde_json::from_slice(line).unwrap();
                     let named = value["via"].as_array().unwrap().iter().any(|v| v == self.name.as_str());
-                    let made = if value["op"] == "put" || named {
-                        self.relay_lines(lane, line)
-                    } else {
-                        self.old_recall(lane, &value)
+                    let made = match value["op"].as_str().unwrap() {
+                        _ if named => self.relay_lines(lane, line),
+                        "put" if self.knows_of_a_later_recall(&value) => continue,
+                        "put" => self.relay_lines(lane, line),
+                        "withdraw" | "repair"
+                            if self.version == Version::Keeping && self.knows_of_a_later_recall(&value) =>
+                        {
+                            continue;
+                        }
+                        _ if self.version == Version::Keeping => self.relay_lines(lane, line),
+                        _ => self.old_recall(lane, &value),
                     };
                     for (all, some) in out.iter_mut().zip(made) {
                         all.extend(some);
@@ -311,11 +343,22 @@ impl Node {
             caps: &Caps::default(),
             observe_rev: &|rev| self.rev.set(self.rev.get().max(rev)),
         };
-        let prepared = self.with_surroundings(|around| accept_relayed(batch, around));
+        let prepared = self.with_surroundings(|around| accept_relayed(batch, around)).prepared;
         self.looped += prepared.looped;
         let found: Value = serde_json::from_str(&prepared.rejected).unwrap();
         self.refused.extend(found.as_array().unwrap().iter().filter(|f| f["severity"] == "refuse").cloned());
         self.commit(prepared)
+    }
+
+    fn upstream_id(&self, line: &Value) -> RecordId {
+        let naming = Naming::Upstream(line["key"].as_str().unwrap());
+        self.plan.dataset(DATASET).unwrap().identifier.id(self.upstream_name.as_str(), naming)
+    }
+
+    fn knows_of_a_later_recall(&self, line: &Value) -> bool {
+        self.tombstones
+            .rev(DATASET, &self.upstream_id(line))
+            .is_some_and(|rev| rev >= line["rev"].as_u64().unwrap())
     }
 
     /// What the version before made of a recall that does not name it: `recall_everywhere` with `via: []`.
@@ -323,11 +366,10 @@ impl Node {
         let (op, rev) = (Op::parse(line["op"].as_str().unwrap()).unwrap(), line["rev"].as_u64().unwrap());
         self.rev.set(self.rev.get().max(rev));
         let dataset = self.plan.dataset(DATASET).unwrap();
-        let naming = Naming::Upstream(line["key"].as_str().unwrap());
-        let id: RecordId = dataset.identifier.id(self.upstream_name.as_str(), naming);
+        let id = self.upstream_id(line);
         match op {
             Op::Withdraw | Op::Repair => self.tombstones.add(DATASET, id, rev),
-            Op::Reinstate => self.tombstones.remove(DATASET, &id),
+            Op::Reinstate => self.tombstones.remove(DATASET, &id, None),
             _ => {}
         }
         let effective = Date::parse_accepted(line["data"]["effective"].as_str().unwrap()).unwrap().0;
@@ -511,14 +553,20 @@ fn dice(seed: u64) -> impl FnMut() -> usize {
     }
 }
 
-fn versions(of: usize, old: Option<usize>) -> Vec<Version> {
-    (0..of).map(|n| if Some(n) == old { Version::Old } else { Version::New }).collect()
+fn versions(of: usize, old: Option<(usize, Version)>) -> Vec<Version> {
+    (0..of).map(|n| old.filter(|(at, _)| *at == n).map_or(Version::New, |(_, version)| version)).collect()
+}
+
+/// No node of an earlier version, or one of each at each of these places.
+fn one_older(places: std::ops::Range<usize>) -> impl Iterator<Item = Option<(usize, Version)>> {
+    let older = places.flat_map(|at| [Version::Keeping, Version::Old].map(|version| Some((at, version))));
+    std::iter::once(None).chain(older)
 }
 
 #[test]
 fn every_operation_goes_round_once() {
     for of in [2, 3] {
-        for old in std::iter::once(None).chain((0..of).map(Some)) {
+        for old in one_older(0..of) {
             for at in 0..of {
                 for act in ACTS {
                     let mut ring = Ring::new(&versions(of, old), &vec![GOVERNMENT; of]);
@@ -567,7 +615,7 @@ fn recalls_say_which_way_they_came_and_a_department_s_own_do_not() {
 
 #[test]
 fn a_later_recall_of_the_same_record_passes() {
-    for old in [None, Some(0), Some(1)] {
+    for old in one_older(0..2) {
         let mut ring = Ring::new(&versions(2, old), &[GOVERNMENT; 2]);
         ring.act(0, Act::Put, 0, Load::Daily);
         ring.rest(|| 0);
@@ -585,7 +633,7 @@ fn a_later_recall_of_the_same_record_passes() {
 #[test]
 fn the_same_rev_of_two_nodes_is_not_the_same_recall() {
     // Both draw their revs before either hears of the other, and recall on the same day for the same reason.
-    for old in [None, Some(0), Some(1)] {
+    for old in one_older(0..2) {
         let mut ring = Ring::new(&versions(2, old), &[GOVERNMENT; 2]);
         for at in [0, 1] {
             for which in 0..RECORDS {
@@ -625,7 +673,7 @@ fn a_version_that_cannot_be_held_takes_the_older_one_back_and_a_later_one_stands
 
 #[test]
 fn both_lanes_carry_a_recall_round_once() {
-    for old in [None, Some(0), Some(1)] {
+    for old in one_older(0..2) {
         let mut ring = Ring::new(&versions(2, old), &[GOVERNMENT; 2]);
         ring.act(0, Act::Put, 0, Load::Daily);
         ring.act(0, Act::Put, 1, Load::History);
@@ -644,6 +692,10 @@ fn both_lanes_carry_a_recall_round_once() {
 fn acts() -> impl Strategy<Value = Vec<(usize, Act, usize, usize)>> {
     let act = (0..3usize, proptest::sample::select(ACTS.to_vec()), 0..RECORDS, 0..4usize);
     proptest::collection::vec(act, 1..24)
+}
+
+fn older() -> impl Strategy<Value = Version> {
+    proptest::sample::select(vec![Version::Keeping, Version::Old])
 }
 
 /// Runs a list of acts with some of the traffic between them, then to rest.
@@ -670,8 +722,8 @@ proptest! {
     }
 
     #[test]
-    fn with_an_old_node_in_the_ring_too(of in 2..4usize, old in 0..3usize, acts in acts(), seed in any::<u64>()) {
-        let mut ring = Ring::new(&versions(of, Some(old % of)), &vec![GOVERNMENT; of]);
+    fn with_an_old_node_in_the_ring_too(of in 2..4usize, old in 0..3usize, version in older(), acts in acts(), seed in any::<u64>()) {
+        let mut ring = Ring::new(&versions(of, Some((old % of, version))), &vec![GOVERNMENT; of]);
         run(&mut ring, &acts, seed);
         prop_assert!(ring.travelled() <= of * ring.begun, "{} lines from {}", ring.travelled(), ring.begun);
         ring.check_recalled();
@@ -679,10 +731,10 @@ proptest! {
 
     #[test]
     fn with_public_edges_too(
-        of in 2..4usize, old in proptest::option::of(0..3usize), public in 0..8usize, acts in acts(), seed in any::<u64>()
+        of in 2..4usize, old in proptest::option::of((0..3usize, older())), public in 0..8usize, acts in acts(), seed in any::<u64>()
     ) {
         let policies: Vec<&str> = (0..of).map(|n| if public >> n & 1 == 1 { PUBLIC } else { GOVERNMENT }).collect();
-        let mut ring = Ring::new(&versions(of, old.map(|n| n % of)), &policies);
+        let mut ring = Ring::new(&versions(of, old.map(|(n, version)| (n % of, version))), &policies);
         run(&mut ring, &acts, seed);
         // A put that another node than the first withholds, just before an old node, goes on to that node once more.
         prop_assert!(ring.travelled() <= 2 * of * ring.begun, "{} lines from {}", ring.travelled(), ring.begun);

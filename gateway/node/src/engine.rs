@@ -20,6 +20,7 @@ mod manifests;
 pub mod offer;
 mod open;
 mod open_error;
+mod order;
 mod pieces;
 pub(crate) mod places;
 mod published;
@@ -48,6 +49,7 @@ pub use rules::{Rules, RulesError, recipients};
 use crate::config::Config;
 use crate::keyring::Keyring;
 use committer::Job;
+use order::{Gate, Preparations};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use release::LettingGo;
 use std::collections::{BTreeMap, HashMap};
@@ -58,6 +60,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use xinqiao_crypto::MacKey;
 use xinqiao_evidence::keys::Jwks;
 use xinqiao_exchange::group::Change;
+use xinqiao_exchange::known::Lineages;
 use xinqiao_exchange::names::{NodeName, StreamId};
 use xinqiao_exchange::state::{State, StreamRow};
 use xinqiao_exchange::tombstones::Tombstones;
@@ -91,7 +94,11 @@ pub struct Node {
     /// The state's epoch: every submission asks for it, and the state is locked while the queue is written.
     epoch: AtomicU64,
     tombstones: RwLock<Tombstones>,
+    /// The newest lines taken from other nodes.
+    lineages: RwLock<Lineages>,
     revs: AtomicU64,
+    preparations: Preparations,
+    gate: Gate,
     jobs: mpsc::UnboundedSender<Job>,
     inflight: Mutex<HashMap<[u8; 16], watch::Receiver<()>>>,
     sealing: Mutex<HashMap<StreamId, Arc<Mutex<()>>>>,
@@ -169,8 +176,16 @@ impl Node {
         response.blocking_recv().map_err(|_| CommitError::Stopping)
     }
 
+    /// The same for whoever may not block.
+    async fn passed(&self) -> Result<(), CommitError> {
+        let (reply, response) = oneshot::channel();
+        self.jobs.send(Job::Barrier { reply }).map_err(|_| CommitError::Stopping)?;
+        response.await.map_err(|_| CommitError::Stopping)
+    }
+
     pub(crate) fn next_rev(&self) -> u64 {
-        self.revs.fetch_add(1, Ordering::SeqCst) + 1
+        // No overflow however long it lives: `xinqiao_exchange::revs` bounds what it begins with and follows.
+        self.revs.fetch_add(1, Ordering::SeqCst).saturating_add(1)
     }
 
     /// Draws the rev that this function makes of the last one; it must be a later one.

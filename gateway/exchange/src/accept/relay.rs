@@ -1,12 +1,18 @@
 //! Lines of another node's batch, taken as a source's records are: validated again, entitlement checked again, the
 //! audience only ever narrowed. A line that has already passed this node is refused, so 回流 cannot loop: `via` names
 //! this node, or, if a node of an earlier version has stripped it, the rev of the recall is one this node drew.
+//!
+//! Every line that is taken gets a rev of this node, so that what this node says of the record itself (the end of its
+//! publication, a withdrawal by a policy) stands in one order with what its upstream says. The upstream's rev decides which of its
+//! lines is the newest: lanes overtake each other, and an older line is not passed on.
 
-use super::{Prepared, Reason, Surroundings, Way, Work, some};
+use super::{Prepared, Reason, RevOf, Surroundings, Way, Work, some};
 use crate::event::Origin;
+use crate::known::Age;
 use crate::names::{Lane, NodeName};
 use crate::op::{Load, Op};
 use crate::plan::{DatasetPlan, SchemaPlan};
+use crate::revs;
 use crate::secrets::{Naming, RecordId, RecordKey};
 use crate::source::Source;
 use serde::Deserialize;
@@ -70,12 +76,20 @@ pub struct RelayBatch<'a> {
     pub received: Date,
     /// Limits on one record.
     pub caps: &'a Caps,
-    /// Called with every upstream rev, so that the revs this node draws itself are later.
+    /// Called with upstream revs, so that the revs this node draws are later than any it has seen.
     pub observe_rev: &'a dyn Fn(u64),
 }
 
+/// What became of the lines of a batch.
+pub struct TakenBatch {
+    /// What is to be committed.
+    pub prepared: Prepared,
+    /// The highest rev of its lines.
+    pub highest: u64,
+}
+
 /// Validates the lines of a verified batch. Refused lines are found in `rejected` by their number.
-pub fn accept_relayed(batch: RelayBatch<'_>, around: &Surroundings<'_>) -> Prepared {
+pub fn accept_relayed(batch: RelayBatch<'_>, around: &Surroundings<'_>) -> TakenBatch {
     let load = if batch.lane == Lane::History { Load::History } else { Load::Daily };
     let mut work = Work::new(batch.dataset, load, batch.received, around);
     work.origins.push(Origin {
@@ -84,14 +98,23 @@ pub fn accept_relayed(batch: RelayBatch<'_>, around: &Surroundings<'_>) -> Prepa
     });
     let RelayBatch { dataset, schema, source, upstream, own, received, caps, observe_rev, lines, .. } = batch;
     let step = Step { dataset, schema, source, upstream, own, received, caps };
+    let mut highest = 0;
     for (n, line) in lines.split_inclusive(|b| *b == b'\n').enumerate() {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         let ordinal = u32::try_from(n).unwrap_or(u32::MAX);
         match serde_json::from_slice::<RelayLine<'_>>(line) {
+            Ok(parsed) if !(1..=revs::HIGHEST_TAKEN).contains(&parsed.rev) => work.findings.refuse_line(
+                ordinal,
+                "relay.rev-out-of-range",
+                "The line's rev is 0 or too near 2^53; the upstream node's numbers have gone wrong, call its operator.",
+                "该行的版本号（rev）为 0 或过于接近 2^53，来源节点的编号有误，请联系其运维人员。",
+            ),
             Ok(parsed) => {
-                // Before the line is looked at: a later line of this node about the same record must have a higher rev,
-                // whether this one is taken or refused.
-                observe_rev(parsed.rev);
+                // Before the line is looked at, and whether it is taken or refused.
+                if parsed.rev <= revs::HIGHEST_FOLLOWED {
+                    observe_rev(parsed.rev);
+                }
+                highest = parsed.rev.max(highest);
                 step.take(&mut work, ordinal, &parsed);
             }
             Err(_) => work.findings.refuse_line(
@@ -102,7 +125,7 @@ pub fn accept_relayed(batch: RelayBatch<'_>, around: &Surroundings<'_>) -> Prepa
             ),
         }
     }
-    work.finish()
+    TakenBatch { prepared: work.finish(), highest }
 }
 
 struct Step<'a> {
@@ -145,17 +168,30 @@ impl Step<'_> {
                 "该行已经过八个节点，请缩短节点间的转送路径。",
             );
         }
+        if line.via.iter().any(|node| NodeName::parse(node).is_err()) {
+            return work.findings.refuse_line(
+                ordinal,
+                "relay.via-malformed",
+                "The line's `via` holds what is not the name of a node.",
+                "该行的转送路径（via）中含有不是节点名称的内容。",
+            );
+        }
         let lineage = self.upstream.as_str();
         let id = self.dataset.identifier.id(lineage, Naming::Upstream(&line.key));
+        let known = (work.around.known)(&id);
+        let recalled = work.is_recalled(&id, || known);
+        let newest = work.newest.get(&id).copied().unwrap_or(known.newest);
+        let rev = match (newest.age(line.op, line.rev), line.op) {
+            (Age::Older, Op::Put) if recalled => return work.findings.recalled(ordinal),
+            (Age::Older, _) => return work.findings.accept(ordinal, &[]),
+            (Age::Unknown, _) => RevOf::Kept,
+            (Age::Newer, Op::Put) => RevOf::Drawn,
+            (Age::Newer, _) => RevOf::Passed,
+        };
         let mut via: Vec<&str> = line.via.iter().map(AsRef::as_ref).collect();
         via.push(self.upstream.as_str());
-        let way = Way { via: &via, rev: Some(line.rev) };
+        let way = Way { via: &via, origin: Some(line.rev), rev };
         if line.op != Op::Put {
-            // An upstream with two lanes sends a recall through both, and each copy would go out through both again.
-            let known = work.around.tombstones.rev(self.dataset.dataset.id(), &id);
-            if line.op.is_recall() && known.is_some_and(|rev| rev >= line.rev) {
-                return work.findings.accept(ordinal, &[]);
-            }
             let data: Option<RecallData<'_>> = serde_json::from_str(line.data.get()).ok();
             let effective = data.as_ref().and_then(|d| Date::parse_accepted(&d.effective).ok());
             let reason = Reason {
@@ -168,15 +204,11 @@ impl Step<'_> {
             return work.recall_everywhere(id, line.op, ordinal, &way, &reason);
         }
         // The upstream asks for `reinstate` itself. Its withdrawals may also mean that one version could not be shown
-        // here, which says nothing against a later one: the higher rev wins, as at every recipient.
-        let recalled = work.around.tombstones.rev(self.dataset.dataset.id(), &id);
-        if recalled.is_some_and(|rev| rev >= line.rev) {
-            return work.findings.recalled(ordinal);
-        }
-        // Only a put that was taken ends the recall: after a refused one, the older version must stay withdrawn.
+        // here, which says nothing against a later one: the newest counts, as at every recipient. Only a put that was
+        // taken ends the recall: after a refused one, the older version must stay withdrawn.
         let stands = self.put(work, ordinal, line, audience, id, &way);
-        if stands && recalled.is_some() {
-            work.reinstated.push(id);
+        if stands && recalled {
+            work.lift(id, line.rev);
         }
     }
 

@@ -348,7 +348,7 @@ pub struct StreamRow {
 pub struct TombstoneRow {
     /// How it was recalled.
     pub op: Op,
-    /// At which rev.
+    /// At which rev: of another node's record that node's.
     pub rev: u64,
     /// By which submission.
     pub index: u64,
@@ -391,6 +391,9 @@ pub struct RelayRow {
     /// The answer it was given.
     #[serde(rename = "answer", default, skip_serializing_if = "Option::is_none")]
     pub acknowledgement: Option<Place>,
+    /// The highest rev of a line taken. Not known of what earlier versions took.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub highest: Option<u64>,
 }
 
 /// A certificate chain a member connected with.

@@ -7,6 +7,7 @@ pub(super) use line::Line;
 
 use super::Node;
 use super::commit_error::CommitError;
+use super::order::Preparation;
 use super::queue_fault::QueueFault;
 use super::rows;
 use super::snapshot::{Dump, DumpFault, Written, part_bytes};
@@ -18,9 +19,12 @@ use xinqiao_evidence::merkle::{Frontier, GroupProofs, leaf_hash};
 use xinqiao_evidence::tlog::{self, Checkpoint};
 use xinqiao_exchange::event::{Event, FrameRecord};
 use xinqiao_exchange::group::{Change, Group, Item, Kind, Ready};
+use xinqiao_exchange::known::UpstreamLane;
+use xinqiao_exchange::names::StreamId;
+use xinqiao_exchange::op::Op;
+use xinqiao_exchange::order::CommitOrder;
 use xinqiao_exchange::secrets::{RecordId, RecordKey};
 use xinqiao_exchange::state::{Applied, Place};
-use xinqiao_exchange::tombstones::Tombstones;
 use xinqiao_explain::Explain;
 use xinqiao_store::{AppendError, Class, Frame, IdemEntry, Journal};
 
@@ -85,6 +89,10 @@ pub(super) struct SubmissionJob {
     pub(super) ready: Ready,
     /// The rules it was checked by.
     pub(super) rules: u64,
+    /// Since when it is under way.
+    pub(super) preparation: Preparation,
+    /// It has its turn at the gate: the records claimed are its own.
+    pub(super) in_turn: bool,
     /// Its idempotency key and fingerprint.
     pub(super) idempotency: Option<([u8; 16], [u8; 16])>,
     /// Told when it is durable.
@@ -126,6 +134,8 @@ pub struct Committer {
     pub(super) latest: Option<(u64, String)>,
     /// A job that could not be part of the group before it.
     pub(super) put_back: Option<Job>,
+    /// What was committed of which record while submissions are under way.
+    pub(super) order: CommitOrder,
     /// A snapshot under way, and who waits for it.
     pub(super) dump: Option<(Dump, oneshot::Sender<Result<Written, CommitError>>)>,
 }
@@ -215,28 +225,31 @@ impl Committer {
     fn group(&mut self, first: Job) -> Option<Job> {
         let node = self.node.clone();
         let state = node.state.read();
-        let current = |s: &xinqiao_exchange::names::StreamId| {
-            state.streams.get(s).and_then(|h| h.descriptions.last().cloned())
-        };
+        let current = |s: &StreamId| state.streams.get(s).and_then(|h| h.descriptions.last().cloned());
         let mut group = Group::new(state.meta.epoch, state.meta.log_size, &current);
         let mut waiting = Vec::new();
         let mut idempotency = Vec::new();
         let mut next = Some(first);
         let mut put_back = None;
         let mut taken = 0;
-        // What this group recalls: the node's own tombstones know of it only once the frame is durable.
-        let mut recalled = Tombstones::default();
+        let number = node.preparations.next_group();
+        let mut taken_from_others = Vec::new();
+        // They stay under way until the frame is durable: whoever waits for them waits for what they wrote.
+        let mut under_way = Vec::new();
         let free_space = node.free_space();
         while let Some(job) = next {
             match job {
                 Job::Submission(job) => {
-                    let SubmissionJob { ready, rules, idempotency: idem, reply } = *job;
+                    let job = *job;
                     if free_space < FreeSpace::Enough {
-                        let _ = reply.send(Err(node.disk_full()));
-                    } else if rules != node.rules().number || self.is_stale(&ready, &recalled) {
-                        let _ = reply.send(Err(CommitError::Stale));
+                        let _ = job.reply.send(Err(node.disk_full()));
+                    } else if job.rules != node.rules().number || self.is_stale(&job) {
+                        let _ = job.reply.send(Err(CommitError::Stale));
                     } else {
-                        note_recalls(&ready, &mut recalled);
+                        let SubmissionJob { ready, preparation, idempotency: idem, reply, .. } = job;
+                        under_way.push(preparation);
+                        self.order.note(number, &ready.prepared.touched);
+                        note_taken(&ready, &mut taken_from_others);
                         let index = group.submission(ready);
                         if let Some((key, print)) = idem {
                             idempotency.push(IdemEntry { key, value: rows::idem_value(&print, index) });
@@ -271,24 +284,35 @@ impl Committer {
         let frame = group.finish();
         drop(state);
         if !waiting.is_empty() {
-            self.write(frame, &idempotency, waiting);
+            self.write(frame, &idempotency, (number, &taken_from_others), waiting);
         }
+        node.preparations.group_ended(number);
+        drop(under_way);
+        self.order.forget(node.preparations.oldest());
         put_back
     }
 
-    /// Was a record of this submission recalled after it was checked, before this group or in it? A put behind its recall
-    /// has the higher rev: let through, it would stand at recipients although it counts as recalled.
-    fn is_stale(&self, ready: &Ready, in_group: &Tombstones) -> bool {
-        let (dataset, put) = (&ready.submitted.dataset, &ready.prepared.put);
-        let tombstones = self.node.tombstones.read();
-        in_group.any(dataset, put)
-            || ready.prepared.generation != tombstones.generation() && tombstones.any(dataset, put)
+    /// Was something about one of its records committed after its preparation began, before this group or in it, that it
+    /// may not be committed behind? Or does a submission that has its turn claim one of them?
+    fn is_stale(&self, job: &SubmissionJob) -> bool {
+        let (after, touched) = (job.preparation.after(), &job.ready.prepared.touched);
+        if self.order.is_overtaken(after, touched) {
+            return true;
+        }
+        let gate = &self.node.gate;
+        if job.in_turn {
+            // Nobody else's operation on a claimed record was let through since, so nothing can be forgotten of it.
+            self.order.has_forgotten(after) && !gate.claims_all(touched)
+        } else {
+            self.order.has_forgotten(after) || gate.claims_any(touched)
+        }
     }
 
     fn write(
         &mut self,
         frame: xinqiao_exchange::group::Frame,
         idempotency: &[IdemEntry],
+        (number, taken_from_others): (u64, &[Taken]),
         waiting: Vec<Waiting>,
     ) {
         let node = self.node.clone();
@@ -323,7 +347,7 @@ impl Committer {
             }
         };
         node.append_succeeded();
-        self.durable(&record, &placed, &entries);
+        self.durable(&record, &placed, &entries, (number, taken_from_others));
         let first = record.first_index;
         let checkpoint = record.checkpoint;
         if let Some(p) = &proofs {
@@ -376,9 +400,21 @@ impl Committer {
     }
 
     /// The frame is durable: make it count.
-    fn durable(&mut self, record: &FrameRecord, placed: &xinqiao_store::Appended, entries: &[Vec<u8>]) {
+    fn durable(
+        &mut self,
+        record: &FrameRecord,
+        placed: &xinqiao_store::Appended,
+        entries: &[Vec<u8>],
+        (number, taken_from_others): (u64, &[Taken]),
+    ) {
         let node = &self.node.clone();
         remember_recalls(node, record);
+        if !taken_from_others.is_empty() {
+            let mut lineages = node.lineages.write();
+            taken_from_others.iter().for_each(|(from, id, op, rev)| lineages.note(from, *id, *op, *rev));
+        }
+        // Behind the two: whoever begins to prepare a submission from here on knows of this group.
+        node.preparations.group_ended(number);
         let places: Vec<Place> = placed.items.iter().map(|i| place(*i)).collect();
         let applied = Applied { record: places[0], items: &places[1..] };
         // The log before the rows: whoever finds a row may ask for the proof of its entry at once.
@@ -507,14 +543,20 @@ fn refuse(waiting: Vec<Waiting>, why: CommitError) {
     }
 }
 
-/// Notes what a submission that joins the group recalls, and what it reinstates.
-fn note_recalls(ready: &Ready, in_group: &mut Tombstones) {
-    let dataset = &ready.submitted.dataset;
-    for recall in &ready.prepared.recalled {
-        in_group.add(dataset, recall.id, recall.rev);
-    }
-    for id in &ready.prepared.reinstated {
-        in_group.remove(dataset, id);
+/// A line that was taken from another node as the newest of its record: its lane, operation, and rev there.
+type Taken = (UpstreamLane, RecordId, Op, u64);
+
+/// Notes what a submission that joins the group takes from another node.
+fn note_taken(ready: &Ready, taken: &mut Vec<Taken>) {
+    let from = ready.also.iter().find_map(|event| match event {
+        Event::Relayed { upstream, stream, .. } => {
+            Some(UpstreamLane::new(upstream, &StreamId::parse(stream).ok()?))
+        }
+        _ => None,
+    });
+    if let Some(from) = from {
+        let newest = ready.prepared.touched.iter().filter(|t| t.origin != 0);
+        taken.extend(newest.map(|t| (from.clone(), t.id, t.op, t.origin)));
     }
 }
 
@@ -525,12 +567,12 @@ pub(super) fn remember_recalls(node: &Node, record: &FrameRecord) {
         match event {
             Event::Recalled(r) => {
                 if let Some(id) = id(&r.id) {
-                    node.tombstones.write().add(&r.dataset, id, r.rev);
+                    node.tombstones.write().add(&r.dataset, id, r.lineage_rev());
                 }
             }
-            Event::Reinstated { dataset, id: hex } => {
+            Event::Reinstated { dataset, id: hex, rev } => {
                 if let Some(id) = id(hex) {
-                    node.tombstones.write().remove(dataset, &id);
+                    node.tombstones.write().remove(dataset, &id, *rev);
                 }
             }
             _ => {}

@@ -5,6 +5,7 @@
 mod acknowledge;
 mod disk;
 mod maintenance;
+mod order;
 mod recall;
 mod recipient;
 mod relay;

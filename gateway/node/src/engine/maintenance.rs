@@ -14,7 +14,8 @@ use xinqiao_exchange::names::{Lane, StreamId};
 use xinqiao_exchange::op::Op;
 use xinqiao_exchange::payload::compress;
 use xinqiao_exchange::plan::RecipientPlan;
-use xinqiao_exchange::publication::{Ended, Ending};
+use xinqiao_exchange::publication::Ending;
+use xinqiao_exchange::secrets::RecordKey;
 use xinqiao_exchange::state::{
     BatchRow, ChunkRow, GroupChunkRow, PublicationRow, Table, group_chunk_key, stream_key,
 };
@@ -29,6 +30,11 @@ const DAY: i64 = 86_400;
 const DUE_CHUNKS: usize = 1_000;
 /// Withdrawals that go into one chunk.
 const WITHDRAWN_AT_ONCE: usize = 4_000;
+/// How long ends of publication wait for submissions that are under way.
+const UNDER_WAY: Duration = Duration::from_secs(60);
+
+/// A record to withdraw, and the rev of its withdrawal.
+type Ended = (RecordKey, u64);
 
 impl Node {
     /// Runs until the node is dropped or `stop` resolves.
@@ -95,30 +101,55 @@ impl Node {
             let Some(chunks) = due.remove(&head.id) else { continue };
             let Some(recipient) = rules.plan.recipient_of(&stream) else { continue };
             // A table that does not read has been named in the log; the next round tries again.
-            let Ok((ended, gone)) = self.still_published(&rules, &stream, &chunks, today) else { continue };
-            self.withdraw_own(&rules, &stream, recipient, &ended, gone);
+            let Ok((mut ending, gone)) = self.due(&stream, &chunks, today) else { continue };
+            let first = chunks.iter().map(|(_, _, row)| row.group).min().unwrap_or(0);
+            let Ok(seen) = self.look_through(&mut ending, &stream, group_chunk_key(first, 0)) else {
+                continue;
+            };
+            let drawn = self.revs_of_ends(&rules, &stream, recipient, &ending);
+            // What is prepared from here on has higher revs than the withdrawals, and stands whichever comes first. What
+            // was under way may have lower ones and prolong a publication: it is waited for, and looked through.
+            if !drawn.is_empty() && !self.preparations.wait_for_those_under_way(UNDER_WAY) {
+                tracing::warn!(
+                    stream = stream.as_str(),
+                    "submissions under way take long; ends of publication are tried again"
+                );
+                continue;
+            }
+            if self.look_through(&mut ending, &stream, seen).is_err() {
+                continue;
+            }
+            let ended: Vec<Ended> =
+                ending.records().filter_map(|key| Some((key, *drawn.get(&key)?))).collect();
+            self.withdraw_own(&stream, recipient, &ended, gone);
         }
     }
 
-    /// The records of these chunks that end now, and the schedule's change.
+    /// The records of these chunks whose last day has passed, and the schedule's change.
     #[allow(clippy::type_complexity)]
-    fn still_published(
+    fn due(
         &self,
-        rules: &Rules,
         stream: &StreamId,
         chunks: &[(u32, u64, PublicationRow)],
         today: u32,
-    ) -> Result<(Vec<Ended>, Vec<(u32, u64, Option<u32>)>), SealError> {
-        let is_source = |member: &str| rules.sources.get(member).is_some_and(|source| !source.relay);
+    ) -> Result<(Ending, Vec<(u32, u64, Option<u32>)>), SealError> {
         let mut ending = Ending::default();
         let mut gone = Vec::with_capacity(chunks.len());
         for (day, chunk, row) in chunks {
             let lines = self.read_item(stream, row.table)?;
-            let next = ending.due(&lines, *day, today, &is_source).map_err(|_| SealError::Damaged)?;
+            let next = ending.due(&lines, *day, today).map_err(|_| SealError::Damaged)?;
             gone.push((*day, *chunk, next));
         }
-        let first = chunks.iter().map(|(_, _, row)| row.group).min().unwrap_or(0);
-        let mut from = group_chunk_key(first, 0);
+        Ok((ending, gone))
+    }
+
+    /// Takes out what newer lines have settled, in the chunks of either lane from one on. The place to go on from comes back.
+    fn look_through(
+        &self,
+        ending: &mut Ending,
+        stream: &StreamId,
+        mut from: Vec<u8>,
+    ) -> Result<Vec<u8>, SealError> {
         while !ending.is_empty() {
             let rows = self.kept_rows(Table::GroupChunk, &from, None, 1_024);
             let rows = rows.map_err(|_| SealError::Damaged)?;
@@ -127,19 +158,37 @@ impl Node {
             from.push(0);
             for (_, value) in rows {
                 let row: GroupChunkRow = serde_json::from_slice(&value).map_err(|_| SealError::Damaged)?;
-                if row.stream == *stream {
-                    let lines = self.read_item(stream, row.table)?;
+                // A record has one key in both lanes, and a newer version may come through the other.
+                let same =
+                    (row.stream.recipient(), row.stream.dataset()) == (stream.recipient(), stream.dataset());
+                if same {
+                    let lines = self.read_item(&row.stream, row.table)?;
                     ending.look_through(&lines).map_err(|_| SealError::Damaged)?;
                 }
             }
         }
-        Ok((ending.into_records(), gone))
+        Ok(from)
+    }
+
+    /// Draws the revs of withdrawals that begin here: ones this node recognises if they come back.
+    fn revs_of_ends(
+        &self,
+        rules: &Rules,
+        stream: &StreamId,
+        recipient: &RecipientPlan,
+        ending: &Ending,
+    ) -> BTreeMap<RecordKey, u64> {
+        let marks = rules.plan.dataset(stream.dataset()).filter(|_| recipient.may_return);
+        let draw = || match marks {
+            Some(dataset) => self.leap_rev(&|last| dataset.recall_revs.next(Op::Withdraw, last)),
+            None => self.next_rev(),
+        };
+        ending.records().map(|key| (key, draw())).collect()
     }
 
     /// Withdraws records in the node's own name; with the last of them the schedule moves on.
     fn withdraw_own(
         &self,
-        rules: &Rules,
         stream: &StreamId,
         recipient: &RecipientPlan,
         ended: &[Ended],
@@ -152,7 +201,7 @@ impl Node {
         }
         let count = parts.len();
         for (n, part) in parts.into_iter().enumerate() {
-            let mut change = self.withdrawal(rules, stream, recipient, part);
+            let mut change = self.withdrawal(stream, recipient, part);
             if n + 1 == count {
                 change.events.append(&mut moved);
             }
@@ -169,35 +218,22 @@ impl Node {
         }
     }
 
-    fn withdrawal(
-        &self,
-        rules: &Rules,
-        stream: &StreamId,
-        recipient: &RecipientPlan,
-        ended: &[Ended],
-    ) -> Change {
+    fn withdrawal(&self, stream: &StreamId, recipient: &RecipientPlan, ended: &[Ended]) -> Change {
         if ended.is_empty() {
             return Change::default();
         }
         let description = &recipient.description;
-        // Known again if it comes back. Not for another node's record: its next version has a rev of that node, which
-        // must be higher than the one drawn here.
-        let marks = rules.plan.dataset(stream.dataset()).filter(|_| recipient.may_return);
         let recall = RecallLine { reason: "publication-ended", basis: "", effective: self.business_date() };
         let mut raw = Vec::new();
         let mut lines = Vec::new();
-        for (n, Ended { key, own }) in ended.iter().enumerate() {
-            let rev = match marks.filter(|_| *own) {
-                Some(dataset) => self.leap_rev(&|last| dataset.recall_revs.next(Op::Withdraw, last)),
-                None => self.next_rev(),
-            };
+        for (n, &(key, rev)) in ended.iter().enumerate() {
             let text = key.hex();
             let head = LineHead { op: "withdraw", key: text.as_str(), rev, via: &[], reference: None };
             recall_line(&head, Audience::Public, &recall, &mut raw);
             raw.push(b'\n');
             let entry = Entry {
                 op: Op::Withdraw,
-                key: *key,
+                key,
                 rev,
                 ordinal: n as u32,
                 publication_end: None,

@@ -5,6 +5,7 @@ use super::commit_error::CommitError;
 use super::committer::{Committer, KIND_RECORD, Line};
 use super::kept::Kept;
 use super::open_error::OpenNodeError;
+use super::order::{Gate, Preparations};
 use super::places::place;
 use super::release::LettingGo;
 use super::rows;
@@ -25,8 +26,11 @@ use xinqiao_evidence::keys::Jwks;
 use xinqiao_evidence::receipt::Salt;
 use xinqiao_evidence::tlog::{Checkpoint, VerifiedCheckpoint, split_origin};
 use xinqiao_exchange::event::FrameRecord;
-use xinqiao_exchange::names::NodeName;
-use xinqiao_exchange::state::{Applied, Place, State, Table};
+use xinqiao_exchange::known::{Lineages, UpstreamLane};
+use xinqiao_exchange::names::{NodeName, StreamId};
+use xinqiao_exchange::order::CommitOrder;
+use xinqiao_exchange::revs;
+use xinqiao_exchange::state::{Applied, Place, RelayRow, State, Table};
 use xinqiao_exchange::tombstones::Tombstones;
 use xinqiao_explain::Explain;
 use xinqiao_runtime::clock::Clock;
@@ -220,8 +224,11 @@ impl Node {
             reader,
             log: RwLock::new(log),
             tombstones: RwLock::new(tombstones(&queue)?),
+            lineages: RwLock::new(lineages(&queue, revs::drawn(state.meta.rev_high))?),
+            preparations: Preparations::default(),
+            gate: Gate::default(),
             queue: RwLock::new(queue),
-            revs: AtomicU64::new(state.meta.rev_high),
+            revs: AtomicU64::new(revs::drawn(state.meta.rev_high)),
             epoch: AtomicU64::new(state.meta.epoch),
             state: RwLock::new(state),
             jobs,
@@ -237,8 +244,16 @@ impl Node {
             config,
         });
         let line = Line::new(receiver);
-        let mut committer =
-            Committer { node: node.clone(), journal, frontier, line, latest, put_back: None, dump: None };
+        let mut committer = Committer {
+            node: node.clone(),
+            journal,
+            frontier,
+            line,
+            latest,
+            put_back: None,
+            order: CommitOrder::default(),
+            dump: None,
+        };
         node.begin(&mut committer, adopted.then_some(shown));
         if adopted && node.trouble().failed.is_empty() {
             // The new epoch is durable; without the marker's removal another one would begin at the next start.
@@ -334,6 +349,21 @@ fn log_error(e: &LogError) -> OpenNodeError {
 fn epoch_of(note: &str) -> Option<u64> {
     let checkpoint = Checkpoint::unauthenticated(note).ok()?;
     split_origin(&checkpoint.origin).map(|(_, epoch)| epoch)
+}
+
+/// What was taken of other nodes' records before this start is not remembered, only up to which rev.
+fn lineages(queue: &Queue, drawn: u64) -> Result<Lineages, OpenNodeError> {
+    let mut lineages = Lineages::default();
+    for (key, value) in rows::all(queue, Table::Relay)? {
+        let row: RelayRow = serde_json::from_slice(&value)
+            .map_err(|_| OpenNodeError::Queue("the place of a relay cannot be read".into()))?;
+        let key = String::from_utf8_lossy(&key);
+        let Some((upstream, stream)) = key.split_once('\0') else { continue };
+        let Ok(stream) = StreamId::parse(stream) else { continue };
+        // Earlier versions did not note it; they followed every rev they took.
+        lineages.taken_before(&UpstreamLane::new(upstream, &stream), row.highest.unwrap_or(drawn));
+    }
+    Ok(lineages)
 }
 
 fn tombstones(queue: &Queue) -> Result<Tombstones, OpenNodeError> {

@@ -5,6 +5,7 @@ use super::Node;
 use super::commit_error::CommitError;
 use super::committer::{Job, SubmissionJob};
 use super::entries::{self, SubmissionEntry};
+use super::order::{Attempts, Preparation};
 use super::places::reference;
 use super::telemetry::Relayed;
 use crate::config::Upstream;
@@ -15,15 +16,17 @@ use xinqiao_evidence::Digests;
 use xinqiao_evidence::acknowledgement::{Acknowledgement, LineError, Outcome};
 use xinqiao_evidence::manifest::VerifiedManifest;
 use xinqiao_evidence::timestamp::Timestamp;
-use xinqiao_exchange::accept::{RelayBatch, Surroundings, accept_relayed};
+use xinqiao_exchange::accept::{RelayBatch, Surroundings, TakenBatch, accept_relayed};
 use xinqiao_exchange::event::Event;
 use xinqiao_exchange::group::{Item, Kind, Ready};
+use xinqiao_exchange::known::{Known, UpstreamLane};
 use xinqiao_exchange::names::{Lane, StreamId};
 use xinqiao_exchange::op::{Load, Op};
+use xinqiao_exchange::secrets::RecordId;
 use xinqiao_exchange::state::{RelayRow, Table, relay_key};
 
-/// Times a batch is checked again because records were recalled or the rules changed meanwhile.
-const ATTEMPTS: usize = 8;
+/// The highest epoch that is taken: one per restore, so a higher one is a fault.
+const HIGHEST_EPOCH: u64 = 1 << 32;
 
 /// Why a batch of an upstream was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,14 +84,18 @@ impl Node {
         manifest: &VerifiedManifest,
         lines: Bytes,
     ) -> Result<Acknowledgement, RelayRefusal> {
-        for _ in 0..ATTEMPTS {
+        let mut attempts = Attempts::new(self);
+        while attempts.next().await.map_err(RelayRefusal::Commit)? {
             let validate =
                 Validation { node: self.clone(), upstream: upstream.clone(), stream: stream.clone() };
             let (verified, bytes) = (manifest.clone(), lines.clone());
             let made = tokio::task::spawn_blocking(move || validate.validate(&verified, &bytes)).await;
-            let (ready, rules, acknowledgement, counts) = made.map_err(|_| RelayRefusal::Failed)??;
+            let Validated { ready, preparation, rules, acknowledgement, counts } =
+                made.map_err(|_| RelayRefusal::Failed)??;
+            attempts.prepared(&ready.prepared.touched);
             let (reply, done) = oneshot::channel();
-            let job = SubmissionJob { ready, rules, idempotency: None, reply };
+            let in_turn = attempts.in_turn();
+            let job = SubmissionJob { ready, rules, preparation, in_turn, idempotency: None, reply };
             self.jobs
                 .send(Job::Submission(Box::new(job)))
                 .map_err(|_| RelayRefusal::Commit(CommitError::Stopping))?;
@@ -113,12 +120,24 @@ struct Validation {
     stream: StreamId,
 }
 
-type Validated = (Ready, u64, Acknowledgement, Relayed);
+/// A batch ready to be committed.
+struct Validated {
+    ready: Ready,
+    preparation: Preparation,
+    /// The number of the rules it was judged by.
+    rules: u64,
+    acknowledgement: Acknowledgement,
+    counts: Relayed,
+}
 
 impl Validation {
     fn validate(&self, manifest: &VerifiedManifest, lines: &[u8]) -> Result<Validated, RelayRefusal> {
         let said = manifest.manifest();
         let node = &self.node;
+        if said.epoch > HIGHEST_EPOCH {
+            return Err(RelayRefusal::Setting("relay.epoch-out-of-range"));
+        }
+        let preparation = node.preparations.begin();
         let rules = node.rules();
         let dataset =
             rules.plan.dataset(&said.dataset).ok_or(RelayRefusal::Setting("relay.dataset-unknown"))?;
@@ -130,11 +149,15 @@ impl Validation {
         }
         let source =
             rules.sources.get(&self.upstream.member).ok_or(RelayRefusal::Setting("relay.no-source"))?;
-        let tombstones = node.tombstones.read();
+        let from = UpstreamLane::new(&self.upstream.member, &self.stream);
+        let known = |id: &RecordId| {
+            let recalled = node.tombstones.read().rev(&said.dataset, id);
+            Known::of_another_node(recalled, node.lineages.read().newest(&from, id))
+        };
         let around = Surroundings {
             next_rev: &|| node.next_rev(),
             leap_rev: &|next| node.leap_rev(next),
-            tombstones: &tombstones,
+            known: &known,
             stream_in_use: &|s| node.state.read().streams.contains_key(s),
             make_room: &std::thread::yield_now,
         };
@@ -152,7 +175,7 @@ impl Validation {
             caps: &node.caps,
             observe_rev: &|rev| node.observe_rev(rev),
         };
-        let prepared = accept_relayed(batch, &around);
+        let TakenBatch { prepared, highest } = accept_relayed(batch, &around);
         let acknowledgement = self.acknowledgement(manifest, &prepared.rejected);
         let salt = (node.salts)();
         let load = if self.stream.lane() == Lane::History { Load::History } else { Load::Daily };
@@ -186,13 +209,14 @@ impl Validation {
             epoch: said.epoch,
             digest,
             acknowledgement: 0,
+            highest: Some(highest),
         }];
         ready.items = vec![Item {
             kind: Kind::Evidence,
             aad: self.stream.as_str().as_bytes().to_vec(),
             bytes: acknowledgement.to_json(),
         }];
-        Ok((ready, rules.number, acknowledgement, counts))
+        Ok(Validated { ready, preparation, rules: rules.number, acknowledgement, counts })
     }
 
     fn acknowledgement(&self, manifest: &VerifiedManifest, rejected: &str) -> Acknowledgement {

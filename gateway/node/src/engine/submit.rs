@@ -5,6 +5,7 @@ use super::Node;
 use super::commit_error::CommitError;
 use super::committer::{Job, RECORD_AAD, SubmissionJob};
 use super::entries::{self, SubmissionEntry};
+use super::order::{Attempts, Preparation};
 use super::places::reference;
 use super::rows::idem_parts;
 use super::rules::Rules;
@@ -17,6 +18,7 @@ use xinqiao_evidence::base64;
 use xinqiao_exchange::accept::{Prepared, Submission, Surroundings, accept};
 use xinqiao_exchange::event::{Event, FrameRecord, Submitted};
 use xinqiao_exchange::group::Ready;
+use xinqiao_exchange::known::Known;
 use xinqiao_exchange::op::{Load, Op};
 use xinqiao_exchange::plan::{DatasetPlan, SchemaPlan};
 use xinqiao_exchange::source::Source;
@@ -29,9 +31,6 @@ use xinqiao_store::ReadError;
 
 /// Bodies up to this length are worked on by the reactor; longer ones on a thread of their own.
 const INLINE: usize = 32 << 10;
-
-/// Times a submission is prepared again because records were recalled or the rules changed meanwhile.
-const ATTEMPTS: usize = 8;
 
 /// The head of a submission: everything but its body.
 pub struct Head {
@@ -67,9 +66,11 @@ pub struct Authorised {
 }
 
 /// A submission under way.
-struct Request {
-    head: Head,
-    body: Bytes,
+pub(super) struct Request {
+    /// Its head.
+    pub(super) head: Head,
+    /// Its body.
+    pub(super) body: Bytes,
 }
 
 impl Node {
@@ -119,9 +120,10 @@ impl Node {
         }
         let received = self.clock.now();
         let mut authorised = authorised;
-        for attempt in 0..ATTEMPTS {
+        let mut attempts = Attempts::new(self);
+        while attempts.next().await? {
             // Rules may change while a submission is on its way: each attempt is made under those in force.
-            if attempt > 0 || authorised.rules.number != self.rules().number {
+            if !attempts.is_first() || authorised.rules.number != self.rules().number {
                 authorised = self.authorise(&request.head)?;
             }
             let rules = authorised.rules.number;
@@ -132,10 +134,12 @@ impl Node {
             };
             let (prepared, same) = self.long_work(&request, prepare).await?;
             authorised = same;
-            let ready = prepared?;
+            let (ready, preparation) = prepared?;
+            attempts.prepared(&ready.prepared.touched);
             let made = (ready.submitted.clone(), ready.entry.clone());
             let (reply, response) = oneshot::channel();
-            let job = SubmissionJob { ready, rules, idempotency: Some((key, print)), reply };
+            let (in_turn, idempotency) = (attempts.in_turn(), Some((key, print)));
+            let job = SubmissionJob { ready, rules, preparation, in_turn, idempotency, reply };
             self.jobs.send(Job::Submission(Box::new(job))).map_err(|_| RefusalCode::BusyDraining)?;
             match response.await.unwrap_or(Err(CommitError::Stopping)) {
                 Ok(committed) => {
@@ -172,8 +176,15 @@ impl Node {
     }
 
     /// Decodes, validates, maps and desensitises; what is to be committed comes back.
-    fn prepare(&self, by: &Authorised, request: &Request, received: i64) -> Result<Ready, Refusal> {
+    pub(super) fn prepare(
+        &self,
+        by: &Authorised,
+        request: &Request,
+        received: i64,
+    ) -> Result<(Ready, Preparation), Refusal> {
         let head = &request.head;
+        // Before anything is looked at.
+        let preparation = self.preparations.begin();
         let prepared = self.run_record_path(by, request).map_err(|e| body_problem(&e))?;
         if prepared.accepted == 0 {
             return Err(Refusal::new(RefusalCode::RecordsRefused).errors(prepared.rejected));
@@ -199,12 +210,12 @@ impl Node {
             },
         );
         let descriptions = by.dataset.recipients.iter().map(|r| r.description.clone()).collect();
-        Ok(Ready::new(prepared, (&head.member, &head.dataset, head.op), &salt, entry, descriptions))
+        let said = (head.member.as_str(), head.dataset.as_str(), head.op);
+        Ok((Ready::new(prepared, said, &salt, entry, descriptions), preparation))
     }
 
     fn run_record_path(&self, by: &Authorised, request: &Request) -> Result<Prepared, BodyError> {
         let head = &request.head;
-        let tombstones = self.tombstones.read();
         let submission = Submission {
             dataset: &by.dataset,
             schema: &by.schema,
@@ -220,7 +231,7 @@ impl Node {
         let around = Surroundings {
             next_rev: &|| self.next_rev(),
             leap_rev: &|next| self.leap_rev(next),
-            tombstones: &tombstones,
+            known: &|id| Known::of_own(self.tombstones.read().rev(&head.dataset, id)),
             stream_in_use: &|s| self.state.read().streams.contains_key(s),
             make_room: &|| {
                 if request.body.len() > INLINE {

@@ -133,7 +133,7 @@ impl Link {
                     self.pinned = pinned;
                 }
                 self.row = node.relayed(&upstream.member, &self.stream);
-                let RelayRow { epoch, seq, ref digest, acknowledgement } = self.row;
+                let RelayRow { epoch, seq, ref digest, acknowledgement, .. } = self.row;
                 Outcome::Reached(Reached {
                     epoch,
                     seq,

@@ -25,6 +25,11 @@ pub(super) fn error(record: u64) -> LineError {
     LineError { code: "E1007".into(), message: "主体代码不存在".into(), record }
 }
 
+/// Its stream of history.
+pub(super) fn history(recipient: &str) -> StreamId {
+    StreamId::parse(&format!("{recipient}.{DATASET}~history")).unwrap()
+}
+
 /// Operations on a record, in order, as lines say them.
 pub(super) fn ops(lines: &[Value], key: &Value) -> Vec<String> {
     let of_it = lines.iter().filter(|line| line["key"] == *key);
@@ -38,9 +43,18 @@ impl Hand {
         recipient: &'static str,
         after: u64,
     ) -> Result<Vec<VerifiedManifest>, Refusal> {
-        let list = self.ask(move |node| async move {
-            node.batches(recipient, &stream(recipient), after, 100, Duration::ZERO).await
-        })?;
+        self.list_of(recipient, stream(recipient), after)
+    }
+
+    /// The same of any of its streams.
+    pub(super) fn list_of(
+        &mut self,
+        recipient: &'static str,
+        of: StreamId,
+        after: u64,
+    ) -> Result<Vec<VerifiedManifest>, Refusal> {
+        let list = self
+            .ask(move |node| async move { node.batches(recipient, &of, after, 100, Duration::ZERO).await })?;
         let list: Value = serde_json::from_str(&serde_json::to_string(&list).unwrap()).unwrap();
         let keys = self.node.secrets.jwks();
         let verified = list["batches"].as_array().unwrap().iter().map(|batch| {
@@ -71,7 +85,7 @@ impl Hand {
         recipient: &'static str,
         batch: &VerifiedManifest,
     ) -> Result<Vec<u8>, Refusal> {
-        let (seq, of) = (batch.manifest().seq, stream(recipient));
+        let (seq, of) = (batch.manifest().seq, StreamId::parse(&batch.manifest().stream).unwrap());
         let bytes = self.ask(move |node| async move {
             let found = node.payload(recipient, &of, seq).await?;
             node.note_served(&of, seq, &found).await?;

@@ -42,5 +42,5 @@ pub use route::explain::{ExplainRow, Explanation};
 pub use route::line::{LineHead, RecallLine, recall_line};
 pub use route::{Digests, Release, Released, Route, RouteError, RouteSecrets, WithheldReason};
 pub use schema::{Field, FieldType, Schema};
-pub use validate::recall::RecallRequest;
+pub use validate::recall::{RecallEffect, RecallRequest};
 pub use validate::{SourceUnit, ValidRecord, ValidateContext};

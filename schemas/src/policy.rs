@@ -2,6 +2,8 @@
 //!
 //! No rule means no: an audience, a subject kind or a class that a policy does not name is withheld or dropped.
 
+mod strictness;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;

@@ -62,6 +62,7 @@ problems! {
     RECALL_RECORD "recall.record-not-wanted" "A recall carries `ref` or key fields, `reason`, `basis` and `effective`, and nothing else of the record. Remove this field." "撤回类操作只携带 ref 或主键字段以及 reason、basis、effective，请删除该字段。"
     RECALL_MEMBER "recall.member-missing" "`{0}` is required." "{0} 必填。"
     RECALL_TEXT "recall.member-too-long" "`{0}` may have at most {1} characters." "{0} 最多 {1} 个字符。"
+    RECALL_REASON "recall.reason-contradicts" "This `reason` says the opposite of what the operation does. Use the operation that is meant, or say why this one is right: of an objection that was taken back, `objection-withdrawn`, not `withdrawn`." "reason 的含义与所用操作相反。请改用本意对应的操作，或写明采用该操作的原因：例如异议被撤回应写 objection-withdrawn，而不是 withdrawn。"
     // ---- one field: form
     FIELD_NOT_TEXT "field.not-text" "The value must be a string, not an object, a list, true or false." "值应为字符串，不能是对象、数组或布尔值。"
     FIELD_NUMBER "field.number-for-text" "The value must be a string in quotes: a bare number loses leading zeros." "值应为带引号的字符串：裸数字会丢失前导零。"

@@ -140,6 +140,15 @@ impl Acknowledgement {
         }
     }
 
+    /// Reads what was taken before and kept as it came, JSON or JWS. A signature is not verified again: it was when it
+    /// came, and its key may be out of service by now.
+    pub fn from_evidence(bytes: &[u8]) -> Result<Self, AcknowledgementError> {
+        match Self::from_json(bytes) {
+            Err(AcknowledgementError::Json(_)) => Self::from_json(&jws::payload_verified_before(bytes)?),
+            other => other,
+        }
+    }
+
     /// The canonical bytes.
     pub fn to_json(&self) -> Vec<u8> {
         serde_json::to_vec(self).expect("an acknowledgement is plain data")
@@ -291,6 +300,9 @@ mod tests {
         let signed = acknowledgement().to_jws(&key).unwrap();
         let keys = Jwks::new([key.public_jwk().clone()]);
         assert_eq!(Acknowledgement::from_jws(signed.as_bytes(), &keys), Ok(acknowledgement()));
+        assert_eq!(Acknowledgement::from_evidence(signed.as_bytes()), Ok(acknowledgement()));
+        assert_eq!(Acknowledgement::from_evidence(&acknowledgement().to_json()), Ok(acknowledgement()));
+        assert!(Acknowledgement::from_evidence(b"{}").is_err());
         let none = Acknowledgement::from_jws(signed.as_bytes(), &Jwks::default());
         assert_eq!(none, Err(AcknowledgementError::Jws(JwsError::UnknownKey)));
     }

@@ -16,7 +16,7 @@ use crate::source::{NotYours, Source};
 use std::cell::OnceCell;
 use std::collections::HashMap;
 use xinqiao_schemas::{
-    Audience, BodyError, Caps, Charset, Date, Finding, Format, LineHead, RawRecord, RecallLine,
+    Audience, BodyError, Caps, Charset, Date, Finding, Format, LineHead, RawRecord, RecallEffect, RecallLine,
     RecipientKind, RecordStatus, Release, SourceUnit, ValidRecord, ValidateContext, decode, recall_line,
 };
 
@@ -143,10 +143,10 @@ pub fn accept(submission: &Submission<'_>, around: &Surroundings<'_>) -> Result<
         if ordinal % STRETCH == STRETCH - 1 {
             (around.make_room)();
         }
-        match record {
-            Err(found) => work.findings.refuse(ordinal, &found),
-            Ok(raw) if s.op == Op::Put => work.put(s, &contexts, ordinal, raw),
-            Ok(raw) => work.recall(s, &contexts, ordinal, raw),
+        match (record, s.op.recall_effect()) {
+            (Err(found), _) => work.findings.refuse(ordinal, &found),
+            (Ok(raw), None) => work.put(s, &contexts, ordinal, raw),
+            (Ok(raw), Some(effect)) => work.recall(s, effect, &contexts, ordinal, raw),
         }
     })?;
     Ok(work.finish())
@@ -405,9 +405,17 @@ impl<'a> Work<'a> {
         self.touch(id, Op::Put, (rev, back.unwrap_or(rev)), way);
     }
 
-    fn recall(&mut self, s: &Submission<'_>, contexts: &Contexts<'_>, ordinal: u32, raw: RawRecord<'_>) {
+    fn recall(
+        &mut self,
+        s: &Submission<'_>,
+        effect: RecallEffect,
+        contexts: &Contexts<'_>,
+        ordinal: u32,
+        raw: RawRecord<'_>,
+    ) {
         self.found.clear();
-        let Some(request) = s.schema.schema.validate_recall(raw, &contexts.plain, &mut self.found) else {
+        let schema = &s.schema.schema;
+        let Some(request) = schema.validate_recall(raw, effect, &contexts.plain, &mut self.found) else {
             return self.findings.refuse(ordinal, &self.found);
         };
         let lineages: Vec<&str> = match request.authority_code() {

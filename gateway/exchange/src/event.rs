@@ -69,7 +69,8 @@ pub enum Event {
         /// On hold?
         held: bool,
     },
-    /// A chunk may not leave as it is; it waits for an officer or for the records to be sent again.
+    /// The records of a chunk may not leave as they are; they wait for an officer or to be sent again. Its recalls leave
+    /// with the batch that takes the chunk. Those of earlier versions were queued anew, in a chunk of the same frame.
     Withheld {
         /// The stream.
         stream: StreamId,
@@ -103,6 +104,12 @@ pub enum Event {
         /// so by their reports alone.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         taken_back: bool,
+        /// It reached its maximum age without a final answer. Reports alone do not mean that it was taken back then.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        expired: bool,
+        /// Its recalls wait again, in the chunk whose event stands just before this one.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        requeued: bool,
         /// Reports to the sources.
         #[serde(default, skip_serializing_if = "Vec::is_empty")]
         feedback: Vec<Feedback>,

@@ -2,6 +2,7 @@
 
 use crate::names::Lane;
 use serde::{Deserialize, Serialize};
+use xinqiao_schemas::RecallEffect;
 
 /// The operation of a submission or a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -60,6 +61,16 @@ impl Op {
     /// Does it stop the record from standing anywhere?
     pub fn is_recall(self) -> bool {
         matches!(self, Op::Withdraw | Op::Repair)
+    }
+
+    /// What it does to a record that was put before; nothing of a put.
+    pub fn recall_effect(self) -> Option<RecallEffect> {
+        match self {
+            Op::Put => None,
+            Op::Withdraw | Op::Repair => Some(RecallEffect::Ends),
+            Op::Dispute => Some(RecallEffect::Disputes),
+            Op::Resolve | Op::Reinstate => Some(RecallEffect::Upholds),
+        }
     }
 
     pub(crate) fn number(self) -> u8 {

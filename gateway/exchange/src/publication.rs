@@ -7,6 +7,9 @@ use crate::secrets::RecordKey;
 use crate::table::{self, TableDamaged};
 use std::collections::BTreeMap;
 
+/// The reason in the line of a record whose publication ended.
+pub const ENDED: &str = "publication-ended";
+
 /// Records of one stream whose publication ends.
 #[derive(Default)]
 pub struct Ending {
@@ -48,9 +51,9 @@ impl Ending {
         Ok(())
     }
 
-    /// How many records.
-    pub fn len(&self) -> usize {
-        self.due.len()
+    /// Does this record end?
+    pub fn contains(&self, key: &RecordKey) -> bool {
+        self.due.contains_key(key)
     }
 
     /// Is there none?

@@ -27,6 +27,8 @@ pub struct Pending {
     pub payload: Vec<u8>,
     /// In how many places they stand.
     pub pieces: usize,
+    /// They are not what stands in the journal, and have to be written there.
+    pub rewritten: bool,
     /// The line table.
     pub table: Vec<u8>,
     /// Upstream batches.
@@ -97,9 +99,10 @@ pub fn payload(
     }
     let stored: usize = chunks.iter().map(|c| c.payload.len()).sum();
     // Chunks that are taken whole are named by their places and not written to the journal a second time. That fails
-    // where a line was left out; it is not worth it where the row of the batch would name too many places (a row of the
+    // where a line was left out or a chunk's recalls were separated from its records; it is not worth it where the row of the batch would name too many places (a row of the
     // queue is bounded), or where the chunks are so small that compressing them together saves more than writing costs.
     let as_they_stand = gather.dropped == 0
+        && !chunks.iter().any(|c| c.rewritten)
         && chunks.iter().map(|c| c.pieces).sum::<usize>() <= PARTS_CAP
         && (chunks.len() == 1 || stored / chunks.len().max(1) >= SMALL);
     let packed = (!as_they_stand).then(|| compress(encoding, &gather.raw));

@@ -104,9 +104,16 @@ impl Authority {
 
     fn covers(&self, day: Option<Date>) -> bool {
         let Some(day) = day else { return true };
-        let bound =
-            |s: &Option<String>| s.as_deref().and_then(|s| Date::parse_accepted(s).ok()).map(|(d, _)| d);
         bound(&self.from).is_none_or(|d| day >= d) && bound(&self.until).is_none_or(|d| day <= d)
+    }
+
+    /// Is there a day that both cover?
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let ordered = |from: &Option<String>, until: &Option<String>| match (bound(from), bound(until)) {
+            (Some(from), Some(until)) => from <= until,
+            _ => true,
+        };
+        ordered(&self.from, &other.until) && ordered(&other.from, &self.until)
     }
 
     /// Says what is wrong with the entry, if anything.
@@ -120,6 +127,11 @@ impl Authority {
         }
         self.code.trim_end_matches('*').is_empty().then(|| "authority: `code` is empty".into())
     }
+}
+
+/// A day that bounds an authority's time; one that is no date bounds nothing, and is found when settings are checked.
+fn bound(day: &Option<String>) -> Option<Date> {
+    day.as_deref().and_then(|day| Date::parse_accepted(day).ok()).map(|(day, _)| day)
 }
 
 impl Source {

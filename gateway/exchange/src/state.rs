@@ -156,17 +156,18 @@ impl State {
             Event::Withheld { stream, chunk, reason, feedback } => {
                 let id = self.head(stream).id;
                 let row: ChunkRow = read(rows, lookup, Table::Chunk, &stream_key(id, *chunk))?;
-                rows.put(
-                    Table::Withheld,
-                    stream_key(id, *chunk),
-                    &WithheldRow { chunk: row, reason: reason.clone() },
-                );
+                let records = u32::try_from(feedback.len()).ok().filter(|n| *n > 0);
+                let row = WithheldRow { chunk: row, reason: reason.clone(), records };
+                rows.put(Table::Withheld, stream_key(id, *chunk), &row);
                 tell(feedback, rows, lookup)
             }
             Event::Ruled { stream, chunk, release } => self.ruled(stream, *chunk, *release, rows, lookup),
-            Event::Erased { stream, batches, seq, taken_back, feedback } => {
+            Event::Erased { stream, batches, seq, taken_back, expired, requeued, feedback } => {
+                // The chunk before this event is the newest of its stream.
+                let again = requeued.then(|| self.head(stream).next_chunk.saturating_sub(1));
                 self.change_batch(stream, *batches, *seq, rows, lookup, |b| {
-                    b.taken_back = *taken_back || !feedback.is_empty();
+                    b.taken_back = *taken_back || !feedback.is_empty() && !expired;
+                    b.again = again.or(b.again);
                     b.erased = true;
                     b.parts.clear();
                 })?;
@@ -347,6 +348,7 @@ impl State {
             let Some(payload) = parts.next() else { continue };
             let records = u32::try_from(batch.records).map_err(|_| Contradiction("a batch too large"))?;
             batch.erased = true;
+            batch.again = Some(self.head(stream).next_chunk);
             rows.put(Table::Batch, key, &batch);
             let head = self.head(stream);
             let chunk = ChunkRow {
@@ -361,6 +363,7 @@ impl State {
                 earliest_end: None,
                 origins: Vec::new(),
                 released: false,
+                ruled: false,
             };
             rows.put(Table::Chunk, stream_key(head.id, head.next_chunk), &chunk);
             head.next_chunk += 1;
@@ -412,6 +415,7 @@ impl State {
             earliest_end: c.earliest_end,
             origins: c.origins.clone(),
             released: false,
+            ruled: false,
         };
         rows.put(Table::Chunk, key, &row);
         if let Some(day) = c.earliest_end {

@@ -159,7 +159,7 @@ impl Node {
     fn about(&mut self, op: Op, which: usize) {
         let reference = self.records[which % self.records.len()].get("ref").unwrap().to_owned();
         let body = format!(
-            r#"{{"ref":"{reference}","reason":"repair","basis":"样信修〔2026〕1号","effective":"2026/11/20"}}"#
+            r#"{{"ref":"{reference}","reason":"mistake","basis":"样信修〔2026〕1号","effective":"2026/11/20"}}"#
         );
         let (accepted, refused) = self.send(op, Load::Daily, body.as_bytes());
         assert_eq!((accepted, refused), (1, 0));
@@ -217,6 +217,8 @@ impl Node {
                 batches,
                 seq,
                 taken_back: false,
+                expired: false,
+                requeued: false,
                 feedback: Vec::new(),
             };
             self.commit(|g| {
@@ -300,7 +302,8 @@ impl Node {
                 let mut bytes = self.bytes(row.payload).to_vec();
                 row.rest.iter().for_each(|p| bytes.extend_from_slice(self.bytes(*p)));
                 let table = self.bytes(row.table).to_vec();
-                Pending { number: n, payload: bytes, pieces: 1 + row.rest.len(), table, origins: row.origins }
+                let pieces = 1 + row.rest.len();
+                Pending { number: n, payload: bytes, pieces, rewritten: false, table, origins: row.origins }
             })
             .collect();
         let recalls: Vec<PendingRecall> = self

@@ -12,9 +12,11 @@ use xinqiao_exchange::names::{NodeName, is_label};
 use xinqiao_exchange::source::{Authority, Unit};
 
 mod check;
+mod lineages;
 mod security;
 
 pub(crate) use check::member_problems;
+pub use lineages::{SharedAuthorities, shared_authorities};
 pub use security::{
     Hours, Keys, Legacy, Minutes, Missing, Officers, Revocation, RevocationList, Seal, Stale, Token,
 };

@@ -7,13 +7,16 @@ mod commit_error;
 mod committer;
 mod decided;
 mod documents;
+mod ends;
 pub mod entries;
+mod follow;
 #[cfg(test)]
 mod hand;
 mod idempotency;
 mod index;
 mod kept;
 mod keys;
+mod leaving;
 pub mod logged;
 pub mod maintenance;
 mod manifests;
@@ -65,7 +68,7 @@ use xinqiao_exchange::names::{NodeName, StreamId};
 use xinqiao_exchange::state::{State, StreamRow};
 use xinqiao_exchange::tombstones::Tombstones;
 use xinqiao_runtime::clock::Clock;
-use xinqiao_schemas::{Caps, Date};
+use xinqiao_schemas::{Caps, Date, Policy};
 use xinqiao_store::{LogFiles, Queue, Reader};
 
 /// A running node.
@@ -109,6 +112,8 @@ pub struct Node {
     /// What maintenance remembers of segments it could not let go yet.
     letting_go: Mutex<LettingGo>,
     data_dir: xinqiao_store::DataDir,
+    /// Policies that lines were made under and that are in force no longer, by the digest of their document.
+    older_policies: Mutex<HashMap<String, Arc<Policy>>>,
     /// Keys recipients sign their answers with.
     acknowledgement_keys: RwLock<BTreeMap<String, Jwks>>,
     /// The newest durable checkpoint.

@@ -1,5 +1,7 @@
 //! Recalls (withdraw, repair, dispute, resolve, reinstate): which record, why, on what basis, from when. Never the record.
 
+mod reason;
+
 use std::fmt;
 
 use crate::date::Date;
@@ -14,6 +16,17 @@ use crate::validate::{ValidateContext, check, clean};
 pub(crate) const LONGEST_REFERENCE: usize = 128;
 const LONGEST_REASON: usize = 64;
 const LONGEST_BASIS: usize = 256;
+
+/// What a recall does to its record: a reason may not say the opposite.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecallEffect {
+    /// It stands no longer: `withdraw`, `repair`.
+    Ends,
+    /// It is disputed: `dispute`.
+    Disputes,
+    /// It stands, or may stand again: `resolve`, `reinstate`.
+    Upholds,
+}
 
 /// A checked recall.
 #[derive(Clone, PartialEq, Eq)]
@@ -70,6 +83,7 @@ impl Schema {
     pub fn validate_recall(
         &self,
         raw: RawRecord<'_>,
+        effect: RecallEffect,
         context: &ValidateContext,
         findings: &mut Vec<Finding>,
     ) -> Option<RecallRequest> {
@@ -90,6 +104,9 @@ impl Schema {
             findings.push(Finding::refuse(&problem::RECALL_IDENTITY).with(parts.join(", ")));
         }
         let reason = required(Member::Reason, member(Member::Reason), LONGEST_REASON, findings);
+        if reason.is_some_and(|reason| reason::contradicts(reason, effect)) {
+            findings.push(Finding::refuse(&problem::RECALL_REASON).on_member(Member::Reason.name()));
+        }
         let basis = required(Member::Basis, member(Member::Basis), LONGEST_BASIS, findings);
         let effective =
             required(Member::Effective, member(Member::Effective), 10, findings).and_then(|value| {

@@ -1,6 +1,6 @@
 //! Recalls name a record and say why; they never carry it.
 
-use xinqiao_schemas::{Date, RecallRequest};
+use xinqiao_schemas::{Date, RecallEffect, RecallRequest};
 
 use crate::fixture::{Pairs, codes, company, context, raw, schema, with, without};
 
@@ -16,9 +16,13 @@ fn recall() -> Pairs {
 }
 
 fn check(pairs: &Pairs) -> (Option<RecallRequest>, Vec<String>) {
+    check_as(RecallEffect::Ends, pairs)
+}
+
+fn check_as(effect: RecallEffect, pairs: &Pairs) -> (Option<RecallRequest>, Vec<String>) {
     let schema = schema(NEW);
     let mut findings = Vec::new();
-    let request = schema.validate_recall(raw(schema, pairs), &context(), &mut findings);
+    let request = schema.validate_recall(raw(schema, pairs), effect, &context(), &mut findings);
     (request, codes(&findings))
 }
 
@@ -68,4 +72,14 @@ fn incomplete_or_overfull_recalls_are_refused() {
         assert!(request.is_none());
         assert!(findings.iter().any(|finding| finding == expected), "{expected} not in {findings:?}");
     }
+}
+
+#[test]
+fn a_reason_that_says_the_opposite_of_the_operation_is_refused() {
+    let withdrawn = with(recall(), "reason", "withdrawn");
+    assert!(check_as(RecallEffect::Ends, &withdrawn).0.is_some());
+    let (request, findings) = check_as(RecallEffect::Upholds, &withdrawn);
+    assert!(request.is_none());
+    assert_eq!(findings, ["Refuse reason recall.reason-contradicts"]);
+    assert!(check_as(RecallEffect::Upholds, &with(recall(), "reason", "objection-withdrawn")).0.is_some());
 }

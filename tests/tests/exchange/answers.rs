@@ -36,7 +36,7 @@ async fn a_record_goes_its_way_and_the_answer_comes_back() {
     let batch = all.last().expect("a batch");
     assert_eq!((batch.manifest.seq, batch.manifest.records), (1, 3));
     let state = stands(&alpha, id).await;
-    assert_eq!((&state["state"], &state["seq"], &state["lines"]), (&json!("sealed"), &json!(1), &json!(3)));
+    assert_eq!((&state["state"], &state["seq"], &state["lines"]), (&json!("offered"), &json!(1), &json!(3)));
 
     // Rejected as a whole it stays pending, is handed out again, and may be answered otherwise.
     let rejected = acknowledge(&province, &batch.answer("rejected", json!([]))).await.good(200);

@@ -108,7 +108,7 @@ async fn what_was_made_under_another_policy_waits_for_a_ruling() {
     assert_eq!(next(&mut puller).await, Some(2), "what an officer lets out is delivered");
     let view = site.client(DEPARTMENTS[0], &node).submission(&after).await.unwrap();
     assert!(
-        view["streams"].as_array().unwrap().iter().any(|s| s["stream"] == STREAM && s["state"] == "sealed")
+        view["streams"].as_array().unwrap().iter().any(|s| s["stream"] == STREAM && s["state"] == "offered")
     );
 }
 

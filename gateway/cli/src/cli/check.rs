@@ -6,7 +6,7 @@ use crate::console::say;
 use clap::Args;
 use std::path::PathBuf;
 use xinqiao_exchange::plan::Plan;
-use xinqiao_node::config::Config;
+use xinqiao_node::config::{Config, shared_authorities};
 use xinqiao_node::decisions::Overlay;
 use xinqiao_node::keyring::Keyring;
 use xinqiao_server::trust::TrustKeeper;
@@ -50,6 +50,9 @@ impl ConfigArgs {
         };
         for ring in rings::found(&config) {
             say(format!("note: {ring}"));
+        }
+        for shared in shared_authorities(&config.members) {
+            say(format!("note: {shared}"));
         }
         match xinqiao_node::engine::catalogue(&config) {
             Err(e) => wrong.push(e.to_string()),

@@ -197,9 +197,9 @@ fn complain(error: ClientError) -> Failure {
 
 #[derive(Subcommand)]
 pub(crate) enum Recall {
-    /// Recall one record by the department's own reference
+    /// Recall one record by the department's own reference or by its key fields (按记录编号或主键字段撤回一条记录)
     Send(RecallSend),
-    /// How far a recall has got
+    /// How far a recall has got, recipient by recipient (撤回进展)
     Show {
         #[command(flatten)]
         connection: Connection,
@@ -221,9 +221,13 @@ pub(crate) struct RecallSend {
     /// withdraw, repair, dispute, resolve or reinstate
     #[arg(long, default_value = "withdraw")]
     op: String,
-    /// The department's own reference of the record
-    #[arg(long = "ref")]
-    reference: String,
+    /// The department's own reference of the record (本单位的记录编号)
+    #[arg(long = "ref", required_unless_present = "fields")]
+    reference: Option<String>,
+    /// A key field of a record that was sent without a reference, once for each: CODE=VALUE, by code, alias or Chinese title
+    /// (主键字段，逐项给出：字段=值，用于未带编号报送的记录)
+    #[arg(long = "field", value_name = "FIELD=VALUE", value_parser = key_field)]
+    fields: Vec<(String, String)>,
     /// Reason code
     #[arg(long)]
     reason: String,
@@ -233,6 +237,35 @@ pub(crate) struct RecallSend {
     /// The day from which it holds; left out: today
     #[arg(long)]
     effective: Option<String>,
+}
+
+/// A field and its value, as `--field` gives them.
+fn key_field(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((field, value)) if !field.is_empty() && !value.is_empty() => Ok((field.into(), value.into())),
+        _ => Err("write FIELD=VALUE  格式为 字段=值".into()),
+    }
+}
+
+impl RecallSend {
+    /// The recall as the gateway reads it.
+    fn body(&self, effective: String) -> Result<serde_json::Value, Failure> {
+        let mut body = serde_json::Map::new();
+        let mut put = |name: &str, value: &str| match body.insert(name.to_owned(), value.into()) {
+            None => Ok(()),
+            Some(_) => Err(Failure::Usage(format!("{name} is given twice  {name} 重复"))),
+        };
+        if let Some(reference) = &self.reference {
+            put("ref", reference)?;
+        }
+        put("reason", &self.reason)?;
+        put("basis", &self.basis)?;
+        put("effective", &effective)?;
+        for (field, value) in &self.fields {
+            put(field, value)?;
+        }
+        Ok(body.into())
+    }
 }
 
 impl Recall {
@@ -252,9 +285,7 @@ impl Recall {
                     super::validate::today().write_slash(&mut text);
                     String::from_utf8_lossy(&text).into_owned()
                 });
-                let body = serde_json::json!({
-                    "ref": r.reference, "reason": r.reason, "basis": r.basis, "effective": effective,
-                });
+                let body = r.body(effective)?;
                 block_on(async {
                     let submission = Submission {
                         op: &r.op,
@@ -262,13 +293,53 @@ impl Recall {
                         media_type: "application/json",
                         ..Submission::new(&r.dataset, body.to_string())
                     };
-                    let sent = client.send(&submission).await?;
-                    console::json(
-                        &serde_json::json!({ "recall": sent.response.submission, "accepted": sent.response.accepted }),
-                    );
+                    let sent = client.send(&submission).await.map_err(complain)?;
+                    console::json(&serde_json::json!({
+                        "recall": sent.response.submission,
+                        "accepted": sent.response.accepted,
+                        "errors": sent.response.errors,
+                    }));
                     Ok(())
                 })
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(subcommand)]
+        recall: Recall,
+    }
+
+    fn parse(more: &[&str]) -> Result<RecallSend, clap::Error> {
+        let first =
+            "x send --gateway https://g --ca a --cert b --key c --dataset d --reason mistake --basis B";
+        match Line::try_parse_from(first.split(' ').chain(more.iter().copied()))?.recall {
+            Recall::Send(send) => Ok(send),
+            Recall::Show { .. } => panic!("it sends"),
+        }
+    }
+
+    #[test]
+    fn a_record_is_named_by_reference_or_by_key_fields() {
+        let body = |more: &[&str]| parse(more).unwrap().body("2026/11/20".into()).unwrap();
+        assert_eq!(body(&["--ref", "2026-1"])["ref"], "2026-1");
+        let by_key = body(&["--field", "CF_WSH=厦样罚〔2026〕1号", "--field", "CF_JDRQ=2026/11/01"]);
+        assert_eq!(
+            by_key,
+            serde_json::json!({
+                "CF_WSH": "厦样罚〔2026〕1号", "CF_JDRQ": "2026/11/01", "reason": "mistake", "basis": "B", "effective": "2026/11/20",
+            })
+        );
+        assert!(parse(&[]).is_err(), "neither");
+        assert!(parse(&["--field", "CF_WSH"]).is_err(), "no value");
+        let twice = parse(&["--field", "A=1", "--field", "A=2"]).unwrap().body(String::new());
+        assert!(matches!(twice, Err(Failure::Usage(_))));
     }
 }

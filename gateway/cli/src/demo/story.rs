@@ -377,7 +377,10 @@ impl Story<'_> {
                 self.pull(member, gateway, node).await?;
             }
             let tree = client.recall(&recall).await?;
-            let everywhere = tree["complete"] == true
+            // The province is a relay: what lies behind it is asked of the archives there.
+            let confirmed =
+                ["complete", "confirmed-next-tier-only"].map(Some).contains(&tree["state"].as_str());
+            let everywhere = confirmed
                 && ["portal", "agency", "province-archive", "nation-archive"].iter().all(|m| {
                     self.lines(m, PENALTY).is_ok_and(|lines| lines.iter().any(|l| l["op"] == "repair"))
                 });

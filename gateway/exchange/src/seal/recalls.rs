@@ -1,11 +1,13 @@
-//! What of a chunk or batch may leave although the policy it was made under has changed: its recalls. They carry nothing
-//! of a record, and a recall that waits for a ruling would leave standing what was recalled.
+//! What of a chunk or batch may leave whatever the policy says now: its recalls, and the node's own ends of publication.
+//! They carry nothing of a record (`reason` and `basis` are words of whoever recalls, and only authorities read them), and
+//! a recall that waits for a ruling would leave standing what was recalled.
 
 use super::{ChunkDamaged, Damaged, Pending};
 use crate::accept::unsaid;
 use crate::event::Encoding;
 use crate::op::Op;
 use crate::payload::{compress, decompress};
+use crate::publication::ENDED;
 use crate::table;
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -40,6 +42,8 @@ struct Line<'a> {
 
 #[derive(Deserialize)]
 struct Data<'a> {
+    #[serde(borrow)]
+    reason: Cow<'a, str>,
     #[serde(borrow)]
     effective: Cow<'a, str>,
 }
@@ -85,7 +89,12 @@ fn separate(from: Encoding, to: Encoding, government: bool, chunk: &Pending) -> 
                 let key = e.key.hex();
                 let head =
                     LineHead { op: e.op.name(), key: key.as_str(), rev: e.rev, via: &via, reference: None };
-                recall_line(&head, Audience::Public, &unsaid(effective), &mut raw);
+                let mut recall = unsaid(effective);
+                if said.data.reason == ENDED {
+                    // The node's own word, which every recipient may read.
+                    recall.reason = ENDED;
+                }
+                recall_line(&head, Audience::Public, &recall, &mut raw);
                 raw.push(b'\n');
             }
         }
@@ -132,7 +141,7 @@ mod tests {
         let mut table = vec![table::VERSION];
         table::put_group(&mut table, 7, "bureau", ops.len() as u32, &entries);
         let payload = compress(Encoding::Zstd, &raw);
-        Pending { number: 3, payload, pieces: 1, table, origins: Vec::new() }
+        Pending { number: 3, payload, pieces: 1, rewritten: false, table, origins: Vec::new() }
     }
 
     fn revs(table: &[u8]) -> Vec<u64> {

@@ -51,6 +51,7 @@ impl State {
             void: s.void,
             erased: s.void,
             taken_back: false,
+            again: None,
             acknowledgement: None,
             rejections: 0,
         };
@@ -142,6 +143,11 @@ impl State {
         let id = self.head(stream).id;
         let withheld: WithheldRow = read(rows, lookup, Table::Withheld, &stream_key(id, chunk))?;
         rows.delete(Table::Withheld, stream_key(id, chunk));
+        if chunk >= self.head(stream).first_unsealed {
+            // Not sealed yet: without the mark it would be withheld a second time.
+            let row: ChunkRow = read(rows, lookup, Table::Chunk, &stream_key(id, chunk))?;
+            rows.put(Table::Chunk, stream_key(id, chunk), &ChunkRow { ruled: true, ..row });
+        }
         if release {
             // At the end of the stream under a new number: the old one lies below `first_unsealed` by now, where sealing
             // does not look. That newer lines may be in front of it does no harm: revs decide at the recipient, not the
@@ -152,6 +158,7 @@ impl State {
             head.pending_records += u64::from(withheld.chunk.records);
             let row = ChunkRow { released: true, ..withheld.chunk };
             rows.put(Table::Chunk, stream_key(id, number), &row);
+            rows.put(Table::Again, stream_key(id, chunk), &number);
             self.save(stream, rows);
         }
         Ok(())

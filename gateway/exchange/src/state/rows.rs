@@ -89,11 +89,13 @@ pub enum Table {
     Noted = 21,
     /// Table, last key of a range → [`IndexRow`]: where rows are that left the queue.
     Index = 22,
+    /// Stream, chunk → chunk: where its lines wait again after an officer let them out.
+    Again = 23,
 }
 
 impl Table {
     /// All tables, in order of number.
-    pub const ALL: [Table; 21] = [
+    pub const ALL: [Table; 22] = [
         Table::Meta,
         Table::Group,
         Table::Chunk,
@@ -115,6 +117,7 @@ impl Table {
         Table::Seen,
         Table::Noted,
         Table::Index,
+        Table::Again,
     ];
 }
 
@@ -215,6 +218,9 @@ pub struct ChunkRow {
     /// An officer let it out although it would be withheld.
     #[serde(default)]
     pub released: bool,
+    /// It was withheld, and an officer decided about its records: only its recalls leave from here.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub ruled: bool,
 }
 
 impl ChunkRow {
@@ -275,6 +281,9 @@ pub struct BatchRow {
     /// whatever the recipient acknowledges.
     #[serde(default)]
     pub taken_back: bool,
+    /// The chunk in which its lines wait again: all of them in a new epoch, its recalls if it was taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again: Option<u64>,
     /// The latest answer.
     #[serde(rename = "answer", default, skip_serializing_if = "Option::is_none")]
     pub acknowledgement: Option<AcknowledgementRow>,
@@ -361,6 +370,16 @@ pub struct WithheldRow {
     pub chunk: ChunkRow,
     /// Why.
     pub reason: String,
+    /// How many of its lines wait for the ruling: its records. Rows of earlier versions do not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub records: Option<u32>,
+}
+
+impl WithheldRow {
+    /// How many records wait for the ruling; of rows of earlier versions, how many lines.
+    pub fn waiting(&self) -> u32 {
+        self.records.unwrap_or(self.chunk.records)
+    }
 }
 
 /// Rows that left the queue: a range of one table's keys, in one index.

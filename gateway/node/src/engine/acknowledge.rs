@@ -1,6 +1,7 @@
 //! A recipient's answer to a batch, taken once and for all: rejected lines go back to their sources, a rejected batch
 //! stays pending.
 
+use super::entries::OWN;
 use super::{CommitError, Node, entries};
 use bytes::Bytes;
 use serde::Serialize;
@@ -152,15 +153,18 @@ impl Node {
         let outcome = outcome(said.outcome);
         let digest = said.digest();
         let hex = digest.to_hex();
-        if let Some(first) =
-            batch.acknowledgement.as_ref().filter(|a| a.outcome.is_final() || a.digest == hex)
-        {
-            if first.digest == hex || self.same_acknowledgement(stream, first, &said, account)? {
+        if let Some(first) = &batch.acknowledgement {
+            // `rejected` too: said again at another time it is no news, and its errors have been told.
+            let same = first.digest == hex
+                || first.outcome == outcome && self.same_acknowledgement(stream, first, &said, account)?;
+            if same {
                 let stream = stream.to_string();
                 let view = AcknowledgedView { stream, seq, outcome, log_index: None, repeated: true };
                 return Ok(Step::Repeated(view));
             }
-            return Err(RefusalCode::AcknowledgementDiffers.into());
+            if first.outcome.is_final() {
+                return Err(RefusalCode::AcknowledgementDiffers.into());
+            }
         }
         let gone = batch.void || batch.erased;
         if !batch.served && !gone && batch.records > 0 && outcome != Outcome::Rejected {
@@ -224,7 +228,7 @@ impl Node {
         let groups = table::groups(&bytes).map_err(|_| RefusalCode::Internal)?;
         let mut all = Vec::with_capacity(said.errors.len());
         let mut errors = said.errors.into_iter().peekable();
-        let mut first = 0u64;
+        let (mut first, mut own) = (0u64, 0u64);
         for group in &groups {
             let end = first + u64::from(group.lines);
             if errors.peek().is_none_or(|e| e.record >= end) {
@@ -233,6 +237,10 @@ impl Node {
             }
             let entries = group.entries().map_err(|_| RefusalCode::Internal)?;
             while let Some(e) = errors.next_if(|e| e.record < end) {
+                if group.member == OWN {
+                    own += 1;
+                    continue;
+                }
                 let line = &entries[(e.record - first) as usize];
                 all.push(Feedback {
                     member: group.member.to_owned(),
@@ -247,6 +255,15 @@ impl Node {
                 });
             }
             first = end;
+        }
+        if own > 0 {
+            // No department can be told: nothing ended by itself stands where the recipient did not take the end.
+            tracing::error!(
+                stream = stream.as_str(),
+                seq = said.seq,
+                lines = own,
+                "a recipient refused withdrawals of the node's own, ends of publication; the records still stand there: call the recipient"
+            );
         }
         Ok(all)
     }

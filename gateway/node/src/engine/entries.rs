@@ -12,8 +12,8 @@ use xinqiao_exchange::names::StreamId;
 use xinqiao_exchange::op::{Load, Op};
 use xinqiao_store::LogFiles;
 
-/// By whom a thing was done that the node does by itself.
-const NODE: &str = "node";
+/// By whom a thing was done that the node does by itself, and the member name under which its own withdrawals stand.
+pub const OWN: &str = "node";
 
 /// What the entry of a submission says.
 pub(super) struct SubmissionEntry<'a> {
@@ -120,7 +120,7 @@ pub fn hold(node: &Node, stream: &StreamId, held: bool, by: &str, reason: &str) 
 /// Publication ended for records of a public stream.
 pub(super) fn publication_ended(node: &Node, stream: &StreamId, records: u64) -> Vec<u8> {
     let event = Event::Recall {
-        member: NODE.into(),
+        member: OWN.into(),
         recall: format!("publication-end-{}", node.business_date().to_days()).into(),
         dataset: stream.dataset().into(),
         op: Op::Withdraw.name().into(),

@@ -347,6 +347,12 @@ impl Hand {
         self.blocking(move |node| node.adopt_policies(policies)).expect("it can be adopted");
     }
 
+    /// Officers adopt the catalogue's policy for the province with an edit.
+    fn adopt_edited(&mut self, edit: impl FnOnce(String) -> String) {
+        let policies = edited_policies(edit);
+        self.blocking(move |node| node.adopt_policies(policies)).expect("it can be adopted");
+    }
+
     /// How the records of a submission stand in a recipient's stream.
     fn stands(&self, submission: &str, recipient: &str) -> Value {
         let view = self.node.submission_view(DEPARTMENT, submission).expect("it is known");
@@ -384,12 +390,17 @@ impl Hand {
 
 /// In the place of the catalogue's: the province's policy without amounts.
 fn tight_policies() -> BTreeMap<String, String> {
+    edited_policies(|text| text.replace("amount = \"pass\"", "amount = \"drop\""))
+}
+
+/// In the place of the catalogue's: the province's policy with an edit.
+fn edited_policies(edit: impl FnOnce(String) -> String) -> BTreeMap<String, String> {
     const POLICY: &str = "province-government";
     let files = Catalogue::builtin_files();
-    let wide = files.iter().find(|f| f.path == format!("policies/{POLICY}.toml")).unwrap();
-    let narrow = wide.text.replace("amount = \"pass\"", "amount = \"drop\"");
-    assert_ne!(wide.text, narrow);
-    BTreeMap::from([(POLICY.to_owned(), narrow)])
+    let before = files.iter().find(|f| f.path == format!("policies/{POLICY}.toml")).unwrap();
+    let after = edit(before.text.clone());
+    assert_ne!(before.text, after);
+    BTreeMap::from([(POLICY.to_owned(), after)])
 }
 
 /// Seconds until it is noon next: a test of days must not begin just before midnight.

@@ -1,40 +1,31 @@
-//! What the node does by itself, on a timer: checkpoints, ends of publication, retention.
+//! What the node does by itself, on a timer: checkpoints and retention. Ends of publication are in `ends.rs`.
 
 use super::committer::Job;
-use super::rules::Rules;
-use super::seal::SealError;
-use super::{Node, entries, manifests};
-use std::collections::BTreeMap;
+use super::{CommitError, Node, entries, manifests};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
-use xinqiao_exchange::event::{Event, NewChunk, Sealed};
-use xinqiao_exchange::group::{Change, Item, Kind};
+use xinqiao_exchange::event::{Event, Sealed};
+use xinqiao_exchange::group::Change;
 use xinqiao_exchange::names::{Lane, StreamId};
-use xinqiao_exchange::op::Op;
-use xinqiao_exchange::payload::compress;
-use xinqiao_exchange::plan::RecipientPlan;
-use xinqiao_exchange::publication::Ending;
-use xinqiao_exchange::secrets::RecordKey;
-use xinqiao_exchange::state::{
-    BatchRow, ChunkRow, GroupChunkRow, PublicationRow, Table, group_chunk_key, stream_key,
-};
-use xinqiao_exchange::table::{self, Entry, put_entry, put_group};
-use xinqiao_schemas::{Audience, LineHead, RecallLine, recall_line};
-
-/// The member name under which the node's own withdrawals stand.
-pub const OWN: &str = "node";
+use xinqiao_exchange::state::{BatchRow, ChunkRow, State, Table, stream_key};
+use xinqiao_exchange::table;
 
 const DAY: i64 = 86_400;
-/// Chunks whose publication ends that one round looks at.
-const DUE_CHUNKS: usize = 1_000;
-/// Withdrawals that go into one chunk.
-const WITHDRAWN_AT_ONCE: usize = 4_000;
-/// How long ends of publication wait for submissions that are under way.
-const UNDER_WAY: Duration = Duration::from_secs(60);
 
-/// A record to withdraw, and the rev of its withdrawal.
-type Ended = (RecordKey, u64);
+/// To the source of a record that nobody collected in time.
+const EXPIRED: (&str, &str) = (
+    "retention.expired",
+    "The record waited past its maximum age without being collected and was erased; send it again if it is still to be delivered. \
+     记录超过最长保存期仍未被领取，已删除；如仍需下发请重新报送。",
+);
+
+/// To the source of a record that was collected and never answered.
+const UNANSWERED: (&str, &str) = (
+    "retention.unanswered",
+    "The recipient collected the record and gave no final answer within its maximum age; the copy kept for delivery was erased. Whether the recipient \
+     stored it is not known: ask, and send it again if it did not. 接收方已领取该记录，但在最长保存期内未作最终应答，待下发副本已删除；接收方是否入库不明，请核实，未入库的请重新报送。",
+);
 
 impl Node {
     /// Runs until the node is dropped or `stop` resolves.
@@ -82,195 +73,6 @@ impl Node {
         self.tend_keys();
     }
 
-    /// Withdraws from public recipients what may no longer be published.
-    pub fn end_publications(&self) {
-        let today = u32::try_from(self.business_date().to_days()).unwrap_or(0);
-        let rows = self.queue().scan(Table::Publication as u8, &[], Some(&today.to_be_bytes()), DUE_CHUNKS);
-        let Ok(rows) = rows else { return };
-        let mut due: BTreeMap<u32, Vec<(u32, u64, PublicationRow)>> = BTreeMap::new();
-        for (key, value) in rows {
-            let (Some(day), Some(id), Some(chunk)) = (u32_at(&key, 0), u32_at(&key, 4), u64_at(&key, 8))
-            else {
-                continue;
-            };
-            let Ok(row) = serde_json::from_slice(&value) else { continue };
-            due.entry(id).or_default().push((day, chunk, row));
-        }
-        let rules = self.rules();
-        for (stream, head) in self.heads() {
-            let Some(chunks) = due.remove(&head.id) else { continue };
-            let Some(recipient) = rules.plan.recipient_of(&stream) else { continue };
-            // A table that does not read has been named in the log; the next round tries again.
-            let Ok((mut ending, gone)) = self.due(&stream, &chunks, today) else { continue };
-            let first = chunks.iter().map(|(_, _, row)| row.group).min().unwrap_or(0);
-            let Ok(seen) = self.look_through(&mut ending, &stream, group_chunk_key(first, 0)) else {
-                continue;
-            };
-            let drawn = self.revs_of_ends(&rules, &stream, recipient, &ending);
-            // What is prepared from here on has higher revs than the withdrawals, and stands whichever comes first. What
-            // was under way may have lower ones and prolong a publication: it is waited for, and looked through.
-            if !drawn.is_empty() && !self.preparations.wait_for_those_under_way(UNDER_WAY) {
-                tracing::warn!(
-                    stream = stream.as_str(),
-                    "submissions under way take long; ends of publication are tried again"
-                );
-                continue;
-            }
-            if self.look_through(&mut ending, &stream, seen).is_err() {
-                continue;
-            }
-            let ended: Vec<Ended> =
-                ending.records().filter_map(|key| Some((key, *drawn.get(&key)?))).collect();
-            self.withdraw_own(&stream, recipient, &ended, gone);
-        }
-    }
-
-    /// The records of these chunks whose last day has passed, and the schedule's change.
-    #[allow(clippy::type_complexity)]
-    fn due(
-        &self,
-        stream: &StreamId,
-        chunks: &[(u32, u64, PublicationRow)],
-        today: u32,
-    ) -> Result<(Ending, Vec<(u32, u64, Option<u32>)>), SealError> {
-        let mut ending = Ending::default();
-        let mut gone = Vec::with_capacity(chunks.len());
-        for (day, chunk, row) in chunks {
-            let lines = self.read_item(stream, row.table)?;
-            let next = ending.due(&lines, *day, today).map_err(|_| SealError::Damaged)?;
-            gone.push((*day, *chunk, next));
-        }
-        Ok((ending, gone))
-    }
-
-    /// Takes out what newer lines have settled, in the chunks of either lane from one on. The place to go on from comes back.
-    fn look_through(
-        &self,
-        ending: &mut Ending,
-        stream: &StreamId,
-        mut from: Vec<u8>,
-    ) -> Result<Vec<u8>, SealError> {
-        while !ending.is_empty() {
-            let rows = self.kept_rows(Table::GroupChunk, &from, None, 1_024);
-            let rows = rows.map_err(|_| SealError::Damaged)?;
-            let Some((last, _)) = rows.last() else { break };
-            from = last.clone();
-            from.push(0);
-            for (_, value) in rows {
-                let row: GroupChunkRow = serde_json::from_slice(&value).map_err(|_| SealError::Damaged)?;
-                // A record has one key in both lanes, and a newer version may come through the other.
-                let same =
-                    (row.stream.recipient(), row.stream.dataset()) == (stream.recipient(), stream.dataset());
-                if same {
-                    let lines = self.read_item(&row.stream, row.table)?;
-                    ending.look_through(&lines).map_err(|_| SealError::Damaged)?;
-                }
-            }
-        }
-        Ok(from)
-    }
-
-    /// Draws the revs of withdrawals that begin here: ones this node recognises if they come back.
-    fn revs_of_ends(
-        &self,
-        rules: &Rules,
-        stream: &StreamId,
-        recipient: &RecipientPlan,
-        ending: &Ending,
-    ) -> BTreeMap<RecordKey, u64> {
-        let marks = rules.plan.dataset(stream.dataset()).filter(|_| recipient.may_return);
-        let draw = || match marks {
-            Some(dataset) => self.leap_rev(&|last| dataset.recall_revs.next(Op::Withdraw, last)),
-            None => self.next_rev(),
-        };
-        ending.records().map(|key| (key, draw())).collect()
-    }
-
-    /// Withdraws records in the node's own name; with the last of them the schedule moves on.
-    fn withdraw_own(
-        &self,
-        stream: &StreamId,
-        recipient: &RecipientPlan,
-        ended: &[Ended],
-        gone: Vec<(u32, u64, Option<u32>)>,
-    ) {
-        let mut moved = vec![Event::PublicationEnded { stream: stream.clone(), gone }];
-        let mut parts: Vec<&[Ended]> = ended.chunks(WITHDRAWN_AT_ONCE).collect();
-        if parts.is_empty() {
-            parts.push(&[]);
-        }
-        let count = parts.len();
-        for (n, part) in parts.into_iter().enumerate() {
-            let mut change = self.withdrawal(stream, recipient, part);
-            if n + 1 == count {
-                change.events.append(&mut moved);
-            }
-            if let Err(e) = self.change_blocking(change, |_| true) {
-                return tracing::error!(
-                    stream = stream.as_str(),
-                    ?e,
-                    "ends of publication could not be committed; tried again"
-                );
-            }
-        }
-        if !ended.is_empty() {
-            tracing::info!(stream = stream.as_str(), records = ended.len(), "publication ended");
-        }
-    }
-
-    fn withdrawal(&self, stream: &StreamId, recipient: &RecipientPlan, ended: &[Ended]) -> Change {
-        if ended.is_empty() {
-            return Change::default();
-        }
-        let description = &recipient.description;
-        let recall = RecallLine { reason: "publication-ended", basis: "", effective: self.business_date() };
-        let mut raw = Vec::new();
-        let mut lines = Vec::new();
-        for (n, &(key, rev)) in ended.iter().enumerate() {
-            let text = key.hex();
-            let head = LineHead { op: "withdraw", key: text.as_str(), rev, via: &[], reference: None };
-            recall_line(&head, Audience::Public, &recall, &mut raw);
-            raw.push(b'\n');
-            let entry = Entry {
-                op: Op::Withdraw,
-                key,
-                rev,
-                ordinal: n as u32,
-                publication_end: None,
-                reference: None,
-            };
-            put_entry(&mut lines, &entry);
-        }
-        let index = self.log_size();
-        let mut lines_table = vec![table::VERSION];
-        put_group(&mut lines_table, index, OWN, ended.len() as u32, &lines);
-        let aad = stream.as_str().as_bytes().to_vec();
-        let payload = compress(description.encoding, &raw);
-        let mut events = Vec::new();
-        if self.head(stream).and_then(|h| h.descriptions.last().cloned()).as_ref() != Some(description) {
-            events.push(Event::Described { stream: stream.clone(), description: description.clone() });
-        }
-        events.push(Event::Chunk(NewChunk {
-            stream: stream.clone(),
-            payload: 0,
-            table: 1,
-            records: ended.len() as u32,
-            recalls: ended.len() as u32,
-            raw: raw.len() as u64,
-            bytes: payload.len() as u64,
-            earliest_end: None,
-            origins: Vec::new(),
-        }));
-        Change {
-            events,
-            items: vec![
-                Item { kind: Kind::Payload, aad: aad.clone(), bytes: payload },
-                Item { kind: Kind::Evidence, aad, bytes: lines_table },
-            ],
-            entry: Some(entries::publication_ended(self, stream, ended.len() as u64)),
-        }
-    }
-
     /// Erases payloads that were acknowledged long enough ago, and those that waited too long.
     fn apply_retention(&self) {
         let now = self.clock.now();
@@ -305,22 +107,26 @@ impl Node {
                 if !due {
                     continue;
                 }
-                if acknowledged_at.is_none() {
-                    tracing::error!(
-                        stream = stream.as_str(),
-                        seq,
-                        "a batch reached its maximum age without an answer; its payload is erased"
-                    );
-                    self.metrics.expired(stream.dataset(), batch.records);
+                let unanswered = acknowledged_at.is_none();
+                let mut feedback = Vec::new();
+                if unanswered {
+                    // A table that does not read has been named in the log; that is no reason to keep payload.
+                    if let Ok(lines) = self.read_item(&stream, batch.table) {
+                        let said = if batch.served { UNANSWERED } else { EXPIRED };
+                        feedback =
+                            self.feedback_for_table(&stream, &lines, &|_| true, said).unwrap_or_default();
+                    }
                 }
-                let reason = if acknowledged_at.is_some() { "retention" } else { "retention-unanswered" };
+                let reason = if unanswered { "retention-unanswered" } else { "retention" };
                 let change = Change {
                     events: vec![Event::Erased {
                         stream: stream.clone(),
                         batches: Some(batches),
                         seq,
                         taken_back: false,
-                        feedback: Vec::new(),
+                        expired: unanswered,
+                        requeued: false,
+                        feedback,
                     }],
                     items: Vec::new(),
                     entry: batch
@@ -329,8 +135,27 @@ impl Node {
                         .ok()
                         .map(|digest| entries::void(self, &stream, seq, &digest, reason)),
                 };
-                if self.change_blocking(change, |_| true).is_err() {
-                    return;
+                // An answer that is committed in between closes the batch: then there is nothing to tell.
+                let (queue, key) = (self.queue(), stream_key(batches, seq));
+                let still = move |_: &State| {
+                    let row = queue.get(Table::Batch as u8, &key).ok().flatten();
+                    let row = row.and_then(|r| serde_json::from_slice::<BatchRow>(&r).ok());
+                    row.is_some_and(|b| {
+                        let answered = b.acknowledgement.is_some_and(|a| a.outcome.is_final());
+                        !b.erased && answered != unanswered
+                    })
+                };
+                match self.change_blocking(change, still) {
+                    Ok(_) if unanswered => {
+                        tracing::error!(
+                            stream = stream.as_str(),
+                            seq,
+                            "a batch reached its maximum age without an answer; its payload is erased, its sources are told"
+                        );
+                        self.metrics.expired(stream.dataset(), batch.records);
+                    }
+                    Ok(_) | Err(CommitError::Overtaken) => {}
+                    Err(_) => return,
                 }
             }
             self.expire_unsealed(&stream, &head, now - maximum);
@@ -362,9 +187,7 @@ impl Node {
             if self.youngest(&lines).is_none_or(|t| t >= before) {
                 break;
             }
-            let sent_back = self.feedback_for_table(stream, &lines, "retention.expired",
-                "The record waited past its maximum age without being collected and was erased; send it again if it is still to be delivered. \
-                 记录超过最长保存期仍未被领取，已删除；如仍需下发请重新报送。");
+            let sent_back = self.feedback_for_table(stream, &lines, &|_| true, EXPIRED);
             let Ok(sent_back) = sent_back else { break };
             feedback.extend(sent_back);
             records += u64::from(chunk.records);
@@ -385,7 +208,7 @@ impl Node {
             entry: Some(signed.entry),
         };
         let (name, first) = (stream.clone(), head.first_unsealed);
-        let still = move |s: &xinqiao_exchange::state::State| {
+        let still = move |s: &State| {
             s.streams.get(&name).is_some_and(|h| h.next_seq == seq && h.first_unsealed == first)
         };
         if self.change_blocking(change, still).is_ok() {

@@ -2,15 +2,10 @@
 //! payload was offered before, perhaps to an endpoint that was down, is evidence and no permission.
 
 use super::Node;
-use super::seal::still_allowed;
 use super::serve::PayloadParts;
 use std::sync::Arc;
 use xinqiao_exchange::names::StreamId;
-use xinqiao_exchange::op::Op;
-use xinqiao_exchange::state::BatchRow;
-use xinqiao_exchange::table;
 use xinqiao_runtime::refusal::{Refusal, RefusalCode};
-use xinqiao_schemas::RecipientKind;
 
 /// What may be sent.
 pub enum Offer {
@@ -59,18 +54,10 @@ impl Node {
         let rules = self.rules();
         let Some(head) = self.head(stream) else { return false };
         let Some(batch) = self.batch(&head, seq) else { return false };
-        let authority = rules.plan.recipient_of(stream).is_some_and(|r| r.kind == RecipientKind::Government);
         batch.released
             || batch.records == 0
-            || still_allowed(&rules, stream, &head, batch.description)
-            // As when a batch is taken back: recalls go on, to authorities as they were written.
-            || authority && self.only_recalls(stream, &batch)
-    }
-
-    fn only_recalls(&self, stream: &StreamId, batch: &BatchRow) -> bool {
-        let Ok(bytes) = self.read_item(stream, batch.table) else { return false };
-        let Ok(groups) = table::groups(&bytes) else { return false };
-        groups.iter().all(|g| g.entries().is_ok_and(|all| all.iter().all(|e| e.op != Op::Put)))
+            || self.may_still_leave(&rules, stream, &head, batch.description)
+            || self.only_recalls(&rules, stream, &head, &batch)
     }
 }
 

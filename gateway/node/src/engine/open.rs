@@ -236,6 +236,7 @@ impl Node {
             sealing: Mutex::new(HashMap::new()),
             news: watch::Sender::new(0),
             acknowledging: Mutex::default(),
+            older_policies: Mutex::default(),
             trouble: Mutex::new(Trouble { rebuilt, ..Trouble::default() }),
             letting_go: Mutex::new(LettingGo::default()),
             data_dir: dir,
@@ -254,6 +255,7 @@ impl Node {
             order: CommitOrder::default(),
             dump: None,
         };
+        node.warn_of_shared_authorities();
         node.begin(&mut committer, adopted.then_some(shown));
         if adopted && node.trouble().failed.is_empty() {
             // The new epoch is durable; without the marker's removal another one would begin at the next start.

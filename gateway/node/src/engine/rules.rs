@@ -5,7 +5,7 @@
 //! or [`Node::adopt_members`] returns, nothing leaves under the older rules any more.
 
 use super::Node;
-use crate::config::{Config, Member};
+use crate::config::{Config, Member, shared_authorities};
 use crate::engine::Keyring;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -125,7 +125,16 @@ impl Node {
     pub fn adopt_members(&self, members: Vec<Member>) -> Result<(), RulesError> {
         let _turn = self.adopting.lock();
         let policies = self.rules().policies.clone();
-        self.adopt(policies, members)
+        self.adopt(policies, members)?;
+        self.warn_of_shared_authorities();
+        Ok(())
+    }
+
+    /// Says in the log which members act for one authority in two lineages.
+    pub(super) fn warn_of_shared_authorities(&self) {
+        for shared in shared_authorities(self.rules().members()) {
+            tracing::warn!("{shared}");
+        }
     }
 
     fn adopt(&self, policies: BTreeMap<String, String>, members: Vec<Member>) -> Result<(), RulesError> {

@@ -13,10 +13,11 @@ use xinqiao_evidence::entry::WithheldState;
 use xinqiao_exchange::event::{Event, Feedback, NewChunk, Part, Sealed};
 use xinqiao_exchange::group::{Change, Item, Kind};
 use xinqiao_exchange::names::StreamId;
-use xinqiao_exchange::seal::{PARTS_CAP, Pending, PendingRecall, SMALL, payload, recalls};
+use xinqiao_exchange::op::Op;
+use xinqiao_exchange::seal::{ChunkDamaged, PARTS_CAP, Pending, PendingRecall, SMALL, payload, recalls};
 use xinqiao_exchange::secrets::RecordKey;
 use xinqiao_exchange::state::{BatchRow, ChunkRow, Place, State, StreamRow, Table, stream_key};
-use xinqiao_exchange::table;
+use xinqiao_exchange::table::{self, Entry, TableDamaged};
 use xinqiao_explain::Explain;
 use xinqiao_schemas::RecipientKind;
 
@@ -42,8 +43,25 @@ impl From<CommitError> for SealError {
 
 /// Chunks that may go into one batch.
 struct Run {
-    chunks: Vec<(u64, ChunkRow)>,
-    description: u32,
+    chunks: Vec<Taken>,
+    /// What the chunks that leave whole were made with; none if only recalls leave.
+    description: Option<u32>,
+}
+
+/// A chunk of a run.
+struct Taken {
+    number: u64,
+    row: ChunkRow,
+    leaves: Leaves,
+}
+
+/// What of a chunk leaves.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Leaves {
+    /// Every line that still stands.
+    All,
+    /// Its recalls: its records are withheld, or there are none in it.
+    Recalls,
 }
 
 /// What of a chunk or batch stays behind, and what goes on.
@@ -68,14 +86,6 @@ enum Switch {
     Waiting,
 }
 
-/// Was this made under the policy that is in force?
-pub(super) fn still_allowed(rules: &Rules, stream: &StreamId, head: &StreamRow, description: u32) -> bool {
-    let Some(now) = rules.plan.recipient_of(stream) else { return false };
-    head.descriptions.get(description as usize).is_some_and(|made| {
-        made.policy == now.description.policy && made.policy_digest == now.description.policy_digest
-    })
-}
-
 impl Node {
     /// Seals one batch if anything is pending. Blocks. True if a batch was sealed.
     pub(crate) fn seal(&self, stream: &StreamId) -> Result<bool, SealError> {
@@ -91,8 +101,12 @@ impl Node {
                 return Ok(false);
             }
             let rules = self.rules();
-            let Some(run) = self.next_run(&rules, stream, &head)? else { continue };
-            match self.schema_switch(stream, &head, &run)? {
+            if rules.plan.recipient_of(stream).is_none() {
+                // Nobody may ask for it any more; it waits as it is.
+                return Ok(false);
+            }
+            let Some(mut run) = self.next_run(&rules, stream, &head)? else { continue };
+            match self.schema_switch(stream, &head, &mut run)? {
                 Switch::None => {}
                 Switch::Announced => return Ok(true),
                 Switch::Waiting => return Ok(false),
@@ -107,84 +121,109 @@ impl Node {
         }
     }
 
-    /// The chunks for the next batch, or nothing after having withheld the first.
+    /// The chunks for the next batch, or nothing after having withheld the records of the first.
     fn next_run(&self, rules: &Rules, stream: &StreamId, head: &StreamRow) -> Result<Option<Run>, SealError> {
         let from = stream_key(head.id, head.first_unsealed);
         let to = stream_key(head.id, head.next_chunk);
         let rows = self.queue().scan(Table::Chunk as u8, &from, Some(&to), 4_096);
         let rows = rows.map_err(|_| SealError::Damaged)?;
-        let withheld = |n: u64| {
-            self.queue().get(Table::Withheld as u8, &stream_key(head.id, n)).ok().flatten().is_some()
-        };
-        let mut run = Run { chunks: Vec::new(), description: 0 };
+        let mut run = Run { chunks: Vec::new(), description: None };
         let (mut records, mut raw, mut origins) = (0u64, 0u64, 0usize);
         for (key, value) in rows {
             let number = key.last_chunk::<8>().map(|b| u64::from_be_bytes(*b)).ok_or(SealError::Damaged)?;
             let row: ChunkRow = serde_json::from_slice(&value).map_err(|_| SealError::Damaged)?;
-            if withheld(number) {
-                run.chunks.push((number, row));
-                continue;
-            }
-            let allowed = row.released || still_allowed(rules, stream, head, row.description);
-            if !allowed {
+            let Some(leaves) = self.leaves(rules, stream, head, number, &row)? else {
                 if run.chunks.is_empty() {
-                    self.withhold(rules, stream, head, number, &row)?;
+                    self.withhold(rules, stream, number, &row)?;
                     return Ok(None);
                 }
                 break;
-            }
+            };
             origins += row.origins.len();
             let full = origins > 60
                 || records + u64::from(row.records) > self.config.storage.batch_records
                 || raw + row.raw > self.config.storage.batch_bytes;
-            if records > 0 && (full || row.description != run.description) {
+            let other = leaves == Leaves::All && run.description.is_some_and(|d| d != row.description);
+            if records > 0 && (full || other) {
                 break;
             }
-            run.description = row.description;
+            if leaves == Leaves::All {
+                run.description = Some(row.description);
+            }
             records += u64::from(row.records);
             raw += row.raw;
-            run.chunks.push((number, row));
+            run.chunks.push(Taken { number, row, leaves });
         }
         Ok(Some(run))
     }
 
-    /// Keeps back the records of a chunk that was made under another policy; its recalls go on in a chunk of their own.
-    fn withhold(
+    /// What of a chunk leaves under these rules; nothing is said of one whose records have to be withheld first.
+    fn leaves(
         &self,
         rules: &Rules,
         stream: &StreamId,
         head: &StreamRow,
+        number: u64,
+        row: &ChunkRow,
+    ) -> Result<Option<Leaves>, SealError> {
+        let withheld = self.queue().get(Table::Withheld as u8, &stream_key(head.id, number));
+        if row.ruled || withheld.map_err(|_| SealError::Damaged)?.is_some() {
+            return Ok(Some(Leaves::Recalls));
+        }
+        if row.released || self.may_still_leave(rules, stream, head, row.description) {
+            return Ok(Some(Leaves::All));
+        }
+        let table = self.read_item(stream, row.table)?;
+        let records = puts(&table).map_err(|_| SealError::Damaged)?;
+        Ok((records == 0).then_some(Leaves::Recalls))
+    }
+
+    /// Keeps back the records of a chunk that was made under another policy, and tells their sources. Its recalls leave
+    /// with the batch that takes the chunk.
+    fn withhold(
+        &self,
+        rules: &Rules,
+        stream: &StreamId,
         chunk: u64,
         row: &ChunkRow,
     ) -> Result<(), SealError> {
         let reason = "withheld.policy-changed";
-        let places = std::iter::once(row.payload).chain(row.rest.iter().copied());
-        let split = self.split(rules, stream, head, row.description, (chunk, places, row.table))?;
-        let feedback = self.feedback_for_table(stream, &split.held, "withheld.send-again", SEND_AGAIN)?;
-        // A frame with a chunk has an entry: by its index the chunk's submissions are found.
-        let (mut events, entry) = if split.records > 0 {
-            let state = WithheldState::Withheld;
-            let entry = entries::withheld(self, stream, state, split.records, "node", reason);
-            (vec![Event::Withheld { stream: stream.clone(), chunk, reason: reason.into(), feedback }], entry)
-        } else {
-            // Nothing is left that anyone could rule on. It is the first unsealed chunk, so nothing else goes with it.
-            let (state, records) = (WithheldState::Released, u64::from(row.records));
-            let entry = entries::withheld(self, stream, state, records, "node", reason);
-            (vec![Event::Dropped { stream: stream.clone(), through: chunk, feedback }], entry)
+        let table = self.read_item(stream, row.table)?;
+        let records = puts(&table).map_err(|_| SealError::Damaged)?;
+        let is_record = |e: &Entry<'_>| e.op == Op::Put;
+        let feedback =
+            self.feedback_for_table(stream, &table, &is_record, ("withheld.send-again", SEND_AGAIN))?;
+        let change = Change {
+            events: vec![Event::Withheld { stream: stream.clone(), chunk, reason: reason.into(), feedback }],
+            items: Vec::new(),
+            entry: Some(entries::withheld(
+                self,
+                stream,
+                WithheldState::Withheld,
+                records,
+                entries::OWN,
+                reason,
+            )),
         };
-        events.extend(split.events);
-        self.metrics.withheld(stream.as_str(), split.records);
-        let change = Change { events, items: split.items, entry: Some(entry) };
         let current = self.while_rules(rules.number);
         match self.change_blocking(change, move |_| current()) {
+            Ok(_) => {
+                tracing::warn!(
+                    stream = stream.as_str(),
+                    chunk,
+                    records,
+                    "records made under a less strict policy are withheld; their sources are told, a security officer rules about them"
+                );
+                Ok(())
+            }
             // Judged by rules that were replaced before its turn came: checked again by the new ones.
-            Ok(_) | Err(CommitError::Overtaken) => Ok(()),
+            Err(CommitError::Overtaken) => Ok(()),
             Err(e) => Err(SealError::Commit(e)),
         }
     }
 
-    /// Separates the recalls of a chunk or batch from its records, and queues them anew as the rules in force describe
-    /// the stream. A recipient that gets the dataset no longer gets no recalls either.
+    /// Separates the recalls of a batch from its records, and queues them anew as the rules in force describe the stream. A
+    /// recipient that gets the dataset no longer gets no recalls either.
     fn split(
         &self,
         rules: &Rules,
@@ -201,17 +240,15 @@ impl Node {
         };
         let made = head.descriptions.get(description as usize).ok_or(SealError::Damaged)?;
         let now = &recipient.description;
-        let mut pending = Pending { number, payload: Vec::new(), pieces: 0, table, origins: Vec::new() };
+        let mut pending =
+            Pending { number, payload: Vec::new(), pieces: 0, rewritten: false, table, origins: Vec::new() };
         for place in payload {
             pending.payload.extend(self.read_item(stream, place)?);
             pending.pieces += 1;
         }
         let government = recipient.kind == RecipientKind::Government;
-        let found = recalls(made.encoding, now.encoding, government, &pending).map_err(|e| {
-            tracing::error!(stream = stream.as_str(), chunk = e.number, "{e}");
-            self.fail("journal.damaged");
-            SealError::Damaged
-        })?;
+        let found = recalls(made.encoding, now.encoding, government, &pending)
+            .map_err(|e| self.damaged(stream, e))?;
         let mut split =
             Split { records: found.puts, held: found.rest, events: Vec::new(), items: Vec::new() };
         if found.records > 0 {
@@ -239,17 +276,21 @@ impl Node {
         Ok(split)
     }
 
-    /// One piece of news per line of a table, for its source.
+    /// One piece of news, of this code and message, per line of a table that is `told`, for its source. The node's own
+    /// lines have none.
     pub(super) fn feedback_for_table(
         &self,
         stream: &StreamId,
         table: &[u8],
-        code: &str,
-        message: &str,
+        told: &dyn Fn(&Entry<'_>) -> bool,
+        (code, message): (&str, &str),
     ) -> Result<Vec<Feedback>, SealError> {
         let mut all = Vec::new();
         for group in table::groups(table).map_err(|_| SealError::Damaged)? {
-            for e in group.entries().map_err(|_| SealError::Damaged)? {
+            if group.member == entries::OWN {
+                continue;
+            }
+            for e in group.entries().map_err(|_| SealError::Damaged)?.iter().filter(|e| told(e)) {
                 all.push(Feedback {
                     member: group.member.to_owned(),
                     submission: group.submission,
@@ -264,6 +305,13 @@ impl Node {
             }
         }
         Ok(all)
+    }
+
+    /// A stored chunk does not hold together: it is named, and the node is not ready.
+    fn damaged(&self, stream: &StreamId, e: ChunkDamaged) -> SealError {
+        tracing::error!(stream = stream.as_str(), chunk = e.number, "{e}");
+        self.fail("journal.damaged");
+        SealError::Damaged
     }
 
     pub(super) fn read_item(
@@ -292,37 +340,47 @@ impl Node {
         head: &StreamRow,
         run: Run,
     ) -> Result<bool, SealError> {
-        let (Some((first, _)), Some((last, _))) = (run.chunks.first(), run.chunks.last()) else {
-            return Ok(false);
-        };
-        let (first, last) = (*first, *last);
+        let (Some(first), Some(last)) = (run.chunks.first(), run.chunks.last()) else { return Ok(false) };
+        let (first, last) = (first.number, last.number);
+        let Some(recipient) = rules.plan.recipient_of(stream) else { return Ok(false) };
+        let government = recipient.kind == RecipientKind::Government;
+        let made_with = run.description.unwrap_or_else(|| self.described_for_recalls(head));
+        let description = head.descriptions.get(made_with as usize).ok_or(SealError::Damaged)?;
         let mut chunks = Vec::with_capacity(run.chunks.len());
-        for (number, row) in &run.chunks {
-            let withheld = self.queue().get(Table::Withheld as u8, &stream_key(head.id, *number));
-            if withheld.map_err(|_| SealError::Damaged)?.is_some() {
-                continue;
-            }
-            let mut bytes = self.read_item(stream, row.payload)?;
-            for place in &row.rest {
-                bytes.extend(self.read_item(stream, *place)?);
-            }
-            chunks.push(Pending {
+        for Taken { number, row, leaves } in &run.chunks {
+            let mut pending = Pending {
                 number: *number,
-                payload: bytes,
+                payload: self.read_item(stream, row.payload)?,
                 pieces: 1 + row.rest.len(),
+                rewritten: false,
                 table: self.read_item(stream, row.table)?,
                 origins: row.origins.clone(),
-            });
+            };
+            for place in &row.rest {
+                pending.payload.extend(self.read_item(stream, *place)?);
+            }
+            if *leaves == Leaves::Recalls {
+                let made = head.descriptions.get(row.description as usize).ok_or(SealError::Damaged)?;
+                let found = recalls(made.encoding, description.encoding, government, &pending)
+                    .map_err(|e| self.damaged(stream, e))?;
+                if found.records == 0 {
+                    continue;
+                }
+                pending = Pending {
+                    payload: found.payload,
+                    table: found.table,
+                    pieces: 1,
+                    rewritten: true,
+                    ..pending
+                };
+            }
+            chunks.push(pending);
         }
-        let released = run.chunks.iter().any(|(_, row)| row.released);
+        let released = run.chunks.iter().any(|chunk| chunk.row.released);
         let recalls = self.pending_recalls(head)?;
-        let description = head.descriptions.get(run.description as usize).ok_or(SealError::Damaged)?;
         let today = u32::try_from(self.business_date().to_days()).unwrap_or(0);
-        let made = payload(description.encoding, &chunks, &recalls, today).map_err(|e| {
-            tracing::error!(stream = stream.as_str(), chunk = e.number, "{e}");
-            self.fail("journal.damaged");
-            SealError::Damaged
-        })?;
+        let made =
+            payload(description.encoding, &chunks, &recalls, today).map_err(|e| self.damaged(stream, e))?;
         if made.records == 0 {
             let change = Change {
                 events: vec![Event::Dropped { stream: stream.clone(), through: last, feedback: Vec::new() }],
@@ -367,7 +425,7 @@ impl Node {
             index: 0,
             cleared,
             announces: None,
-            description: Some(run.description),
+            description: Some(made_with),
             released,
             void: false,
             time: self.clock.now(),
@@ -382,25 +440,50 @@ impl Node {
         Ok(true)
     }
 
-    /// Lines under another schema wait until the recipient has acknowledged that they are coming.
-    fn schema_switch(&self, stream: &StreamId, head: &StreamRow, run: &Run) -> Result<Switch, SealError> {
+    /// What a batch of recalls alone says it was made with: they are of no schema, so it names the one the recipient takes
+    /// now and does not wait for another, in its newest description.
+    fn described_for_recalls(&self, head: &StreamRow) -> u32 {
+        let agreed = head.announced.filter(|(_, seq)| self.is_answered(head, *seq)).map(|(coming, _)| coming);
+        let newest = head.descriptions.len().saturating_sub(1);
+        let schema = |n: u32| head.descriptions.get(n as usize).map(|d| d.schema.as_str());
+        let taken = agreed.or(head.sealed_with).and_then(schema);
+        let place = head.descriptions.iter().rposition(|d| taken.is_none_or(|schema| d.schema == schema));
+        place.unwrap_or(newest) as u32
+    }
+
+    fn is_answered(&self, head: &StreamRow, seq: u64) -> bool {
+        self.batch(head, seq).and_then(|b| b.acknowledgement).is_some_and(|a| a.outcome.is_final())
+    }
+
+    /// Lines under another schema wait until the recipient has acknowledged that they are coming. Recalls in front of them
+    /// do not: the run is cut behind those.
+    fn schema_switch(&self, stream: &StreamId, head: &StreamRow, run: &mut Run) -> Result<Switch, SealError> {
         let made_with = |n: u32| head.descriptions.get(n as usize);
+        let Some(description) = run.description else { return Ok(Switch::None) };
         let Some(now) = head.sealed_with.and_then(made_with) else { return Ok(Switch::None) };
-        let coming = made_with(run.description).ok_or(SealError::Damaged)?;
-        if now.schema == coming.schema || run.chunks.is_empty() {
+        let coming = made_with(description).ok_or(SealError::Damaged)?;
+        if now.schema == coming.schema {
             return Ok(Switch::None);
         }
-        if let Some((announced, seq)) = head.announced
-            && made_with(announced).is_some_and(|d| d.schema == coming.schema)
-        {
-            let acknowledged =
-                self.batch(head, seq).and_then(|b| b.acknowledgement).is_some_and(|a| a.outcome.is_final());
-            return Ok(if acknowledged { Switch::None } else { Switch::Waiting });
+        let announced = head
+            .announced
+            .filter(|(announced, _)| made_with(*announced).is_some_and(|d| d.schema == coming.schema));
+        if announced.is_some_and(|(_, seq)| self.is_answered(head, seq)) {
+            return Ok(Switch::None);
+        }
+        let leading = run.chunks.iter().take_while(|chunk| chunk.leaves == Leaves::Recalls).count();
+        if leading > 0 {
+            run.chunks.truncate(leading);
+            run.description = None;
+            return Ok(Switch::None);
+        }
+        if announced.is_some() {
+            return Ok(Switch::Waiting);
         }
         let signed = manifests::sign_announcement(self, stream, head, now, coming)?;
         let seq = head.next_seq;
         let (empty, items) = signed.without_records(stream, head, self.clock.now());
-        let sealed = Sealed { announces: Some(run.description), ..empty };
+        let sealed = Sealed { announces: Some(description), ..empty };
         let change = Change { events: vec![Event::Sealed(sealed)], items, entry: Some(signed.entry) };
         let name = stream.clone();
         self.change_blocking(change, move |state| {
@@ -424,11 +507,20 @@ impl Node {
         let head = self.head(stream).ok_or(SealError::Damaged)?;
         let places = batch.parts.iter().copied();
         let split = self.split(&rules, stream, &head, batch.description, (seq, places, batch.table))?;
-        let feedback = self.feedback_for_table(stream, &split.held, "withheld.send-again", SEND_AGAIN)?;
+        let told = ("withheld.send-again", SEND_AGAIN);
+        let feedback = self.feedback_for_table(stream, &split.held, &|_| true, told)?;
         let digest = batch.digest.parse().map_err(|_| SealError::Damaged)?;
-        let mut events =
-            vec![Event::Erased { stream: stream.clone(), batches: None, seq, taken_back: true, feedback }];
-        events.extend(split.events);
+        let mut events = split.events;
+        // Behind the chunk of its recalls, so that it can say where they wait.
+        events.push(Event::Erased {
+            stream: stream.clone(),
+            batches: None,
+            seq,
+            taken_back: true,
+            expired: false,
+            requeued: !split.items.is_empty(),
+            feedback,
+        });
         let change = Change {
             events,
             items: split.items,
@@ -442,8 +534,14 @@ impl Node {
             row.and_then(|r| serde_json::from_slice::<BatchRow>(&r).ok())
                 .is_some_and(|b| !b.served && !b.erased)
         };
-        self.metrics.withheld(stream.as_str(), split.records);
         self.change_blocking(change, unserved)?;
+        tracing::warn!(
+            stream = stream.as_str(),
+            seq,
+            records = split.records,
+            "a batch that was never handed out is taken back; the sources of its records are told"
+        );
+        self.metrics.batch(stream.as_str(), "void");
         Ok(())
     }
 
@@ -462,4 +560,13 @@ impl Node {
         }
         Ok(all)
     }
+}
+
+/// How many lines of a table are of records, and not recalls.
+fn puts(table: &[u8]) -> Result<u64, TableDamaged> {
+    let mut records = 0;
+    for group in table::groups(table)? {
+        records += group.entries()?.iter().filter(|e| e.op == Op::Put).count() as u64;
+    }
+    Ok(records)
 }

@@ -2,7 +2,7 @@
 
 use super::Node;
 use super::places::reference;
-use super::seal::{SealError, still_allowed};
+use super::seal::SealError;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use std::sync::Arc;
@@ -178,8 +178,8 @@ impl Node {
         Ok(BatchList { stream: stream.to_string(), epoch: self.epoch(), batches, more })
     }
 
-    /// The batch that took a chunk, in whatever epoch, with its number.
-    pub(super) fn batch_of_chunk(&self, head: &StreamRow, chunk: u64) -> Option<(u64, BatchRow)> {
+    /// The batch that took a chunk, in whatever epoch: the number of the stream's batches then, its own, and its row.
+    pub(super) fn batch_of_chunk(&self, head: &StreamRow, chunk: u64) -> Option<(u32, u64, BatchRow)> {
         for batches in head.past.iter().chain([&head.batches]).rev() {
             let (from, to) = (stream_key(*batches, chunk), stream_key(*batches, u64::MAX));
             let next = self.kept_rows(Table::BatchOfChunk, &from, Some(&to), 1).ok()?;
@@ -189,7 +189,7 @@ impl Node {
             let row = self.kept_row(Table::Batch, &stream_key(*batches, seq)).ok()??;
             let batch: BatchRow = serde_json::from_slice(&row).ok()?;
             if batch.first_chunk <= chunk {
-                return Some((seq, batch));
+                return Some((*batches, seq, batch));
             }
         }
         None
@@ -231,15 +231,26 @@ impl Node {
         }
         let rules = self.rules();
         let may_leave = batch.served || batch.released || batch.records == 0;
-        if !may_leave && !still_allowed(&rules, stream, &head, batch.description) {
+        if !may_leave && self.changed_since(&rules, stream, &head, batch.description) {
             let (node, stream) = (self.clone(), stream.clone());
-            let taken_back =
-                tokio::task::spawn_blocking(move || node.take_back(&stream, seq, &batch, "policy-changed"));
-            taken_back.await.map_err(|_| RefusalCode::Internal)?.map_err(|e| match e {
+            let (rules, head, batch) = (rules.clone(), head.clone(), batch.clone());
+            let judge = move || {
+                let leaves = node.may_still_leave(&rules, &stream, &head, batch.description)
+                    || node.only_recalls(&rules, &stream, &head, &batch);
+                if leaves {
+                    Ok(true)
+                } else {
+                    node.take_back(&stream, seq, &batch, "policy-changed").map(|()| false)
+                }
+            };
+            let leaves = tokio::task::spawn_blocking(judge).await.map_err(|_| RefusalCode::Internal)?;
+            let leaves = leaves.map_err(|e| match e {
                 SealError::Commit(e) => Refusal::from(e),
                 _ => RefusalCode::JournalDamaged.into(),
             })?;
-            return Err(RefusalCode::BatchVoid.into());
+            if !leaves {
+                return Err(RefusalCode::BatchVoid.into());
+            }
         }
         let description = head.descriptions.get(batch.description as usize);
         Ok(PayloadParts {

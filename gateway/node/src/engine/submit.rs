@@ -128,6 +128,7 @@ impl Node {
             }
             let rules = authorised.rules.number;
             let now = authorised;
+            // Before its revs are drawn; the job carries it on, whether or not its sender waits.
             let prepare = move |node: &Self, request: &Request| {
                 let prepared = node.prepare(&now, request, received);
                 (prepared, now)

@@ -59,10 +59,6 @@ impl Telemetry {
         }
     }
 
-    pub(super) fn withheld(&self, stream: &str, records: u64) {
-        self.0.set(Metric::WithheldRecords, &[stream], records as f64);
-    }
-
     pub(super) fn batch(&self, stream: &str, state: &str) {
         self.0.add(Metric::Batches, &[stream, state], 1);
     }

@@ -152,7 +152,7 @@ impl Node {
 
     fn traced_batch(&self, chunk: &GroupChunkRow) -> Result<Option<TracedBatch>, Refusal> {
         let Some(head) = self.head(&chunk.stream) else { return Ok(None) };
-        let Some((seq, batch)) = self.batch_of_chunk(&head, chunk.chunk) else { return Ok(None) };
+        let Some((_, seq, batch)) = self.batch_of_chunk(&head, chunk.chunk) else { return Ok(None) };
         Ok(Some(TracedBatch {
             seq,
             manifest_digest: batch.digest,

@@ -203,7 +203,7 @@ problem_codes! {
     AcknowledgementSignature = "acknowledgement.signature", 422, ["Signature does not verify", "签名验证失败"],
         ["Sign with the acknowledgement key registered for you.", "请使用已登记的确认签名密钥。"];
     RecallUnknown = "recall.unknown", 404, ["No such recall", "撤回编号不存在"],
-        ["Use the id from the receipt of your withdraw or repair.", "请使用撤销或修复回执中的编号。"];
+        ["Use the id from the receipt of a submission of yours that recalls: any operation but put, or a put with `replaces`.", "请使用本单位撤回类提交（put 以外的操作，或带 replaces 的 put）回执中的编号。"];
     // Officers.
     OfficerLockedOut = "officer.locked-out", 429, ["Locked out after failures", "多次失败，已被锁定"],
         ["Wait as Retry-After says, or have another officer of your role lift it: `xinqiao admin lockouts lift`.", "请按 Retry-After 等待，或由同角色的其他管理员解除：xinqiao admin lockouts lift。"];

@@ -58,6 +58,7 @@ pub(super) async fn policies(call: Call<'_, OfficerCall>) -> Result<Reply, Refus
     let one = |p: &std::sync::Arc<xinqiao_schemas::Policy>| PolicyView {
         id: p.id().to_owned(),
         digest: Digest::of(p.document()).to_hex(),
+        rules: Digest::of(&p.rules()).to_hex(),
         from: origin(p.id()),
     };
     json(call.template, &List { items: rules.catalogue.policies().map(one).collect() })

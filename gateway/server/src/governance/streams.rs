@@ -6,8 +6,8 @@ use xinqiao_evidence::entry::WithheldState;
 use xinqiao_exchange::event::Event;
 use xinqiao_exchange::group::Change;
 use xinqiao_exchange::names::StreamId;
-use xinqiao_exchange::state::{Table, WithheldRow, stream_key};
-use xinqiao_node::engine::{Node, entries};
+use xinqiao_exchange::state::{State, Table, WithheldRow, stream_key};
+use xinqiao_node::engine::{CommitError, Node, entries};
 use xinqiao_runtime::refusal::{Refusal, RefusalCode};
 
 /// Puts a stream on hold or lets it go, from this moment.
@@ -42,7 +42,7 @@ pub fn withheld(node: &Node, stream: &StreamId) -> Result<Vec<WithheldView>, Ref
         all.push(WithheldView {
             stream: stream.to_string(),
             chunk,
-            records: row.chunk.records,
+            records: row.waiting(),
             reason: row.reason,
         });
     }
@@ -66,10 +66,16 @@ pub async fn rule(
     let change = Change {
         events: vec![Event::Ruled { stream: stream.clone(), chunk, release }],
         items: Vec::new(),
-        entry: Some(entries::withheld(node, stream, state, u64::from(row.chunk.records), by.name(), reason)),
+        entry: Some(entries::withheld(node, stream, state, u64::from(row.waiting()), by.name(), reason)),
     };
-    node.change(change, |_| true).await?;
-    Ok(())
+    // Ruled about by another officer meanwhile: then there is nothing left to rule about.
+    let (queue, key) = (node.queue(), stream_key(head.id, chunk));
+    let waits = move |_: &State| matches!(queue.get(Table::Withheld as u8, &key), Ok(Some(_)));
+    match node.change(change, waits).await {
+        Ok(_) => Ok(()),
+        Err(CommitError::Overtaken) => Err(RefusalCode::NotFound.into()),
+        Err(e) => Err(e.into()),
+    }
 }
 
 /// Takes a stream up again whose pushing was given up.

@@ -28,6 +28,8 @@ pub struct PolicyView {
     pub id: String,
     /// The digest of its document.
     pub digest: String,
+    /// The digest of its rules alone: it stays when an edit changes nothing that leaves.
+    pub rules: String,
     /// Who wrote it.
     pub from: PolicyOrigin,
 }

@@ -129,6 +129,7 @@ pub(super) fn gauges(
         let heads = node.heads();
         for (stream, head) in &heads {
             m.set(Metric::QueuePendingRecords, &[stream.as_str()], head.pending_records as f64);
+            m.set(Metric::WithheldRecords, &[stream.as_str()], node.withheld_records(stream) as f64);
         }
         m.set(Metric::StreamsHeld, &[], heads.iter().filter(|(_, h)| h.held).count() as f64);
         m.set(Metric::ClockHealthy, &[], if node.clock.behind() == 0 { 1.0 } else { 0.0 });

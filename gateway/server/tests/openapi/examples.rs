@@ -1,7 +1,9 @@
 //! Examples of the exchange's document are what they say.
 
 use crate::described::exchange;
-use xinqiao_schemas::{Caps, Catalogue, Charset, Date, Finding, Format, SourceUnit, ValidateContext, decode};
+use xinqiao_schemas::{
+    Caps, Catalogue, Charset, Date, Finding, Format, RecallEffect, SourceUnit, ValidateContext, decode,
+};
 
 #[test]
 fn examples_of_records_are_records() {
@@ -30,7 +32,7 @@ fn examples_of_records_are_records() {
             let good = if put {
                 schema.validate(raw.unwrap(), &context, &mut findings).is_some()
             } else {
-                schema.validate_recall(raw.unwrap(), &context, &mut findings).is_some()
+                schema.validate_recall(raw.unwrap(), RecallEffect::Ends, &context, &mut findings).is_some()
             };
             assert!(good && findings.is_empty(), "{format:?}: {findings:?}");
             taken += 1;

@@ -74,9 +74,10 @@ pub(super) fn trust(all: &List<AnchorView>) {
 }
 
 pub(super) fn policies(all: &List<PolicyView>) {
-    let one = |p: &PolicyView| vec![p.id.clone(), p.from.as_str().to_owned(), p.digest.clone()];
+    let one =
+        |p: &PolicyView| vec![p.id.clone(), p.from.as_str().to_owned(), p.digest.clone(), p.rules.clone()];
     let rows: Vec<_> = all.items.iter().map(one).collect();
-    table(&["policy 策略", "from 来源", "digest 摘要"], &rows);
+    table(&["policy 策略", "from 来源", "digest 摘要", "rules 规则摘要"], &rows);
 }
 
 pub(super) fn certificates(all: &List<StatusRow>) {

@@ -27,7 +27,7 @@ fn an_answer_counts_once_it_is_committed_and_not_before() {
     let given = hand.give(PROVINCE, hand.answer_of(PROVINCE, &batch, vec![error(0)]));
     hand.until_waiting(1);
     assert!(!given.is_finished());
-    assert_eq!(hand.stands(&put.submission, PROVINCE)["state"], "sealed");
+    assert_eq!(hand.stands(&put.submission, PROVINCE)["state"], "offered");
     let size = hand.node.log_size();
     let told = hand.finish(given).unwrap();
     assert_eq!(
@@ -103,6 +103,35 @@ fn a_batch_rejected_as_a_whole_waits_and_may_be_answered_otherwise() {
     assert_eq!(hand.acknowledge(PROVINCE, accepted).unwrap()["repeated"], false);
     assert_eq!(hand.stands(&put.submission, PROVINCE)["state"], "acknowledged");
     assert_eq!(code(hand.acknowledge(PROVINCE, rejected)), RefusalCode::AcknowledgementDiffers);
+}
+
+#[test]
+fn a_rejection_said_again_at_another_time_is_told_once() {
+    let mut hand = Hand::new();
+    hand.put();
+    let batch = hand.next_batch(PROVINCE);
+    let rejection = |hand: &Hand, code: &str| {
+        let mut error = error(0);
+        error.code = code.into();
+        let mut said = hand.answer_of(PROVINCE, &batch, vec![error]);
+        said.outcome = Outcome::Rejected;
+        said
+    };
+    let first = rejection(&hand, "E1");
+    assert_eq!(hand.acknowledge(PROVINCE, first.clone()).unwrap()["repeated"], false);
+    let (size, news) = (hand.node.log_size(), hand.feedback());
+    assert_eq!(news.len(), 1);
+    hand.pass(1);
+    let later = rejection(&hand, "E1");
+    assert_ne!(later.time, first.time);
+    assert_eq!(hand.acknowledge(PROVINCE, later).unwrap()["repeated"], true);
+    assert_eq!((hand.node.log_size(), hand.feedback()), (size, news));
+    // Another rejection is news, and the batch still waits.
+    let other = rejection(&hand, "E2");
+    assert_eq!(hand.acknowledge(PROVINCE, other).unwrap()["repeated"], false);
+    assert_eq!(hand.feedback().len(), 2);
+    let accepted = hand.answer_of(PROVINCE, &batch, Vec::new());
+    assert_eq!(hand.acknowledge(PROVINCE, accepted).unwrap()["repeated"], false);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! What the node does by itself as days pass: publications end, payload is erased when its time has come, segments in
 //! which nothing lives go with their keys. The clock is turned; nothing sleeps.
 
-use super::recipient::{ops, stream};
+use super::recipient::{error, ops, stream};
 use super::*;
 use xinqiao_exchange::state::Table as Rows;
 
@@ -68,6 +68,80 @@ fn a_publication_that_was_prolonged_ends_on_its_new_day() {
 }
 
 #[test]
+fn a_publication_is_prolonged_by_a_record_that_is_under_way_when_it_ends_and_by_one_in_the_other_lane() {
+    for load in [Load::Daily, Load::History] {
+        let mut hand = Hand::new();
+        let mut record = hand.new_record();
+        let until = |hand: &Hand, days: i32| {
+            let mut end = Vec::new();
+            hand.node.business_date().plus_days(days).unwrap().write_slash(&mut end);
+            String::from_utf8(end).unwrap()
+        };
+        record.set("CF_GSJZQ", until(&hand, 1));
+        let put = hand.put_record(&record);
+        hand.take(PORTAL);
+        hand.pass(2);
+        record.set("CF_GSJZQ", until(&hand, 400));
+        let head = Head { load, ..hand.head(Op::Put) };
+        let prolonged = hand.send(head, body(&record));
+        hand.until_waiting(1);
+        // The end draws its rev, and the record that was judged before is committed only then.
+        let drawn = || hand.node.revs.load(std::sync::atomic::Ordering::SeqCst);
+        let before = drawn();
+        let node = hand.node.clone();
+        let ending = hand.runtime.spawn_blocking(move || node.end_publications());
+        hand.until(|| drawn() > before);
+        hand.finish(ending);
+        assert_eq!(hand.response(prolonged).unwrap()["accepted"], 1);
+        let key = hand.key_of(&put.reference, PORTAL);
+        let wanted: &[&str] = if load == Load::Daily { &["put"] } else { &[] };
+        assert_eq!(ops(&hand.take(PORTAL), &key), wanted, "{load:?}");
+        hand.sweep();
+        assert_eq!(hand.take(PORTAL).len(), 0, "nor in a later round");
+    }
+}
+
+#[test]
+fn ends_of_a_stream_without_recipient_keep_nobody_from_theirs() {
+    let recipient = |name: &str| {
+        format!(
+            "[[recipients]]\nmember = \"{name}\"\npolicy = \"portal-public\"\nencoding = \"gzip\"\n\
+             datasets = {{ {DATASET} = \"administrative-penalty-2020\" }}\n"
+        )
+    };
+    let mut hand = Hand::with(|text| {
+        assert!(text.contains(&recipient(PORTAL)));
+        let gazette =
+            "[[members]]\nname = \"gazette\"\nrole = \"recipient\"\n".to_owned() + &recipient("gazette");
+        text + &gazette
+    });
+    for _ in 0..1_000 {
+        hand.put_published(1);
+    }
+    assert_eq!(hand.take("gazette").len(), 1_000);
+    let mut hand = hand.crash_and(|dir| {
+        let path = dir.join("node.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text.replace(&recipient(PORTAL), "")).unwrap();
+    });
+    hand.live(3);
+    assert_eq!(hand.take("gazette").len(), 1_000, "each is withdrawn");
+}
+
+#[test]
+fn an_end_that_its_recipient_refuses_is_no_news_of_nobody() {
+    let mut hand = Hand::new();
+    hand.put_published(1);
+    hand.take(PORTAL);
+    hand.live(2);
+    let batch = hand.list(PORTAL, 1).unwrap().remove(0);
+    hand.fetch(PORTAL, &batch).unwrap();
+    let said = hand.answer_of(PORTAL, &batch, vec![error(0)]);
+    hand.acknowledge(PORTAL, said).unwrap();
+    assert_eq!(crate::engine::rows::all(&hand.node.queue(), Rows::Feedback).unwrap().len(), 0);
+}
+
+#[test]
 fn an_answered_payload_is_erased_after_its_retention_and_its_evidence_stays() {
     let mut hand = Hand::new();
     let put = hand.put();
@@ -86,9 +160,10 @@ fn an_answered_payload_is_erased_after_its_retention_and_its_evidence_stays() {
 }
 
 #[test]
-fn a_payload_nobody_answered_is_erased_at_its_greatest_age_and_not_before() {
+fn a_payload_nobody_answered_is_erased_at_its_greatest_age_and_not_before_and_its_source_is_told() {
     let mut hand = Hand::new();
-    hand.put();
+    let put = hand.put();
+    hand.list(PORTAL, 0).unwrap();
     let batch = hand.list(PROVINCE, 0).unwrap().remove(0);
     hand.pass(179);
     hand.sweep();
@@ -96,9 +171,21 @@ fn a_payload_nobody_answered_is_erased_at_its_greatest_age_and_not_before() {
     hand.pass(2);
     hand.sweep();
     assert_eq!(code(hand.fetch(PROVINCE, &batch)), RefusalCode::BatchExpired);
+    let states = |hand: &Hand| [PROVINCE, PORTAL].map(|r| hand.stands(&put.submission, r)["state"].clone());
+    assert_eq!(states(&hand), ["expired", "expired"], "nothing waits any more");
+    let news = hand.feedback();
+    let mut told: Vec<String> = news.iter().map(|f| format!("{} {}", f["code"], f["ref"])).collect();
+    told.sort();
+    let reference = &put.reference;
+    // The province fetched it, the portal did not.
+    let codes = ["retention.expired", "retention.unanswered"];
+    assert_eq!(told, codes.map(|code| format!("{:?} {reference:?}", code)));
+    hand.sweep();
+    assert_eq!(hand.feedback().len(), 2, "told once");
     // That it was handed out is known; the answer may still come.
     let said = hand.answer_of(PROVINCE, &batch, Vec::new());
     assert_eq!(hand.acknowledge(PROVINCE, said).unwrap()["repeated"], false);
+    assert_eq!(states(&hand), ["acknowledged", "expired"]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Recalls: what is taken back is taken back everywhere, also where it has not gone out yet, and does not come back by
 //! itself.
 
-use super::recipient::ops;
+use super::recipient::{error, ops};
 use super::*;
 use xinqiao_exchange::state::Table as Rows;
 
@@ -53,13 +53,11 @@ fn a_recall_reaches_every_recipient_that_has_the_record_under_its_own_key_with_a
                 _ => assert_eq!(said, ("withdrawn", "")),
             }
         }
-        // An objection takes nothing back, so nobody waits for its end.
-        match op {
-            Op::Dispute => {
-                assert_eq!(code(hand.node.recall_view(DEPARTMENT, &recall)), RefusalCode::RecallUnknown)
-            }
-            _ => assert_eq!(hand.recalled(&recall)["complete"], true),
-        }
+        let view = hand.recalled(&recall);
+        assert_eq!(
+            (&view["op"], &view["state"], &view["complete"]),
+            (&json!(op.name()), &json!("complete"), &json!(true))
+        );
     }
 }
 
@@ -79,8 +77,11 @@ fn a_recall_is_complete_when_every_recipient_has_answered_and_not_before() {
     assert_eq!(states(&hand), ("portal: pending, province: pending".into(), false));
     hand.take(PROVINCE);
     assert_eq!(states(&hand), ("portal: pending, province: confirmed".into(), false));
-    hand.list(PORTAL, 0).unwrap();
+    let batch = hand.list(PORTAL, 0).unwrap().remove(0);
     assert_eq!(states(&hand), ("portal: sealed, province: confirmed".into(), false));
+    hand.fetch(PORTAL, &batch).unwrap();
+    assert_eq!(states(&hand), ("portal: offered, province: confirmed".into(), false));
+    assert_eq!(hand.recalled(&recall)["state"], "open");
     hand.take(PORTAL);
     assert_eq!(states(&hand), ("portal: confirmed, province: confirmed".into(), true));
     assert_eq!(
@@ -88,6 +89,111 @@ fn a_recall_is_complete_when_every_recipient_has_answered_and_not_before() {
         RefusalCode::RecallUnknown
     );
     assert_eq!(code(hand.node.recall_view("somebody-else", &recall).map(drop)), RefusalCode::RecallUnknown);
+}
+
+#[test]
+fn a_recall_whose_own_line_was_refused_is_not_confirmed_and_its_neighbours_are() {
+    let mut hand = Hand::new();
+    let (one, two) = (hand.put(), hand.put());
+    hand.take(PROVINCE);
+    hand.take(PORTAL);
+    let refused = hand.recall(Op::Withdraw, &one.reference);
+    let taken = hand.recall(Op::Repair, &two.reference);
+    hand.take(PORTAL);
+    let batch = hand.list(PROVINCE, 1).unwrap().remove(0);
+    let lines = hand.fetch(PROVINCE, &batch).unwrap();
+    let at = lines.iter().position(|line| line["op"] == "withdraw").unwrap();
+    let said = hand.answer_of(PROVINCE, &batch, vec![error(at as u64)]);
+    hand.acknowledge(PROVINCE, said).unwrap();
+    let view = hand.recalled(&refused);
+    assert_eq!((&view["state"], &view["complete"]), (&json!("failed"), &json!(false)), "{view}");
+    let province =
+        view["recipients"].as_array().unwrap().iter().find(|r| r["recipient"] == PROVINCE).unwrap();
+    assert_eq!(
+        (&province["state"], &province["seq"], &province["errors"]),
+        (&json!("refused"), &json!(2), &json!([{"record": 0, "code": "E1007"}]))
+    );
+    // The batch was answered `partial`, this line was not refused.
+    let view = hand.recalled(&taken);
+    assert_eq!((&view["state"], &view["complete"]), (&json!("complete"), &json!(true)), "{view}");
+    assert_eq!(hand.stands(&taken, PROVINCE)["state"], "acknowledged");
+    assert_eq!(hand.stands(&refused, PROVINCE)["state"], "partly-rejected");
+}
+
+#[test]
+fn every_kind_of_recall_is_followed_and_what_a_correction_replaces_too() {
+    let mut hand = Hand::new();
+    let put = hand.put();
+    for op in [Op::Dispute, Op::Resolve, Op::Withdraw, Op::Reinstate] {
+        let recall = hand.recall(op, &put.reference);
+        let view = hand.recalled(&recall);
+        assert_eq!((&view["op"], &view["state"]), (&json!(op.name()), &json!("open")));
+        hand.take(PROVINCE);
+        hand.take(PORTAL);
+        assert_eq!(hand.recalled(&recall)["state"], "complete", "{op:?}");
+        assert_eq!(hand.stands(&recall, PROVINCE)["state"], "acknowledged");
+    }
+    let mut right = hand.new_record();
+    right.set("replaces", put.reference.clone());
+    let correction = hand.put_record(&right);
+    assert_eq!(hand.recalled(&correction.submission)["state"], "open");
+    hand.take(PORTAL);
+    let batch = hand.list(PROVINCE, hand.taken[PROVINCE]).unwrap().remove(0);
+    let lines = hand.fetch(PROVINCE, &batch).unwrap();
+    let at = lines.iter().position(|line| line["op"] == "put").unwrap();
+    let said = hand.answer_of(PROVINCE, &batch, vec![error(at as u64)]);
+    hand.acknowledge(PROVINCE, said).unwrap();
+    let view = hand.recalled(&correction.submission);
+    assert_eq!(
+        (&view["op"], &view["state"]),
+        (&json!("put"), &json!("complete")),
+        "its put is another matter: {view}"
+    );
+    assert!(view["recipients"].as_array().unwrap().iter().all(|r| r["lines"] == 1), "{view}");
+    assert_eq!(hand.stands(&correction.submission, PROVINCE)["state"], "partly-rejected");
+    let nothing_replaced = hand.put();
+    assert_eq!(
+        code(hand.node.recall_view(DEPARTMENT, &nothing_replaced.submission)),
+        RefusalCode::RecallUnknown
+    );
+}
+
+#[test]
+fn what_a_relay_confirmed_is_confirmed_for_the_next_tier_only() {
+    let role = "name = \"province\"\nrole = ";
+    let mut hand =
+        Hand::with(|text| text.replace(&format!("{role}\"recipient\""), &format!("{role}\"relay\"")));
+    let put = hand.put();
+    let recall = hand.recall(Op::Withdraw, &put.reference);
+    hand.take(PROVINCE);
+    hand.take(PORTAL);
+    let view = hand.recalled(&recall);
+    assert_eq!(
+        (&view["state"], &view["complete"]),
+        (&json!("confirmed-next-tier-only"), &json!(false)),
+        "{view}"
+    );
+    let mut words: Vec<String> = view["recipients"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|r| format!("{}: {}", r["recipient"], r["state"]))
+        .collect();
+    words.sort();
+    assert_eq!(words.join(", ").replace('"', ""), "portal: confirmed, province: confirmed-next-tier-only");
+}
+
+#[test]
+fn a_reason_that_contradicts_the_operation_is_refused() {
+    let mut hand = Hand::new();
+    let put = hand.put();
+    let effective = hand.node.business_date().to_string();
+    let body = json!([{ "ref": put.reference, "reason": "withdrawn", "basis": "样撤〔2026〕1号", "effective": effective }]);
+    let head = Head { format: Format::Json, ..hand.head(Op::Resolve) };
+    let refused = hand.take_body(head, body.to_string().into()).expect_err("it is refused");
+    assert_eq!(refused.code(), RefusalCode::RecordsRefused);
+    let head = Head { format: Format::Json, ..hand.head(Op::Withdraw) };
+    assert_eq!(hand.take_body(head, body.to_string().into()).unwrap()["accepted"], 1);
 }
 
 #[test]

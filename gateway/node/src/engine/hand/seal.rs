@@ -4,7 +4,7 @@ use super::recipient::{ops, stream};
 use super::*;
 use xinqiao_exchange::event::Event;
 use xinqiao_exchange::group::Change;
-use xinqiao_exchange::state::StreamRow;
+use xinqiao_exchange::state::{StreamRow, Table as Rows};
 
 impl Hand {
     fn stream_row(&self, recipient: &str) -> StreamRow {
@@ -154,6 +154,156 @@ fn recalls_are_not_withheld_with_the_records_beside_them() {
 }
 
 #[test]
+fn an_edit_that_no_line_depends_on_withholds_nothing_and_takes_nothing_back() {
+    let mut hand = Hand::new();
+    let first = hand.put();
+    let sealed = hand.list(PROVINCE, 0).unwrap().remove(0);
+    let second = hand.put();
+    let recall = hand.recall(Op::Withdraw, &first.reference);
+    let edited = |text: String| text.replace("[audiences]", "# reviewed in 2026\n[audiences]");
+    hand.adopt_edited(edited);
+    assert_eq!(hand.fetch(PROVINCE, &sealed).unwrap().len(), 1, "sealed before, handed out after");
+    let lines: Vec<Value> = hand.take(PROVINCE).into_iter().skip(1).collect();
+    assert_eq!(ops(&lines, &hand.key_of(&second.reference, PROVINCE)), ["put"]);
+    assert_eq!(ops(&lines, &hand.key_of(&first.reference, PROVINCE)), ["withdraw"]);
+    assert_eq!(hand.stands(&recall, PROVINCE)["state"], "acknowledged");
+    assert_eq!(hand.feedback().len(), 0);
+}
+
+#[test]
+fn what_was_made_under_a_stricter_policy_leaves_under_a_wider_one_and_not_the_other_way_round() {
+    let mut hand = Hand::new();
+    hand.adopt_policy(true);
+    let put = hand.put();
+    hand.adopt_policy(false);
+    let lines = hand.take(PROVINCE);
+    assert_eq!(ops(&lines, &hand.key_of(&put.reference, PROVINCE)), ["put"]);
+    assert!(!lines[0].to_string().contains("CF_NR_FK"), "as it was made");
+    assert_eq!(hand.feedback().len(), 0);
+    // The older policy is known from its document after a restart too.
+    hand.adopt_policy(true);
+    hand.put();
+    let mut hand = hand.crash();
+    hand.adopt_policy(false);
+    hand.taken.insert(PROVINCE, 1);
+    assert_eq!(hand.take(PROVINCE).len(), 1);
+    let wide = hand.put();
+    hand.adopt_edited(|text| text.replace("amount = \"pass\"", "amount = \"generalise-amount\""));
+    assert_eq!(hand.take(PROVINCE).len(), 0);
+    assert_eq!(hand.stands(&wide.submission, PROVINCE)["state"], "withheld");
+    assert_eq!(hand.feedback().len(), 1);
+    assert_eq!(hand.node.withheld_records(&stream(PROVINCE)), 1);
+}
+
+#[test]
+fn withheld_records_and_the_recalls_beside_them_are_followed_each_its_own_way() {
+    for release in [true, false] {
+        let mut hand = Hand::new();
+        let known = hand.put();
+        hand.take(PROVINCE);
+        hand.take(PORTAL);
+        let (head, record) = (hand.head(Op::Put), hand.record());
+        let put = hand.send(head, record);
+        hand.until_waiting(1);
+        let (head, about) = hand.about(Op::Withdraw, &known.reference);
+        let recall = hand.send(head, about);
+        hand.until_waiting(2);
+        hand.step();
+        let submission = |told: Value| told["submission"].as_str().unwrap().to_owned();
+        let (put, recall) =
+            (submission(hand.response(put).unwrap()), submission(hand.response(recall).unwrap()));
+        hand.adopt_policy(true);
+        hand.take(PORTAL);
+        assert_eq!(hand.take(PROVINCE).len(), 1, "the recall");
+        let view =
+            |hand: &Hand| serde_json::to_value(hand.node.recall_view(DEPARTMENT, &recall).unwrap()).unwrap();
+        assert_eq!(view(&hand)["state"], "complete", "{}", view(&hand));
+        assert_eq!(hand.stands(&put, PROVINCE)["state"], "withheld");
+        let rows = hand.rows();
+        let withheld = rows.keys().find(|(table, _)| *table == Rows::Withheld as u8).unwrap();
+        let chunk = u64::from_be_bytes(*withheld.1.last_chunk().unwrap());
+        let events = vec![Event::Ruled { stream: stream(PROVINCE), chunk, release }];
+        let change = Change { events, ..Change::default() };
+        hand.blocking(move |node| node.change_blocking(change, |_| true).map(drop)).unwrap();
+        if release {
+            assert_eq!(hand.stands(&put, PROVINCE)["state"], "queued");
+            assert_eq!(hand.take(PROVINCE).len(), 2, "as it was committed");
+            assert_eq!(hand.stands(&put, PROVINCE)["state"], "acknowledged");
+        } else {
+            assert_eq!(hand.take(PROVINCE).len(), 0);
+            assert_eq!(hand.stands(&put, PROVINCE)["state"], "dropped", "it was thrown away, not delivered");
+        }
+        assert_eq!(view(&hand)["state"], "complete");
+        assert_eq!(hand.feedback().len(), 1);
+    }
+}
+
+#[test]
+fn a_recall_in_a_batch_that_is_taken_back_is_followed_into_the_next() {
+    let mut hand = Hand::new();
+    let known = hand.put();
+    hand.take(PROVINCE);
+    let put = hand.put();
+    let recall = hand.recall(Op::Withdraw, &known.reference);
+    hand.take(PORTAL);
+    let sealed = hand.list(PROVINCE, 1).unwrap().remove(0);
+    assert_eq!(sealed.manifest().records, 2);
+    hand.adopt_policy(true);
+    assert_eq!(code(hand.fetch(PROVINCE, &sealed)), RefusalCode::BatchVoid);
+    let state = |hand: &Hand, id: &str| hand.stands(id, PROVINCE)["state"].clone();
+    assert_eq!((state(&hand, &put.submission), state(&hand, &recall)), (json!("void"), json!("queued")));
+    let next = hand.list(PROVINCE, 2).unwrap().remove(0);
+    assert_eq!(hand.fetch(PROVINCE, &next).unwrap().len(), 1);
+    let said = hand.answer_of(PROVINCE, &next, Vec::new());
+    hand.acknowledge(PROVINCE, said).unwrap();
+    let view = serde_json::to_value(hand.node.recall_view(DEPARTMENT, &recall).unwrap()).unwrap();
+    assert_eq!(view["state"], "complete", "{view}");
+    assert_eq!(state(&hand, &put.submission), "void");
+}
+
+#[test]
+fn a_schema_long_left_is_not_announced_for_a_chunk_that_stays_behind() {
+    const NEW: &str = "administrative-penalty-2020";
+    let wants = |schema: &str| {
+        format!(
+            "policy = \"province-government\"\nencoding = \"gzip\"\ndatasets = {{ {DATASET} = \"{schema}\" }}"
+        )
+    };
+    const OLD: &str = "administrative-penalty-2017";
+    let old = wants(OLD);
+    let mut hand = Hand::with(|text| {
+        let text = text.replacen(&wants(NEW), &old, 1);
+        assert!(text.contains(OLD));
+        text
+    });
+    let record = hand.generator.record_about(Table::Penalty2017, Some(SubjectKind::LegalPerson));
+    let known = record.get("ref").unwrap().to_owned();
+    let head = Head { schema: Some(OLD.into()), ..hand.head(Op::Put) };
+    assert_eq!(hand.take_body(head, body(&record)).unwrap()["accepted"], 1);
+    assert_eq!(hand.take(PROVINCE).len(), 1);
+    let mut hand = hand.crash_and(|dir| {
+        let path = dir.join("node.toml");
+        let text = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, text.replace(&old, &wants(NEW))).unwrap();
+    });
+    hand.put();
+    let announced = hand.list(PROVINCE, 1).unwrap();
+    assert_eq!((announced.len(), announced[0].manifest().control.is_some()), (1, true));
+    // A recall waits for no schema only if nothing under the new one is in front of it; here it comes with the record.
+    hand.recall(Op::Dispute, &known);
+    let said = hand.answer_of(PROVINCE, &announced[0], Vec::new());
+    hand.acknowledge(PROVINCE, said).unwrap();
+    hand.taken.insert(PROVINCE, 2);
+    assert_eq!(hand.take(PROVINCE).len(), 2);
+    hand.put();
+    hand.adopt_policy(true);
+    assert_eq!(hand.list(PROVINCE, 3).unwrap().len(), 0, "nothing is announced");
+    hand.recall(Op::Withdraw, &known);
+    hand.put();
+    assert_eq!(hand.take(PROVINCE).len(), 2, "what comes after is delivered");
+}
+
+#[test]
 fn a_batch_judged_by_rules_that_are_replaced_before_it_is_committed_is_judged_again() {
     let mut hand = Hand::new();
     // The documents of both policies are kept from here on: adopting one again needs no commit before it is in force.
@@ -260,6 +410,7 @@ fn an_older_state_put_back_begins_an_epoch_in_which_streams_begin_again_with_wha
     assert_eq!(said, [(2, 1, 1)]);
     assert_eq!(batches[0].manifest().prev, None);
     assert_eq!(hand.fetch(PROVINCE, &batches[0]).unwrap()[0]["key"], hand.key_of(&open.reference, PROVINCE));
+    assert_eq!(hand.stands(&open.submission, PROVINCE)["state"], "offered", "followed into the new epoch");
     let late = hand.answer_of(PROVINCE, &unanswered, Vec::new());
     assert_eq!(code(hand.acknowledge(PROVINCE, late)), RefusalCode::AcknowledgementEpoch);
     assert_eq!(hand.crash().node.epoch(), 2, "one state put back is one epoch");

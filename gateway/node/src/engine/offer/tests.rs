@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
-use xinqiao_exchange::op::Load;
+use xinqiao_exchange::op::{Load, Op};
 use xinqiao_runtime::Budget;
 use xinqiao_runtime::clock::Clock;
 use xinqiao_runtime::metrics::Metrics;

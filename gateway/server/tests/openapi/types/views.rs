@@ -79,7 +79,12 @@ fn proposals(schemas: &mut Schemas) {
 fn registry(schemas: &mut Schemas) {
     schemas.answer("Anchor", &anchor(), &anchor());
     list(schemas, "AnchorList", anchor());
-    let policy = PolicyView { id: "portal-public".into(), digest: digest(), from: PolicyOrigin::Officers };
+    let policy = PolicyView {
+        id: "portal-public".into(),
+        digest: digest(),
+        rules: digest(),
+        from: PolicyOrigin::Officers,
+    };
     schemas.answer("Policy", &policy, &policy);
     list(schemas, "PolicyList", policy);
     schemas.answer("Lockout", &lockout(), &LockoutView { role: None, ..lockout() });

@@ -21,7 +21,8 @@ pub use error::{ClientError, Finding, Problem};
 pub use followed::FollowedKeys;
 pub use profile::Profile;
 pub use puller::{
-    Acknowledged, KeySource, Limits, LineVerdict, Outcome, PullSettings, Pulled, Puller, Review,
+    Acknowledged, FollowedState, KeySource, Limits, LineVerdict, Outcome, PullSettings, Pulled, Puller,
+    Review,
 };
 pub use sender::{Acceptance, News, Offered, Refusal, SendSettings, Sender, Settled, SubmissionOutcome};
 pub use transport::Tls;

@@ -24,6 +24,7 @@ mod state;
 
 pub use acknowledge::{Acknowledged, LineVerdict, Review};
 pub use pinned::KeySource;
+pub use state::FollowedState;
 pub use xinqiao_evidence::acknowledgement::Outcome;
 pub use xinqiao_evidence::manifest::Limits;
 

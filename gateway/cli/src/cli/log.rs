@@ -1,16 +1,17 @@
 //! `log`: a node's log, read and verified from its files, with nothing but a pinned key.
 
+mod whole;
+
 use super::Failure;
 use crate::console::say;
 use clap::Subcommand;
 use std::path::{Path, PathBuf};
 use xinqiao_evidence::keys::Jwks;
-use xinqiao_evidence::merkle::{Frontier, leaf_hash};
 use xinqiao_evidence::tlog::{Tile, TileKind, VerifiedCheckpoint, bundle_entries};
 
 #[derive(Subcommand)]
 pub(crate) enum Log {
-    /// Compute the root from every entry and compare it with the signed checkpoint
+    /// Compute every hash tile and the root from the entries and compare them with the files and the signed checkpoint
     Verify {
         /// The log directory (checkpoint, tile/…)
         dir: PathBuf,
@@ -44,14 +45,23 @@ impl Log {
                 let verified = VerifiedCheckpoint::open_with_jwks(&note, &node, &jwks)
                     .map_err(|e| Failure::Unverified(e.to_string()))?;
                 let said = verified.checkpoint();
-                let mut frontier = Frontier::new();
-                entries(&dir, 0, said.size, &mut |_, entry| frontier.append(leaf_hash(entry)))?;
-                if frontier.size() != said.size || frontier.root() != said.root {
-                    return Err(Failure::Unverified(
-                        "the entries do not add up to the signed root 日志条目与签名的根不一致".into(),
+                let looked = whole::verify(&dir, said)?;
+                say(format!(
+                    "{} entries, {} hash tiles, root verified  共 {} 条，哈希块 {} 个，根已验证",
+                    looked.entries, looked.tiles, looked.entries, looked.tiles
+                ));
+                if let Some(other) = looked.other {
+                    say(format!(
+                        "not looked at: {} file(s) beyond the checkpoint, such as {}  未检查：检查点之外的文件 {} 个，如 {}",
+                        looked.others,
+                        other.display(),
+                        looked.others,
+                        other.display()
                     ));
                 }
-                say(format!("{} entries, root verified  共 {} 条，根已验证", said.size, said.size));
+                say(
+                    "not looked at: whether another log was shown elsewhere (compare checkpoints with recipients), and the journal  未检查：是否向他处出示过另一份日志（请与接收方比对检查点）、流水日志文件",
+                );
                 Ok(())
             }
             Log::Show { dir, from, limit } => {

@@ -1,15 +1,16 @@
-//! `verify`: receipts, batches and chains, offline. Without pinned keys what is consistent is still not authenticated.
+//! `verify`: receipts, batches and chains, with everything that stands beside them, offline. Without pinned keys what is
+//! consistent is still not authenticated. It says what it did not look at.
+
+mod stream_folder;
+mod witness;
 
 use super::Failure;
 use crate::console::{self, say};
 use clap::Args;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use xinqiao_evidence::chain::Chain;
+use witness::Witness;
 use xinqiao_evidence::endorsement::PublishedKeys;
 use xinqiao_evidence::keys::Jwks;
-use xinqiao_evidence::manifest::{Limits, PayloadVerifier, SignedManifest};
 use xinqiao_evidence::receipt::Receipt;
 
 #[derive(Args)]
@@ -28,45 +29,59 @@ pub(crate) struct Verify {
     paths: Vec<PathBuf>,
 }
 
-/// What was verified.
+/// What was verified, and what was passed over.
 #[derive(Default)]
 struct Tally {
     receipts: u64,
     batches: u64,
     records: u64,
+    /// Log proofs beside batches.
+    proofs: u64,
+    /// Answers beside batches.
+    answers: u64,
     /// Batches the node took back before anyone came for them: a place in the chain, with nothing in it.
     gone: u64,
+    /// Batches without a log proof beside them.
+    unproven: u64,
+    /// Batches said to be acknowledged, without the answer beside them.
+    unanswered: u64,
+    /// Files that are none of these, and one of them.
+    others: u64,
+    other: Option<PathBuf>,
+}
+
+impl Tally {
+    fn pass_over(&mut self, path: PathBuf) {
+        self.others += 1;
+        self.other.get_or_insert(path);
+    }
+}
+
+/// A run over all paths.
+struct Run<'a> {
+    keys: Option<&'a Jwks>,
+    json: bool,
+    tally: Tally,
+    witness: Witness,
 }
 
 impl Verify {
     pub(crate) fn run(self) -> Result<(), Failure> {
         let keys = self.keys.as_deref().map(|path| self.trusted(path)).transpose()?;
-        let mut tally = Tally::default();
+        let mut run = Run {
+            keys: keys.as_ref(),
+            json: self.json,
+            tally: Tally::default(),
+            witness: Witness::default(),
+        };
         for path in &self.paths {
             if path.is_dir() {
-                self.directory(path, keys.as_ref(), &mut tally)?;
+                run.directory(path)?;
             } else {
-                self.receipt(path, keys.as_ref(), &mut tally)?;
+                run.receipt(path)?;
             }
         }
-        let Tally { receipts, batches, records, gone } = tally;
-        if receipts + batches == 0 {
-            return Err(Failure::Usage("nothing to verify there 没有可验证的内容".into()));
-        }
-        if keys.is_none() {
-            return Err(Failure::Unverified(format!(
-                "{receipts} receipt(s), {batches} batch(es): consistent, NOT authenticated; give --keys with keys obtained another way  内容自洽但来源未经认证，请用 --keys 指定可信公钥"
-            )));
-        }
-        if gone > 0 {
-            say(format!(
-                "{gone} of the batches hold nothing here: taken back by the node, or past their age, as the folder says  其中 {gone} 个批次没有内容：据目录中的说明，已被节点收回或过期"
-            ));
-        }
-        say(format!(
-            "{receipts} receipt(s), {batches} batch(es), {records} record(s): verified  已验证回执 {receipts} 份、批次 {batches} 个、记录 {records} 条"
-        ));
-        Ok(())
+        run.conclude()
     }
 
     /// The keys to verify with: all of the file, or those that are reached from what was pinned.
@@ -97,14 +112,40 @@ impl Verify {
             .follow(&Jwks::new(pinned))
             .map_err(|e| Failure::Unverified(format!("{}: {e}", path.display())))
     }
+}
 
-    fn receipt(&self, path: &Path, keys: Option<&Jwks>, tally: &mut Tally) -> Result<(), Failure> {
+impl Run<'_> {
+    /// Receipts and streams below a directory.
+    fn directory(&mut self, dir: &Path) -> Result<(), Failure> {
+        let mut directories = Vec::new();
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(dir)? {
+            let path = entry?.path();
+            if path.is_dir() { &mut directories } else { &mut files }.push(path);
+        }
+        directories.sort();
+        files.sort();
+        let batches = stream_folder::sort_out(&files);
+        for path in files {
+            let name = stream_folder::name(&path);
+            if name.ends_with(".receipt.json") {
+                self.receipt(&path)?;
+            } else if !batches.knows(name) {
+                self.tally.pass_over(path);
+            }
+        }
+        self.stream(dir, &batches)?;
+        directories.iter().try_for_each(|directory| self.directory(directory))
+    }
+
+    fn receipt(&mut self, path: &Path) -> Result<(), Failure> {
         let bytes = std::fs::read(path)?;
         let wrong = |e: &dyn std::fmt::Display| Failure::Unverified(format!("{}: {e}", path.display()));
         let receipt = Receipt::from_json(&bytes).map_err(|e| wrong(&e))?;
-        match keys {
+        match self.keys {
             Some(keys) => {
                 let verified = receipt.verify_with_jwks(keys).map_err(|e| wrong(&e))?;
+                self.witness.note(verified.inclusion().checkpoint().checkpoint(), path)?;
                 if self.json {
                     console::json(
                         &serde_json::json!({ "receipt": path.display().to_string(), "index": verified.index() }),
@@ -115,96 +156,74 @@ impl Verify {
                 receipt.check_unauthenticated().map_err(|e| wrong(&e))?;
             }
         }
-        tally.receipts += 1;
+        self.tally.receipts += 1;
         Ok(())
     }
 
-    /// Every batch in a directory, in order, as one chain. Directories of streams are entered.
-    fn directory(&self, dir: &Path, keys: Option<&Jwks>, tally: &mut Tally) -> Result<(), Failure> {
-        let mut seqs = Vec::new();
-        for entry in std::fs::read_dir(dir)? {
-            let path = entry?.path();
-            let name = path.file_name().and_then(|n| n.to_str()).unwrap_or("").to_owned();
-            if path.is_dir() {
-                self.directory(&path, keys, tally)?;
-            } else if let Some(seq) = name.strip_suffix(".manifest.json").and_then(|s| s.parse::<u64>().ok())
-            {
-                seqs.push(seq);
-            } else if name.ends_with(".receipt.json") {
-                self.receipt(&path, keys, tally)?;
-            }
+    /// Something that is no fault, but that whoever reads the outcome should know.
+    fn tell(&self, place: &Path, en: &str, zh: &str) {
+        match self.json {
+            true => console::json(
+                &serde_json::json!({ "place": place.display().to_string(), "note": en, "zh": zh }),
+            ),
+            false => say(format!("{}: {en}  {zh}", place.display())),
         }
-        seqs.sort_unstable();
-        let mut chain: Option<Chain> = None;
-        for seq in seqs {
-            match self.batch(dir, seq, keys, &mut chain)? {
-                Some(records) => tally.records += records,
-                None => tally.gone += 1,
-            }
-            tally.batches += 1;
-        }
-        Ok(())
     }
 
-    /// How many records it holds; nothing if the node would not give its payload any more.
-    fn batch(
-        &self,
-        dir: &Path,
-        seq: u64,
-        keys: Option<&Jwks>,
-        chain: &mut Option<Chain>,
-    ) -> Result<Option<u64>, Failure> {
-        let place = format!("{} batch {seq}", dir.display());
-        let wrong = |e: &dyn std::fmt::Display| Failure::Unverified(format!("{place}: {e}"));
-        let bytes = std::fs::read(dir.join(format!("{seq}.manifest.json")))?;
-        let signed = SignedManifest::parse(&bytes).map_err(|e| wrong(&e))?;
-        let gone = gone(&dir.join(format!("{seq}.gone.json")));
-        let Some(keys) = keys else {
-            let manifest = signed.unauthenticated().map_err(|e| wrong(&e))?;
-            return Ok(Some(manifest.manifest().records));
-        };
-        let manifest = signed.verify(keys).map_err(|e| wrong(&e))?;
-        let said = manifest.manifest();
-        let chain = chain.get_or_insert_with(|| Chain::new(&said.node, said.epoch, &said.stream));
-        chain.accept(&manifest).map_err(|e| wrong(&e))?;
-        if said.void.is_some() || said.control.is_some() {
-            return Ok(Some(0));
+    fn conclude(self) -> Result<(), Failure> {
+        let Tally { receipts, batches, records, proofs, answers, gone, unproven, unanswered, others, other } =
+            self.tally;
+        if receipts + batches == 0 {
+            return Err(Failure::Usage("nothing to verify there 没有可验证的内容".into()));
         }
-        let name = format!("{seq}.payload.ndjson{}", said.payload.media_type.suffix());
-        let payload = dir.join(&name);
-        if gone && !payload.is_file() {
-            match self.json {
-                true => {
-                    console::json(&serde_json::json!({ "stream": said.stream, "seq": seq, "gone": true }))
-                }
-                false => say(format!(
-                    "{place}: no payload; the folder says that the node had taken it back or erased it ({} record(s), a note nobody signed)  无内容：目录中的说明（未签名）称节点已收回或删除，清单所列 {} 条",
-                    said.records, said.records
-                )),
-            }
-            return Ok(None);
+        let authenticated = self.keys.is_some();
+        if gone > 0 {
+            say(format!(
+                "{gone} of the batches hold nothing here: taken back by the node, or past their age, as the folder says  其中 {gone} 个批次没有内容：据目录中的说明，已被节点收回或过期"
+            ));
         }
-        let mut file = File::open(payload).map_err(|e| wrong(&e))?;
-        let mut verifier = PayloadVerifier::new(&manifest, Limits::default()).map_err(|e| wrong(&e))?;
-        let mut block = vec![0; 256 << 10];
-        loop {
-            let n = file.read(&mut block)?;
-            if n == 0 {
-                break;
-            }
-            verifier.feed(&block[..n], |_, _| {}).map_err(|e| wrong(&e))?;
+        let mut not = Vec::new();
+        if unproven > 0 {
+            not.push((
+                format!("{unproven} batch(es) have no log proof here"),
+                format!("{unproven} 个批次缺少日志证明"),
+            ));
         }
-        verifier.finish().map_err(|e| wrong(&e))?;
+        if unanswered > 0 {
+            not.push((
+                format!("{unanswered} acknowledged batch(es) have no answer here"),
+                format!("{unanswered} 个已应答批次缺少应答文件"),
+            ));
+        }
+        if let Some(other) = other {
+            not.push((
+                format!("{others} other file(s), such as {}", other.display()),
+                format!("其他文件 {others} 个，如 {}", other.display()),
+            ));
+        }
+        not.push((
+            "the node's whole log (`xinqiao log verify`), and what was sent beyond its receipts".to_owned(),
+            "节点的完整日志（见 log verify）、回执之外的报送内容".to_owned(),
+        ));
         if self.json {
-            console::json(&serde_json::json!({ "stream": said.stream, "seq": seq, "records": said.records }));
+            let list: Vec<&str> = not.iter().map(|(en, _)| en.as_str()).collect();
+            console::json(&serde_json::json!({
+                "authenticated": authenticated, "receipts": receipts, "batches": batches, "records": records,
+                "proofs": proofs, "acknowledgements": answers, "not_looked_at": list,
+            }));
+        } else {
+            for (en, zh) in not {
+                say(format!("not looked at: {en}  未检查：{zh}"));
+            }
         }
-        Ok(Some(said.records))
+        if !authenticated {
+            return Err(Failure::Unverified(format!(
+                "{receipts} receipt(s), {batches} batch(es): consistent, NOT authenticated; give --keys with keys obtained another way  内容自洽但来源未经认证，请用 --keys 指定可信公钥"
+            )));
+        }
+        say(format!(
+            "{receipts} receipt(s), {batches} batch(es), {records} record(s), {proofs} log proof(s), {answers} acknowledgement(s): verified  已验证回执 {receipts} 份、批次 {batches} 个、记录 {records} 条、日志证明 {proofs} 份、应答 {answers} 份"
+        ));
+        Ok(())
     }
-}
-
-/// Whether the puller left a note that the gateway answered 410.
-fn gone(note: &Path) -> bool {
-    let said =
-        std::fs::read(note).ok().and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok());
-    said.is_some_and(|said| matches!(said["code"].as_str(), Some("batch.void" | "batch.expired")))
 }

@@ -5,6 +5,8 @@
 
 #[path = "keys/relay.rs"]
 mod relay;
+#[path = "keys/verifying.rs"]
+mod verifying;
 
 use std::ffi::OsStr;
 use std::os::unix::fs::PermissionsExt;

@@ -14,6 +14,7 @@ pub mod date;
 pub mod decode;
 pub mod finding;
 pub mod identifier;
+mod key_form;
 pub mod mapping;
 pub mod mask;
 pub mod model;

@@ -11,16 +11,21 @@ use crate::order::Touched;
 use crate::output::{Output, Piece};
 use crate::plan::{DatasetPlan, SchemaPlan};
 use crate::recall_revs::RecallRevs;
-use crate::secrets::{Naming, RecordId, RecordKey};
+use crate::secrets::{Naming, RecordId, RecordName};
 use crate::source::{NotYours, Source};
 use std::cell::OnceCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use xinqiao_schemas::{
     Audience, BodyError, Caps, Charset, Date, Finding, Format, LineHead, RawRecord, RecallEffect, RecallLine,
     RecipientKind, RecordStatus, Release, SourceUnit, ValidRecord, ValidateContext, decode, recall_line,
 };
 
+mod named;
+mod recall_made;
 mod relay;
+
+use named::ByName;
+pub use recall_made::{RecallMade, TombstoneChange};
 pub use relay::{RelayBatch, TakenBatch, accept_relayed};
 
 /// One submission, as it came.
@@ -59,6 +64,10 @@ pub struct Surroundings<'a> {
     /// What is known of a record of the dataset: of what was committed before the preparation began all, of what is committed
     /// meanwhile perhaps; the committer compares (`order`).
     pub known: &'a dyn Fn(&RecordId) -> Known,
+    /// Was anything of the dataset recalled under further names when the preparation began? Only then are names of puts made.
+    pub has_names: bool,
+    /// The records of the dataset that are recalled under this name.
+    pub recalled_under: &'a dyn Fn(&RecordName) -> Vec<RecordId>,
     /// Has this stream been used? A recall goes to the history lane only if it has.
     pub stream_in_use: &'a dyn Fn(&StreamId) -> bool,
     /// Called every few records: a caller that must not hold a processor for long yields it here.
@@ -84,6 +93,9 @@ pub struct Prepared {
     pub outputs: Vec<StreamOutput>,
     /// Every operation on a record, in order: the committer compares them with what was committed meanwhile.
     pub touched: Vec<Touched>,
+    /// The further names of the records put: the committer asks whether anything was recalled under one meanwhile. None if they were
+    /// not made, since nothing was recalled by name when the preparation began.
+    pub names: Option<Vec<RecordName>>,
     /// Records recalled and reinstated, in order.
     pub tombstones: Vec<TombstoneChange>,
 }
@@ -100,44 +112,13 @@ pub struct StreamOutput {
     pub origins: Vec<Origin>,
 }
 
-/// What a line means for later puts of its record.
-pub enum TombstoneChange {
-    /// It is recalled.
-    Set(RecallMade),
-    /// It may be put again.
-    Lift {
-        /// The record.
-        id: RecordId,
-        /// At which rev: of another node's record that node's.
-        rev: u64,
-    },
-}
-
-/// A recall in a submission.
-pub struct RecallMade {
-    /// The record.
-    pub id: RecordId,
-    /// How.
-    pub op: Op,
-    /// The recall's rev.
-    pub rev: u64,
-    /// The rev it came with from another node.
-    pub origin: Option<u64>,
-    /// The record's key in each stream.
-    pub keys: Vec<(StreamId, RecordKey)>,
-}
-
-impl RecallMade {
-    /// The rev a later line of the record is compared with: of another node's record that node's.
-    pub fn lineage_rev(&self) -> u64 {
-        self.origin.unwrap_or(self.rev)
-    }
-}
-
 /// Validates a submission and makes what goes out.
 pub fn accept(submission: &Submission<'_>, around: &Surroundings<'_>) -> Result<Prepared, BodyError> {
     let contexts = Contexts::new(submission.source, submission.received);
     let mut work = Work::new(submission.dataset, submission.load, submission.received, around);
+    if submission.op == Op::Put && !around.has_names {
+        work.names = None;
+    }
     let s = submission;
     decode(&s.schema.schema, s.format, s.charset, s.body, s.caps, &mut |ordinal, record| {
         if ordinal % STRETCH == STRETCH - 1 {
@@ -238,10 +219,18 @@ struct Work<'a> {
     findings: Findings,
     found: Vec<Finding>,
     key_material: Vec<u8>,
+    /// Buffers of [`Work::name`].
+    form_2: Vec<u8>,
+    message: Vec<u8>,
     touched: Vec<Touched>,
+    names: Option<Vec<RecordName>>,
     tombstones: Vec<TombstoneChange>,
     /// What lines of this submission made of their records: are they recalled?
     recalled: HashMap<RecordId, bool>,
+    /// Further names of records that lines of this submission recalled.
+    recalled_names: HashMap<RecordName, Vec<RecordId>>,
+    /// Names that lead to the records in their place, by lines of this submission.
+    passed_on: HashSet<(RecordName, RecordId)>,
     /// The newest lines of another node's records, with those of this submission.
     newest: HashMap<RecordId, Newest>,
     origins: Vec<Origin>,
@@ -262,9 +251,14 @@ impl<'a> Work<'a> {
             findings: Findings::default(),
             found: Vec::new(),
             key_material: Vec::new(),
+            form_2: Vec::new(),
+            message: Vec::new(),
             touched: Vec::new(),
+            names: Some(Vec::new()),
             tombstones: Vec::new(),
             recalled: HashMap::new(),
+            recalled_names: HashMap::new(),
+            passed_on: HashSet::new(),
             newest: HashMap::new(),
             origins: Vec::new(),
         }
@@ -301,16 +295,24 @@ impl<'a> Work<'a> {
         };
         let lineage = s.source.lineage_of(authority);
         let id = self.identify(&record, lineage);
-        // Before anything is written for it; the committer asks whether a recall was committed in between.
-        if self.is_recalled(&id, || (self.around.known)(&id)) {
-            return self.findings.recalled(ordinal);
-        }
         let replaced = record.replaces().map(|r| self.plan.identifier.id(lineage, Naming::Reference(r)));
+        let replaced = replaced.filter(|old| *old != id);
+        // Before anything is written for it; the committer asks whether a recall was committed in between.
+        let recalled = self.is_recalled(&id, || (self.around.known)(&id));
+        let passed_on = match self.by_name(&s.schema.schema, &record, lineage, replaced) {
+            ByName::Stands { passed_on } if !recalled => passed_on,
+            _ => return self.findings.recalled(ordinal),
+        };
         self.findings.accept(ordinal, &self.found);
-        self.release(s.schema, &record, id, ordinal, &Way::OWN);
-        if let Some(old) = replaced.filter(|old| *old != id) {
+        let names = match record.status() {
+            RecordStatus::Revoked => self.names_of_revoked(&s.schema.schema, &record, lineage, id),
+            RecordStatus::InForce => Vec::new(),
+        };
+        self.release(s.schema, &record, (id, names), ordinal, &Way::OWN);
+        if let Some(old) = replaced {
             let reason = Reason { reference: None, reason: "replaced", basis: "", effective: s.received };
-            self.recall_everywhere(old, Op::Withdraw, ordinal, &Way::OWN, &reason);
+            self.recall_everywhere((old, Vec::new()), Op::Withdraw, ordinal, &Way::OWN, &reason);
+            self.pass_on(old, passed_on);
         }
     }
 
@@ -353,7 +355,7 @@ impl<'a> Work<'a> {
         &mut self,
         schema: &SchemaPlan,
         record: &ValidRecord<'_>,
-        id: RecordId,
+        (id, names): (RecordId, Vec<RecordName>),
         ordinal: u32,
         way: &Way<'_>,
     ) {
@@ -365,7 +367,7 @@ impl<'a> Work<'a> {
                 basis: "",
                 effective: self.received,
             };
-            return self.recall_everywhere(id, Op::Withdraw, ordinal, way, &reason);
+            return self.recall_everywhere((id, names), Op::Withdraw, ordinal, way, &reason);
         }
         let rev = way.kept().unwrap_or_else(|| (self.around.next_rev)());
         // Drawn when it is first needed, so after the put's: the withdrawal has the higher rev. One for all recipients it
@@ -437,12 +439,21 @@ impl<'a> Work<'a> {
                 basis: request.basis(),
                 effective: request.effective(),
             };
-            self.recall_everywhere(id, s.op, ordinal, &Way::OWN, &reason);
+            let names = self.names_of_recalled(schema, &request, lineage, id);
+            self.recall_by_name((id, names), s.op, ordinal, &reason);
         }
     }
 
     /// Writes a recall to every stream of the dataset; one that never had the record ignores it.
-    fn recall_everywhere(&mut self, id: RecordId, op: Op, ordinal: u32, way: &Way<'_>, reason: &Reason<'_>) {
+    /// Further names of the record are noted with the recall.
+    fn recall_everywhere(
+        &mut self,
+        (id, names): (RecordId, Vec<RecordName>),
+        op: Op,
+        ordinal: u32,
+        way: &Way<'_>,
+        reason: &Reason<'_>,
+    ) {
         let rev = match (way.rev, way.origin) {
             (RevOf::Kept, Some(rev)) => rev,
             (RevOf::Passed, Some(came_with)) if self.plan.may_return() => {
@@ -484,11 +495,26 @@ impl<'a> Work<'a> {
             // A recall goes through both lanes, and the daily one decides what is recalled here.
             return;
         }
+        // A name has no rev of its own, but what is decided by it must know of this.
+        if op.is_recall() || op == Op::Reinstate {
+            let name =
+                |name: &RecordName| Touched { id: RecordId(name.0), op, first: u64::MAX, last: 0, origin: 0 };
+            self.touched.extend(names.iter().map(name));
+        }
         match op {
             Op::Withdraw | Op::Repair => {
                 self.recalled.insert(id, true);
+                names.iter().for_each(|name| self.recalled_names.entry(*name).or_default().push(id));
                 let origin = way.origin;
-                self.tombstones.push(TombstoneChange::Set(RecallMade { id, op, rev, origin, keys }));
+                self.tombstones.push(TombstoneChange::Set(RecallMade {
+                    id,
+                    op,
+                    rev,
+                    origin,
+                    names,
+                    passed_on: Vec::new(),
+                    keys,
+                }));
             }
             Op::Reinstate => self.lift(id, way.origin.unwrap_or(rev)),
             Op::Put | Op::Dispute | Op::Resolve => {}
@@ -523,6 +549,7 @@ impl<'a> Work<'a> {
             rejected: self.findings.into_json(),
             outputs,
             touched: self.touched,
+            names: self.names,
             tombstones: self.tombstones,
         }
     }

@@ -194,6 +194,8 @@ impl<'a> Group<'a> {
                     op: r.op,
                     rev: r.rev,
                     origin: r.origin,
+                    names: r.names.iter().map(|name| hex::encode(&name.0)).collect(),
+                    passed_on: r.passed_on.iter().map(|name| hex::encode(&name.0)).collect(),
                     index,
                     keys: r.keys.into_iter().map(|(s, k)| (s, k.hex().as_str().to_owned())).collect(),
                 }),
@@ -389,6 +391,7 @@ mod tests {
             rejected: String::new(),
             outputs: vec![output],
             touched: Vec::new(),
+            names: Some(Vec::new()),
             tombstones: Vec::new(),
         };
         let salt = Salt::generate().unwrap();

@@ -7,7 +7,7 @@
 //! waited. A submission that was overtaken is prepared again, with new revs and by what is known then.
 
 use crate::op::Op;
-use crate::secrets::RecordId;
+use crate::secrets::{RecordId, RecordName};
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
@@ -95,6 +95,8 @@ pub struct CommitOrder {
     old: Generation,
     /// The last group of which records were forgotten although a submission may not know of it.
     forgotten: u64,
+    /// By dataset: the last group in which something was recalled by name.
+    named: HashMap<String, u64>,
     generation: usize,
 }
 
@@ -107,12 +109,13 @@ impl Default for CommitOrder {
 impl CommitOrder {
     /// A memory whose generations take so many records.
     pub fn with_generation(generation: usize) -> Self {
-        Self { young: Generation::default(), old: Generation::default(), forgotten: 0, generation }
+        let (young, old, named) = Default::default();
+        Self { young, old, forgotten: 0, named, generation }
     }
 
     /// Was a submission whose preparation began after group `after` overtaken: was something committed about one of its
-    /// records with a higher rev, or something its preparation should have known of?
-    pub fn is_overtaken(&self, after: u64, touched: &[Touched]) -> bool {
+    /// records with a higher rev, or something its preparation should have known of, be it under one of these names?
+    pub fn is_overtaken(&self, after: u64, touched: &[Touched], names: &[RecordName]) -> bool {
         let unknown = [&self.young, &self.old].map(|g| Some(g).filter(|g| g.newest > after));
         if unknown.iter().all(Option::is_none) {
             return false;
@@ -120,7 +123,24 @@ impl CommitOrder {
         touched.iter().any(|t| {
             let last = unknown.iter().flatten().filter_map(|g| g.records.get(&short(&t.id)));
             last.into_iter().any(|last| last.rev > t.first || last.decisive > after)
+        }) || names.iter().any(|name| {
+            let mut last = unknown.iter().flatten().filter_map(|g| g.records.get(&short(&RecordId(name.0))));
+            last.any(|last| last.decisive > after)
         })
+    }
+
+    /// Was something of the dataset recalled by name in a group that a submission begun after group `after` may not know of? One whose
+    /// names were not made has to be prepared again, with them.
+    pub fn has_named(&self, dataset: &str, after: u64) -> bool {
+        self.named.get(dataset).is_some_and(|group| *group > after)
+    }
+
+    /// Notes that something of the dataset is recalled by name in this group.
+    pub fn note_named(&mut self, group: u64, dataset: &str) {
+        match self.named.get_mut(dataset) {
+            Some(last) => *last = group,
+            None => drop(self.named.insert(dataset.to_owned(), group)),
+        }
     }
 
     /// Were records forgotten of a group that a submission begun after group `after` may not know of? Then nobody can say
@@ -200,13 +220,29 @@ mod tests {
             (3, Op::Put, 1, 0, false),
         ] {
             assert_eq!(
-                order.is_overtaken(after, &[touched(id, op, rev)]),
+                order.is_overtaken(after, &[touched(id, op, rev)], &[]),
                 overtaken,
                 "{id} {op:?} {rev} {after}"
             );
         }
         order.forget(1);
         assert!(order.is_empty() && !order.has_forgotten(0));
+    }
+
+    #[test]
+    fn a_recall_under_a_name_overtakes_what_rests_on_the_name() {
+        let mut order = CommitOrder::default();
+        let (recalled, put) = (RecordName([9; 16]), [touched(3, Op::Put, 11)]);
+        order.note(
+            1,
+            &[touched(2, Op::Withdraw, 10), Touched { last: 0, ..touched(9, Op::Withdraw, u64::MAX) }],
+        );
+        order.note_named(1, "d");
+        assert!(order.is_overtaken(0, &put, &[recalled]) && !order.is_overtaken(1, &put, &[recalled]));
+        assert!(!order.is_overtaken(0, &put, &[RecordName([8; 16])]));
+        assert!(order.has_named("d", 0) && !order.has_named("d", 1) && !order.has_named("e", 0));
+        // A put without reference has the name as its id.
+        assert!(order.is_overtaken(0, &[touched(9, Op::Put, 11)], &[]));
     }
 
     #[test]
@@ -218,7 +254,7 @@ mod tests {
             assert!(order.len() <= 4);
         }
         assert!(order.has_forgotten(0) && order.has_forgotten(1) && !order.has_forgotten(2));
-        assert!(order.is_overtaken(2, &[touched(3, Op::Put, 2)]), "what is not forgotten is known");
+        assert!(order.is_overtaken(2, &[touched(3, Op::Put, 2)], &[]), "what is not forgotten is known");
     }
 
     proptest! {
@@ -238,7 +274,7 @@ mod tests {
                     continue;
                 }
                 let (after, t) = waiting.remove(which % waiting.len());
-                if !order.has_forgotten(after) && !order.is_overtaken(after, &[t]) {
+                if !order.has_forgotten(after) && !order.is_overtaken(after, &[t], &[]) {
                     let last = committed.entry(t.id).or_default();
                     prop_assert!(*last < t.first);
                     *last = t.last;

@@ -6,7 +6,7 @@
 use crate::recall_revs::RecallRevs;
 use std::fmt;
 use xinqiao_crypto::kdf::hkdf_sha256;
-use xinqiao_crypto::{MacKey, Secret, hex};
+use xinqiao_crypto::{MacKey, NameKey, Secret, hex};
 
 /// The secret all record keys come from.
 pub struct RecordSecret(Secret);
@@ -19,8 +19,16 @@ pub struct RecordId(pub [u8; 16]);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RecordKey(pub [u8; 16]);
 
-/// Makes record ids for one dataset.
-pub struct Identifier(MacKey);
+/// A name that leads to a record, besides its id: the id that its key fields would give it, or their digest in form 2. Recipients' keys never
+/// hang on it. Never leaves the node.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RecordName(pub [u8; 16]);
+
+/// Makes record ids and names for one dataset.
+pub struct Identifier {
+    ids: MacKey,
+    names: NameKey,
+}
 
 /// Makes one recipient's keys for one dataset.
 pub struct Keyer(MacKey);
@@ -53,7 +61,10 @@ impl RecordSecret {
 
     /// Record ids of a dataset.
     pub fn identifier(&self, dataset: &str) -> Identifier {
-        Identifier(MacKey::new(&*self.derive("identity", &[dataset])))
+        Identifier {
+            ids: MacKey::new(&*self.derive("identity", &[dataset])),
+            names: NameKey::new(&*self.derive("names", &[dataset])),
+        }
     }
 
     /// The revs of this node's own recalls in a dataset.
@@ -80,7 +91,7 @@ impl RecordSecret {
 impl Identifier {
     /// The id of a record.
     pub fn id(&self, lineage: &str, naming: Naming<'_>) -> RecordId {
-        let mut mac = self.0.begin();
+        let mut mac = self.ids.begin();
         mac.update(&(lineage.len() as u32).to_be_bytes());
         mac.update(lineage.as_bytes());
         match naming {
@@ -98,6 +109,24 @@ impl Identifier {
             }
         }
         RecordId(mac.finish16())
+    }
+
+    /// The name of a record by its key fields in form 2. `message` is a buffer to work in.
+    pub fn name(&self, lineage: &str, form_2: &[u8], message: &mut Vec<u8>) -> RecordName {
+        message.clear();
+        // The form, so that a later one never gives a name of this one.
+        message.push(2);
+        message.extend_from_slice(&(lineage.len() as u32).to_be_bytes());
+        message.extend_from_slice(lineage.as_bytes());
+        message.extend_from_slice(form_2);
+        RecordName(self.names.name(message))
+    }
+}
+
+impl RecordId {
+    /// The id as a name that leads to another record.
+    pub fn as_name(self) -> RecordName {
+        RecordName(self.0)
     }
 }
 
@@ -144,6 +173,11 @@ impl fmt::Debug for RecordId {
         f.write_str("RecordId(redacted)")
     }
 }
+impl fmt::Debug for RecordName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RecordName(redacted)")
+    }
+}
 impl fmt::Debug for RecordKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.hex().as_str())
@@ -172,5 +206,18 @@ mod tests {
         let k = province.key(&a);
         assert_eq!(RecordKey::parse(k.hex().as_str()), Some(k));
         assert_eq!(RecordKey::parse("G0"), None);
+    }
+
+    #[test]
+    fn names_differ_by_dataset_lineage_and_key_fields() {
+        let secret = RecordSecret::new([7; 32]);
+        let name =
+            |dataset, lineage, fields: &[u8]| secret.identifier(dataset).name(lineage, fields, &mut vec![1]);
+        let one = name("d", "market", b"x");
+        assert_eq!(one, name("d", "market", b"x"));
+        for other in [name("e", "market", b"x"), name("d", "markets", b""), name("d", "market", b"y")] {
+            assert_ne!(one, other);
+        }
+        assert_ne!(one, secret.identifier("d").id("market", Naming::KeyFields(b"x")).as_name());
     }
 }

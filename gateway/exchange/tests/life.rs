@@ -132,6 +132,8 @@ impl Node {
             next_rev: &next_rev,
             leap_rev: &|_| unreachable!("no recipient is a node"),
             known: &|id| Known::of_own(self.tombstones.rev(DATASET, id)),
+            has_names: self.tombstones.has_names(DATASET),
+            recalled_under: &|name| self.tombstones.under(DATASET, name).to_vec(),
             stream_in_use: &|s| self.state.streams.contains_key(s),
             make_room: &|| {},
         };
@@ -184,7 +186,17 @@ impl Node {
         for event in &frame.record.events {
             let id = |hex: &str| RecordId(RecordKey::parse(hex).unwrap().0);
             match event {
-                Event::Recalled(r) => self.tombstones.add(&r.dataset, id(&r.id), r.lineage_rev()),
+                Event::Recalled(r) => {
+                    let names =
+                        |all: &[String]| all.iter().map(|name| id(name).as_name()).collect::<Vec<_>>();
+                    self.tombstones.add(
+                        &r.dataset,
+                        id(&r.id),
+                        r.lineage_rev(),
+                        &names(&r.names),
+                        &names(&r.passed_on),
+                    );
+                }
                 Event::Reinstated { dataset, id: hex, rev } => {
                     self.tombstones.remove(dataset, &id(hex), *rev)
                 }
@@ -687,6 +699,8 @@ fn a_record_that_names_another_authority_is_not_taken_under_the_only_code() {
             next_rev: &|| 1,
             leap_rev: &|next| next(1),
             known: &|_| Known::of_own(None),
+            has_names: false,
+            recalled_under: &|_| Vec::new(),
             stream_in_use: &|_| false,
             make_room: &|| {},
         };

@@ -211,6 +211,8 @@ impl Node {
                     }
                 }
             },
+            has_names: self.tombstones.has_names(DATASET),
+            recalled_under: &|name| self.tombstones.under(DATASET, name).to_vec(),
             stream_in_use: &|stream| self.used.contains(stream.as_str()),
             make_room: &|| {},
         })
@@ -275,7 +277,9 @@ impl Node {
     fn commit(&mut self, prepared: Prepared) -> [Vec<u8>; 2] {
         for change in &prepared.tombstones {
             match change {
-                TombstoneChange::Set(r) => self.tombstones.add(DATASET, r.id, r.lineage_rev()),
+                TombstoneChange::Set(r) => {
+                    self.tombstones.add(DATASET, r.id, r.lineage_rev(), &r.names, &r.passed_on)
+                }
                 TombstoneChange::Lift { id, rev } => self.tombstones.remove(DATASET, id, Some(*rev)),
             }
         }
@@ -368,7 +372,7 @@ impl Node {
         let dataset = self.plan.dataset(DATASET).unwrap();
         let id = self.upstream_id(line);
         match op {
-            Op::Withdraw | Op::Repair => self.tombstones.add(DATASET, id, rev),
+            Op::Withdraw | Op::Repair => self.tombstones.add(DATASET, id, rev, &[], &[]),
             Op::Reinstate => self.tombstones.remove(DATASET, &id, None),
             _ => {}
         }

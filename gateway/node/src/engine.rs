@@ -28,6 +28,7 @@ mod pieces;
 pub(crate) mod places;
 mod published;
 mod queue_fault;
+mod recalled;
 pub mod relayed;
 mod release;
 mod rows;

@@ -9,6 +9,7 @@ use super::Node;
 use super::commit_error::CommitError;
 use super::order::Preparation;
 use super::queue_fault::QueueFault;
+use super::recalled::remember_recalls;
 use super::rows;
 use super::snapshot::{Dump, DumpFault, Written, part_bytes};
 use crate::engine::places::place;
@@ -23,7 +24,7 @@ use xinqiao_exchange::known::UpstreamLane;
 use xinqiao_exchange::names::StreamId;
 use xinqiao_exchange::op::Op;
 use xinqiao_exchange::order::CommitOrder;
-use xinqiao_exchange::secrets::{RecordId, RecordKey};
+use xinqiao_exchange::secrets::RecordId;
 use xinqiao_exchange::state::{Applied, Place};
 use xinqiao_explain::Explain;
 use xinqiao_store::{AppendError, Class, Frame, IdemEntry, Journal};
@@ -249,6 +250,9 @@ impl Committer {
                         let SubmissionJob { ready, preparation, idempotency: idem, reply, .. } = job;
                         under_way.push(preparation);
                         self.order.note(number, &ready.prepared.touched);
+                        if ready.prepared.recalls_by_name() {
+                            self.order.note_named(number, &ready.submitted.dataset);
+                        }
                         note_taken(&ready, &mut taken_from_others);
                         let index = group.submission(ready);
                         if let Some((key, print)) = idem {
@@ -295,16 +299,22 @@ impl Committer {
     /// Was something about one of its records committed after its preparation began, before this group or in it, that it
     /// may not be committed behind? Or does a submission that has its turn claim one of them?
     fn is_stale(&self, job: &SubmissionJob) -> bool {
-        let (after, touched) = (job.preparation.after(), &job.ready.prepared.touched);
-        if self.order.is_overtaken(after, touched) {
+        let (after, prepared) = (job.preparation.after(), &job.ready.prepared);
+        let names = match &prepared.names {
+            Some(names) => names.as_slice(),
+            // It was judged while nothing was recalled by name.
+            None if self.order.has_named(&job.ready.submitted.dataset, after) => return true,
+            None => &[],
+        };
+        if self.order.is_overtaken(after, &prepared.touched, names) {
             return true;
         }
         let gate = &self.node.gate;
         if job.in_turn {
             // Nobody else's operation on a claimed record was let through since, so nothing can be forgotten of it.
-            self.order.has_forgotten(after) && !gate.claims_all(touched)
+            self.order.has_forgotten(after) && !gate.claims_all(prepared)
         } else {
-            self.order.has_forgotten(after) || gate.claims_any(touched)
+            self.order.has_forgotten(after) || gate.claims_any(prepared)
         }
     }
 
@@ -557,26 +567,6 @@ fn note_taken(ready: &Ready, taken: &mut Vec<Taken>) {
     if let Some(from) = from {
         let newest = ready.prepared.touched.iter().filter(|t| t.origin != 0);
         taken.extend(newest.map(|t| (from.clone(), t.id, t.op, t.origin)));
-    }
-}
-
-/// Recalls count from the moment they are durable, before anyone is answered.
-pub(super) fn remember_recalls(node: &Node, record: &FrameRecord) {
-    let id = |hex: &str| RecordKey::parse(hex).map(|k| RecordId(k.0));
-    for event in &record.events {
-        match event {
-            Event::Recalled(r) => {
-                if let Some(id) = id(&r.id) {
-                    node.tombstones.write().add(&r.dataset, id, r.lineage_rev());
-                }
-            }
-            Event::Reinstated { dataset, id: hex, rev } => {
-                if let Some(id) = id(hex) {
-                    node.tombstones.write().remove(dataset, &id, *rev);
-                }
-            }
-            _ => {}
-        }
     }
 }
 

@@ -5,6 +5,7 @@
 mod acknowledge;
 mod disk;
 mod maintenance;
+mod named;
 mod order;
 mod recall;
 mod recipient;

@@ -7,6 +7,7 @@ use super::kept::Kept;
 use super::open_error::OpenNodeError;
 use super::order::{Gate, Preparations};
 use super::places::place;
+use super::recalled::recalled;
 use super::release::LettingGo;
 use super::rows;
 use super::rules::Rules;
@@ -31,7 +32,6 @@ use xinqiao_exchange::names::{NodeName, StreamId};
 use xinqiao_exchange::order::CommitOrder;
 use xinqiao_exchange::revs;
 use xinqiao_exchange::state::{Applied, Place, RelayRow, State, Table};
-use xinqiao_exchange::tombstones::Tombstones;
 use xinqiao_explain::Explain;
 use xinqiao_runtime::clock::Clock;
 use xinqiao_schemas::{Caps, Catalogue, CatalogueFile};
@@ -223,7 +223,7 @@ impl Node {
             caps,
             reader,
             log: RwLock::new(log),
-            tombstones: RwLock::new(tombstones(&queue)?),
+            tombstones: RwLock::new(recalled(&queue)?),
             lineages: RwLock::new(lineages(&queue, revs::drawn(state.meta.rev_high))?),
             preparations: Preparations::default(),
             gate: Gate::default(),
@@ -315,7 +315,7 @@ impl Node {
     /// Builds the queue again while running. Only the committer calls it: nothing else is written meanwhile.
     pub(super) fn rebuild(&self) -> Result<(), OpenNodeError> {
         let (queue, state) = build(&self.data_dir, &self.secrets, &self.config, &self.reader, &self.log())?;
-        *self.tombstones.write() = tombstones(&queue)?;
+        *self.tombstones.write() = recalled(&queue)?;
         self.epoch.store(state.meta.epoch, Ordering::Release);
         *self.state.write() = state;
         *self.queue.write() = queue;
@@ -366,20 +366,6 @@ fn lineages(queue: &Queue, drawn: u64) -> Result<Lineages, OpenNodeError> {
         lineages.taken_before(&UpstreamLane::new(upstream, &stream), row.highest.unwrap_or(drawn));
     }
     Ok(lineages)
-}
-
-fn tombstones(queue: &Queue) -> Result<Tombstones, OpenNodeError> {
-    let mut set = Tombstones::default();
-    for (key, value) in rows::all(queue, Table::Tombstone)? {
-        let row: xinqiao_exchange::state::TombstoneRow = serde_json::from_slice(&value)
-            .map_err(|_| OpenNodeError::Queue("a tombstone cannot be read".into()))?;
-        let Some((dataset, id)) = key.split_last_chunk::<16>() else { continue };
-        let dataset = dataset.strip_suffix(&[0]).unwrap_or(dataset);
-        if let Ok(dataset) = std::str::from_utf8(dataset) {
-            set.add(dataset, xinqiao_exchange::secrets::RecordId(*id), row.rev);
-        }
-    }
-    Ok(set)
 }
 
 /// Applies what the journal holds after the queue's position.

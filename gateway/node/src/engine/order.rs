@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::OwnedMutexGuard;
-use xinqiao_exchange::order::Touched;
+use xinqiao_exchange::accept::Prepared;
 use xinqiao_exchange::secrets::RecordId;
 
 /// Times a submission is prepared before it takes its turn at the gate.
@@ -119,16 +119,16 @@ struct Turn<'n> {
 }
 
 impl Gate {
-    /// Does another submission claim one of these records?
-    pub(super) fn claims_any(&self, touched: &[Touched]) -> bool {
+    /// Does another submission claim one of the records this is about?
+    pub(super) fn claims_any(&self, prepared: &Prepared) -> bool {
         let claimed = self.claimed.lock();
-        !claimed.is_empty() && touched.iter().any(|t| claimed.contains(&t.id))
+        !claimed.is_empty() && prepared.concerns().any(|id| claimed.contains(&id))
     }
 
     /// Are all of these records claimed?
-    pub(super) fn claims_all(&self, touched: &[Touched]) -> bool {
+    pub(super) fn claims_all(&self, prepared: &Prepared) -> bool {
         let claimed = self.claimed.lock();
-        touched.iter().all(|t| claimed.contains(&t.id))
+        prepared.concerns().all(|id| claimed.contains(&id))
     }
 }
 
@@ -185,9 +185,9 @@ impl<'n> Attempts<'n> {
     }
 
     /// What this one is about.
-    pub(super) fn prepared(&mut self, touched: &[Touched]) {
+    pub(super) fn prepared(&mut self, prepared: &Prepared) {
         if self.begun >= BEFORE_ITS_TURN {
-            self.touched = touched.iter().map(|t| t.id).collect();
+            self.touched = prepared.concerns().collect();
         }
     }
 

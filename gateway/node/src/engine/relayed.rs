@@ -92,7 +92,7 @@ impl Node {
             let made = tokio::task::spawn_blocking(move || validate.validate(&verified, &bytes)).await;
             let Validated { ready, preparation, rules, acknowledgement, counts } =
                 made.map_err(|_| RelayRefusal::Failed)??;
-            attempts.prepared(&ready.prepared.touched);
+            attempts.prepared(&ready.prepared);
             let (reply, done) = oneshot::channel();
             let in_turn = attempts.in_turn();
             let job = SubmissionJob { ready, rules, preparation, in_turn, idempotency: None, reply };
@@ -158,6 +158,9 @@ impl Validation {
             next_rev: &|| node.next_rev(),
             leap_rev: &|next| node.leap_rev(next),
             known: &known,
+            // Key fields of another node's line lead nowhere: its lineage is that node.
+            has_names: false,
+            recalled_under: &|_| Vec::new(),
             stream_in_use: &|s| node.state.read().streams.contains_key(s),
             make_room: &std::thread::yield_now,
         };

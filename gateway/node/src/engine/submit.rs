@@ -136,7 +136,7 @@ impl Node {
             let (prepared, same) = self.long_work(&request, prepare).await?;
             authorised = same;
             let (ready, preparation) = prepared?;
-            attempts.prepared(&ready.prepared.touched);
+            attempts.prepared(&ready.prepared);
             let made = (ready.submitted.clone(), ready.entry.clone());
             let (reply, response) = oneshot::channel();
             let (in_turn, idempotency) = (attempts.in_turn(), Some((key, print)));
@@ -233,6 +233,8 @@ impl Node {
             next_rev: &|| self.next_rev(),
             leap_rev: &|next| self.leap_rev(next),
             known: &|id| Known::of_own(self.tombstones.read().rev(&head.dataset, id)),
+            has_names: self.tombstones.read().has_names(&head.dataset),
+            recalled_under: &|name| self.tombstones.read().under(&head.dataset, name).to_vec(),
             stream_in_use: &|s| self.state.read().streams.contains_key(s),
             make_room: &|| {
                 if request.body.len() > INLINE {

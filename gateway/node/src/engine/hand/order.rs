@@ -389,7 +389,7 @@ fn a_turn_keeps_others_from_its_records_and_from_no_other() {
         let (head, body) = hand.about(Op::Withdraw, &first.reference);
         let authorised = hand.node.authorise(&head).unwrap();
         let (ready, _preparation) = hand.node.prepare(&authorised, &Request { head, body }, 0).unwrap();
-        ready.prepared.touched
+        ready.prepared
     };
     let turn = hand.runtime.spawn(async move {
         let mut attempts = crate::engine::order::Attempts::new(&node);

@@ -1,9 +1,13 @@
-//! Spreadsheets for departments: the template of a schema.
+//! Spreadsheets for departments: the template of a schema, and files of a department read as rows of one.
 //!
 //! Knows the record model and nothing of the network: who serves or stores a workbook is another crate's matter.
 
+mod fault;
+mod read;
 mod template;
 
+pub use fault::{Fault, PROBLEMS, Place, Problem};
+pub use read::{EachRow, ReadCaps, ReadOptions, Reading, Row, TextCharset, read};
 pub use template::template;
 
 use std::fmt;

@@ -11,6 +11,7 @@ mod build_schema;
 pub(crate) mod check;
 pub(crate) mod error;
 mod raw;
+mod unread;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -23,6 +24,8 @@ use crate::policy::Policy;
 use crate::route::{Route, RouteError, RouteSecrets};
 use crate::schema::{CodeSet, Schema, Title};
 use error::{LoadError, LoadErrors, Problems};
+pub use unread::ReadAsScan;
+use unread::Texts;
 
 /// Everything the files say, ready to use.
 #[derive(Default)]
@@ -157,10 +160,22 @@ impl Catalogue {
     /// # Errors
     /// Everything that is wrong with them, at once.
     pub fn from_files(files: &[CatalogueFile]) -> Result<Self, LoadErrors> {
+        Self::from_files_and_adopted(files, &[]).map(|(catalogue, _)| catalogue)
+    }
+
+    /// The same with policies that were adopted before, perhaps under older rules: of what they would let out to the public
+    /// unread they scan. Which of them do is given too.
+    ///
+    /// # Errors
+    /// Everything else that is wrong with them, at once.
+    pub fn from_files_and_adopted(
+        files: &[CatalogueFile],
+        adopted: &[CatalogueFile],
+    ) -> Result<(Self, Vec<ReadAsScan>), LoadErrors> {
         let mut problems = Problems::default();
         let mut catalogue = Self::default();
         let of = |folder: &'static str| {
-            files.iter().filter_map(move |file| {
+            files.iter().chain(adopted).filter_map(move |file| {
                 let name = file.path.strip_prefix(folder)?.strip_prefix('/')?.strip_suffix(".toml")?;
                 (!name.contains('/')).then_some((name, file))
             })
@@ -197,12 +212,27 @@ impl Catalogue {
                 }
             }
         }
+        let texts = Texts::of(catalogue.schemas().map(|schema| &**schema));
+        let mut scanned = Vec::new();
         for (name, file) in of("policies") {
+            let read = if adopted.iter().any(|known| known.path == file.path) {
+                texts.read_as_scan(file)
+            } else {
+                None
+            };
+            let file = match &read {
+                Some((read, classes)) => {
+                    scanned.push(ReadAsScan { policy: name.to_owned(), classes: classes.clone() });
+                    read
+                }
+                None => file,
+            };
+            texts.refuse_unread(file, &mut problems);
             if let Some(policy) = build_policy::policy(name, file, &mut problems) {
                 catalogue.policies.insert(Arc::clone(&policy.id), Arc::new(policy));
             }
         }
-        problems.into_result().map(|()| catalogue)
+        problems.into_result().map(|()| (catalogue, scanned))
     }
 
     /// The dataset of this id.

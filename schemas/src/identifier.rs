@@ -8,6 +8,7 @@
 pub mod organisation_code;
 pub mod other;
 mod region;
+pub mod registration;
 pub mod resident_id;
 pub mod uscc;
 

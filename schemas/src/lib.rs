@@ -31,7 +31,7 @@ pub mod validate;
 
 pub use catalogue::check::{CheckFinding, CheckKind};
 pub use catalogue::error::{LoadError, LoadErrors};
-pub use catalogue::{Catalogue, CatalogueFile, Dataset, Retention};
+pub use catalogue::{Catalogue, CatalogueFile, Dataset, ReadAsScan, Retention};
 pub use date::Date;
 pub use decode::{BodyError, Caps, Charset, Format, decode};
 pub use finding::{Finding, Severity};

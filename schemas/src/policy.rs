@@ -27,6 +27,8 @@ pub struct Policy {
     pub(crate) subjects: [Admission; 3],
     /// Action for each class, by [`SubjectKind::index`].
     pub(crate) classes: BTreeMap<Arc<str>, [Action; 3]>,
+    /// Classes that leave unread for a portal or an agency, with the basis on which they do.
+    pub(crate) unscanned: BTreeMap<Arc<str>, String>,
     pub(crate) document: Vec<u8>,
     pub(crate) digest: [u8; 32],
 }
@@ -102,6 +104,11 @@ impl Policy {
     /// The legal basis on which natural persons are released, if they are.
     pub fn natural_person_basis(&self) -> Option<&str> {
         self.natural_person_basis.as_deref()
+    }
+
+    /// The basis on which a class leaves for the public as it stands, without being scanned; none if it does not.
+    pub fn unscanned_basis(&self, class: &str) -> Option<&str> {
+        self.unscanned.get(class).map(String::as_str)
     }
 
     /// Whether records of this audience go out.

@@ -82,6 +82,7 @@ problems! {
     FIELD_IDENTIFIER "field.identifier" "Not a valid {0}: {1}." "不是有效的 {0}：{2}。"
     FIELD_IDENTIFIER_DOUBT "field.identifier-doubtful" "A doubtful {0}: {1}." "可疑的 {0}：{2}。"
     FIELD_PLACEHOLDER "field.placeholder" "A placeholder stands where a code should be; the subject can only be matched by other fields." "此处为占位代码，只能依靠其他字段匹配主体。"
+    FIELD_PERSONAL "field.personal-number" "A number that looks like a person's identity or document number, a mobile phone or a bank card stands where none belongs. Public recipients get it masked; move it to its own field, or remove it." "此处出现疑似身份证件号码、手机号或银行卡号，不应填写在该字段。对外公示时将脱敏；请移至相应字段或删除。"
     FIELD_MASKED "field.masked" "The value was masked upstream and cannot be checked." "该值已在上游脱敏，无法校验。"
     // ---- one field: rules
     FIELD_REQUIRED "field.required" "The field is required." "该字段必填。"

@@ -11,6 +11,7 @@
 
 mod digits;
 mod quick;
+pub(crate) mod values;
 mod words;
 
 use crate::mask::Mask;
@@ -46,7 +47,10 @@ pub struct Find {
 
 /// All finds in a text, in order, none overlapping another.
 pub fn find(text: &str) -> Vec<Find> {
-    let look = quick::look(text.as_bytes());
+    find_in(text, quick::look(text.as_bytes()))
+}
+
+fn find_in(text: &str, look: quick::Look) -> Vec<Find> {
     let mut finds = Vec::new();
     if look.digits >= FEWEST_DIGITS {
         digits::find(text, look.wide, &mut finds);
@@ -85,9 +89,27 @@ fn join(text: &str, earlier: &mut Find, later: &Find) {
     }
 }
 
+/// Whether a number of a person, a mobile phone or a bank card stands in a text. Landlines and e-mail addresses are masked
+/// too, but offices have them as well: nobody need look.
+pub fn holds_personal_number(text: &str) -> bool {
+    let look = quick::look(text.as_bytes());
+    look.digits >= FEWEST_DIGITS
+        && find_in(text, look).iter().any(|find| !matches!(find.kind, Kind::Landline | Kind::EMail))
+}
+
 /// The text with every find masked. Borrowed if there is none.
 pub fn redact(text: &str) -> Cow<'_, str> {
-    let finds = find(text);
+    masked(text, find(text))
+}
+
+/// [`redact`], and then three stars for every place where one of the values stands.
+pub(crate) fn redact_with<'t>(text: &'t str, values: &[values::Needle]) -> Cow<'t, str> {
+    let look = quick::look(text.as_bytes());
+    let digits = look.digits;
+    values::hide(masked(text, find_in(text, look)), digits, values)
+}
+
+fn masked(text: &str, finds: Vec<Find>) -> Cow<'_, str> {
     if finds.is_empty() {
         return Cow::Borrowed(text);
     }

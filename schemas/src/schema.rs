@@ -153,6 +153,37 @@ impl Field {
     }
 }
 
+impl Field {
+    /// True if a value that the schema accepts can hold neither prose nor a number of a person: a date, a number, a code
+    /// without a text behind it, a region, a credit code or organisation code with its check.
+    pub fn has_no_text(&self) -> bool {
+        match &self.kind {
+            FieldType::Date | FieldType::Number { .. } => true,
+            FieldType::Code { set, .. } => set.values.iter().all(|value| value.suffix.is_none()),
+            FieldType::Identifier { form, .. } => {
+                matches!(form, Form::Uscc | Form::OrganisationCode | Form::Region)
+            }
+            FieldType::Text(_) | FieldType::Certificate { .. } => false,
+        }
+    }
+
+    /// True if numbers of organisations belong here, some of which look like a person's by chance.
+    pub(crate) fn holds_registration_numbers(&self) -> bool {
+        matches!(&*self.class, "subject-code" | "subject-tax-code")
+            || matches!(
+                self.kind,
+                FieldType::Identifier { form: Form::RegistrationNumber | Form::TaxNumber, .. }
+            )
+    }
+
+    /// True if a person's number, a phone or an account is at home here, so that finding one is no surprise.
+    pub(crate) fn expects_personal_numbers(&self) -> bool {
+        const AT_HOME: [&str; 6] =
+            ["person-id", "representative-id", "contact", "bank-account", "subject-tax-code", "internal"];
+        AT_HOME.contains(&&*self.class)
+    }
+}
+
 /// What a field accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FieldType {

@@ -71,7 +71,8 @@ impl Schema {
         let mut slots = raw.into_slots();
         slots.resize(self.fields.len() + Member::ALL.len(), Slot::Absent);
         clean::fields(self, &mut slots, findings);
-        let check = check::Check { received: context.received, relayed: context.relayed.is_some() };
+        let relayed = context.relayed.is_some();
+        let check = check::Check { received: context.received, relayed, recall: false };
         check.fields(self, &mut slots, findings);
 
         let subject_kind = self.subject_kind_of(&slots);
@@ -338,7 +339,7 @@ pub(crate) fn check_mapped(
     slots: &mut [Slot<'_>],
     findings: &mut Vec<Finding>,
 ) {
-    let check = check::Check { received, relayed: false };
+    let check = check::Check { received, relayed: false, recall: false };
     check.fields(schema, slots, findings);
     rules::apply(schema, kind, slots, check, findings);
 }

@@ -29,6 +29,20 @@ pub(super) fn policy(name: &str, file: &CatalogueFile, problems: &mut Problems) 
         );
     }
     let classes = classes(&raw.classes, file, problems);
+    let mut unscanned = BTreeMap::new();
+    for (class, basis) in &raw.unscanned {
+        let named = basis.get_ref().trim();
+        if named.is_empty() {
+            problems.push(
+                file,
+                Some(basis.span().start),
+                "catalogue.unscanned",
+                format!("[unscanned] says on which basis a class leaves unread for a portal or an agency; name that of `{class}`"),
+                format!("[unscanned] 须写明该类别不经扫描即向门户或机构提供的依据；请填写 {class} 的依据"),
+            );
+        }
+        unscanned.insert(Arc::from(class.as_str()), named.to_owned());
+    }
     let admission = |audience| raw.audiences.get(&audience).copied().unwrap_or(Admission::Withhold);
     let audiences = Audience::ALL.map(admission);
     if raw.recipient_kind == RecipientKind::Portal {
@@ -58,6 +72,7 @@ pub(super) fn policy(name: &str, file: &CatalogueFile, problems: &mut Problems) 
         audiences,
         subjects: SubjectKind::ALL.map(subject),
         classes,
+        unscanned,
         title: raw.title.into(),
         digest: sha256(&document),
         document,

@@ -338,6 +338,8 @@ pub(super) struct Policy {
     pub(super) subjects: BTreeMap<SubjectKind, Spanned<Admission>>,
     #[serde(default)]
     pub(super) classes: BTreeMap<String, Spanned<ClassRule>>,
+    #[serde(default)]
+    pub(super) unscanned: BTreeMap<String, Spanned<String>>,
     #[serde(default, rename = "note")]
     _note: Option<String>,
 }

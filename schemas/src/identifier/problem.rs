@@ -26,6 +26,8 @@ pub enum Error {
     BirthDateImplausible,
     /// The check character does not fit the others.
     CheckDigit,
+    /// A person's number where a code of an organisation belongs.
+    ResidentNumber,
     /// The shape is not that of the document.
     Shape,
 }
@@ -40,6 +42,8 @@ pub enum Doubt {
     Category,
     /// Characters 9-17 do not satisfy the check of an organisation code.
     InnerCheckDigit,
+    /// A credit code that is, by its check, a person's number too.
+    MayBeResidentNumber,
     /// A first-generation number of 15 digits: it has no check digit.
     FirstGeneration,
     /// A residence permit of Hong Kong, Macao or Taiwan residents (81, 82, 83).
@@ -64,6 +68,7 @@ impl Error {
             Error::BirthDate => "identifier.birth-date",
             Error::BirthDateImplausible => "identifier.birth-date-implausible",
             Error::CheckDigit => "identifier.check-digit",
+            Error::ResidentNumber => "identifier.resident-number",
             Error::Shape => "identifier.shape",
         }
     }
@@ -108,6 +113,10 @@ impl Error {
                 "the check character does not fit; one of the characters is wrong",
                 "校验位不符，号码中至少有一位录入错误",
             ),
+            Error::ResidentNumber => (
+                "this is a person's identity number; give the code of the organisation, and the number in its own field",
+                "这是个人身份证件号码，请填写主体代码，号码填入证件号码字段",
+            ),
             Error::Shape => (
                 "the number does not have the shape of this document; check number and document type",
                 "号码格式与证件类型不符，请核对号码和证件类型",
@@ -123,6 +132,7 @@ impl Doubt {
             Doubt::Placeholder => "identifier.placeholder",
             Doubt::Category => "identifier.category",
             Doubt::InnerCheckDigit => "identifier.inner-check-digit",
+            Doubt::MayBeResidentNumber => "identifier.may-be-resident-number",
             Doubt::FirstGeneration => "identifier.first-generation",
             Doubt::ResidencePermit => "identifier.residence-permit",
             Doubt::ForeignResident => "identifier.foreign-resident",
@@ -144,6 +154,10 @@ impl Doubt {
             Doubt::InnerCheckDigit => (
                 "characters 9 to 17 are not a sound organisation code; check the code",
                 "第 9 至 17 位不符合组织机构代码校验，请核对",
+            ),
+            Doubt::MayBeResidentNumber => (
+                "this code satisfies the check of a person's identity number too; check which of them it is",
+                "该代码同时符合身份证号码校验，请核对究竟是哪一种",
             ),
             Doubt::FirstGeneration => (
                 "a 15-digit first-generation number; give the 18-digit number",

@@ -108,6 +108,17 @@ fn four(digits: &[u8]) -> u16 {
     u16::from(two(&digits[..2])) * 100 + u16::from(two(&digits[2..]))
 }
 
+/// Whether eighteen characters are a sound number of a person, whatever else they may be: a citizen's, a residence
+/// permit's, or that of a foreigner's card of 2023, which begins with 9.
+pub fn is_resident_number(number: &str) -> bool {
+    if number.len() != 18 || !number.is_ascii() {
+        return false;
+    }
+    // Whoever was born on that day: no day of receipt decides here.
+    let birth = Date::parse_accepted(&number[6..14]).map(|(birth, _)| birth);
+    birth.is_ok_and(|birth| (1850..2100).contains(&birth.year()) && check(number, birth).is_ok())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,7 @@
 //! Unified social credit code (统一社会信用代码, GB 32100-2015), 18 characters:
 //! registrar, category, six region digits, a nine-character organisation code, check character.
 
-use super::{Doubt, Error, organisation_code, province_known};
+use super::{Doubt, Error, organisation_code, province_known, resident_id};
 
 /// What sort of code it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub enum Kind {
     UnknownCategory,
     /// An ordinary code whose inner organisation code does not satisfy its own check.
     InnerCheckDigit,
+    /// A sound code that is a sound number of a person too.
+    MayBeResidentNumber,
     /// The placeholder `00000000000000000X`.
     Placeholder,
 }
@@ -24,6 +26,7 @@ impl Kind {
             Kind::Ordinary => None,
             Kind::UnknownCategory => Some(Doubt::Category),
             Kind::InnerCheckDigit => Some(Doubt::InnerCheckDigit),
+            Kind::MayBeResidentNumber => Some(Doubt::MayBeResidentNumber),
             Kind::Placeholder => Some(Doubt::Placeholder),
         }
     }
@@ -65,10 +68,19 @@ pub fn check(code: &str) -> Result<Kind, Error> {
         return Err(Error::CheckDigit);
     }
     let inner: &[u8; 8] = bytes[8..16].try_into().expect("8 of 18");
-    if organisation_code::check_character(inner) != Some(bytes[16]) {
+    let sound_inside = organisation_code::check_character(inner) == Some(bytes[16]);
+    let in_table = categories(bytes[0]).is_some_and(|table| table.contains(&bytes[1]));
+    if resident_id::is_resident_number(code) {
+        // Its inner code decides, and then whether there is such a category at all.
+        return if sound_inside && in_table {
+            Ok(Kind::MayBeResidentNumber)
+        } else {
+            Err(Error::ResidentNumber)
+        };
+    }
+    if !sound_inside {
         return Ok(Kind::InnerCheckDigit);
     }
-    let in_table = categories(bytes[0]).is_some_and(|table| table.contains(&bytes[1]));
     Ok(if in_table { Kind::Ordinary } else { Kind::UnknownCategory })
 }
 

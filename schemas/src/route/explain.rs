@@ -68,6 +68,7 @@ impl Route {
             }
         };
         let slots: &[Slot<'_>] = mapped.as_deref().unwrap_or(record.slots());
+        let needles = plan.needles(record.slots());
         let mut rows = Vec::new();
         for (number, field) in self.to.fields.iter().enumerate() {
             let sources: Vec<usize> = match &self.mapping {
@@ -87,9 +88,9 @@ impl Route {
                 sources: sources.iter().map(|source| self.from.fields[*source].code.to_string()).collect(),
                 sent: (!sent.is_empty()).then(|| sent.join(" + ")),
                 mapped: value.map(str::to_owned),
-                released: step.zip(value).map(|(step, value)| {
-                    plan.shown(step, value, record.slots(), &self.pseudonym).into_owned()
-                }),
+                released: step
+                    .zip(value)
+                    .map(|(step, value)| step.shown(value, &needles, &self.pseudonym).into_owned()),
                 action: step.map_or(Action::Drop, |step| step.action).name().to_owned(),
             });
         }

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use memchr::memmem;
 use xinqiao_crypto::{MacKey, hex};
 
+use crate::identifier::registration;
 use crate::mapping::Mapping;
 use crate::mask;
 use crate::model::SubjectKind;
@@ -13,14 +13,15 @@ use crate::policy::{Action, Coarse, Policy};
 use crate::record::Slot;
 use crate::route::{RouteError, line};
 use crate::scan;
+use crate::scan::values::{self, Needle};
 use crate::schema::{Field, FieldType, Schema};
 use crate::text::comparison_form;
 
 /// The steps for one kind of subject. Dropped fields have none.
 pub(crate) struct Plan {
     pub(crate) steps: Vec<Step>,
-    /// Fields of the source whose values must not show up inside free text either.
-    hidden: Vec<u16>,
+    /// Fields of the source whose values must not show up inside other values either; true for names.
+    hidden: Vec<(u16, bool)>,
 }
 
 pub(crate) struct Step {
@@ -31,6 +32,20 @@ pub(crate) struct Step {
     /// `"CODE":`
     name: Box<[u8]>,
     pub(crate) action: Action,
+    holds: Holds,
+}
+
+/// What a field can hold that a scan would look for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Holds {
+    /// Nothing: a date, a number, a code without a text behind it.
+    Nothing,
+    /// Nothing, as long as it has the characters and length of its checked code.
+    Code,
+    /// Numbers of organisations, which a scan would take for a person's by chance: their own check decides first.
+    Numbers,
+    /// Anything.
+    Anything,
 }
 
 impl Plan {
@@ -61,14 +76,17 @@ impl Plan {
                     class: Arc::clone(&field.class),
                     name: name.into_boxed_slice(),
                     action,
+                    holds: Holds::of(field),
                 });
             }
         }
         let hidden = from.fields.iter().enumerate();
         let hidden =
             hidden.filter(|(_, field)| tells_who(field) && policy.action(&field.class, kind).hides());
-        let hidden =
-            hidden.map(|(number, _)| u16::try_from(number).expect("the loader caps the number of fields"));
+        let hidden = hidden.map(|(number, field)| {
+            let number = u16::try_from(number).expect("the loader caps the number of fields");
+            (number, &*field.class == "person-name")
+        });
         Ok(Self { steps, hidden: hidden.collect() })
     }
 
@@ -85,6 +103,7 @@ impl Plan {
         pseudonym: &MacKey,
         out: &mut Vec<u8>,
     ) {
+        let needles = self.needles(source);
         let mut first = true;
         for step in &self.steps {
             let slot = &slots[usize::from(step.slot)];
@@ -98,43 +117,67 @@ impl Plan {
             match slot {
                 Slot::Absent | Slot::Null => out.extend_from_slice(b"null"),
                 Slot::Text(text) if step.action == Action::Pass || text.is_empty() => line::string(text, out),
-                Slot::Text(text) => line::string(&self.shown(step, text, source, pseudonym), out),
+                Slot::Text(text) => line::string(&step.shown(text, &needles, pseudonym), out),
             }
         }
     }
 
+    /// The values that must not stand in any text of this record.
+    pub(crate) fn needles(&self, source: &[Slot<'_>]) -> Vec<Needle> {
+        let mut needles = Vec::new();
+        for (field, name) in &self.hidden {
+            if let Some(value) = source[usize::from(*field)].filled() {
+                values::needles(value, *name, &mut needles);
+            }
+        }
+        needles
+    }
+}
+
+impl Step {
     /// What leaves of a value.
-    pub(crate) fn shown<'t>(
-        &self,
-        step: &Step,
-        text: &'t str,
-        source: &[Slot<'_>],
-        pseudonym: &MacKey,
-    ) -> Cow<'t, str> {
-        match step.action {
+    pub(crate) fn shown<'t>(&self, text: &'t str, needles: &[Needle], pseudonym: &MacKey) -> Cow<'t, str> {
+        match self.action {
             Action::Pass => Cow::Borrowed(text),
             Action::Drop => Cow::Borrowed(""),
-            Action::Scan => self.scanned(text, source),
+            Action::Scan => self.scanned(text, needles),
             Action::Mask(mask) => Cow::Owned(mask.of(text)),
             Action::Generalise(Coarse::Year) => Cow::Owned(mask::year(text)),
             Action::Generalise(Coarse::Division) => Cow::Owned(mask::division(text)),
             Action::Generalise(Coarse::AmountBand) => Cow::Owned(mask::amount_band(text)),
-            Action::Pseudonymise => Cow::Owned(pseudonym_of(&step.class, text, pseudonym)),
+            Action::Pseudonymise => Cow::Owned(pseudonym_of(&self.class, text, pseudonym)),
         }
     }
 
-    /// Free text without identifiers, and without the values of fields that this recipient may not see.
-    fn scanned<'t>(&self, text: &'t str, source: &[Slot<'_>]) -> Cow<'t, str> {
-        let mut text = scan::redact(text);
-        for field in &self.hidden {
-            let Some(value) = source[usize::from(*field)].filled() else { continue };
-            // One character alone is no name; it would punch holes into every text.
-            if value.len() >= 4 && memmem::find(text.as_bytes(), value.as_bytes()).is_some() {
-                text = Cow::Owned(text.replace(value, "***"));
-            }
-        }
-        text
+    /// The text without identifiers, and without the values of fields that this recipient may not see.
+    fn scanned<'t>(&self, text: &'t str, needles: &[Needle]) -> Cow<'t, str> {
+        let nothing_in_it = match self.holds {
+            Holds::Nothing => true,
+            Holds::Code => is_checked_code(text),
+            Holds::Numbers => registration::is_organisations(text),
+            Holds::Anything => false,
+        };
+        if nothing_in_it { Cow::Borrowed(text) } else { scan::redact_with(text, needles) }
     }
+}
+
+impl Holds {
+    fn of(field: &Field) -> Self {
+        match &field.kind {
+            _ if field.has_no_text() => match field.kind {
+                FieldType::Identifier { .. } => Self::Code,
+                _ => Self::Nothing,
+            },
+            _ if field.holds_registration_numbers() => Self::Numbers,
+            _ => Self::Anything,
+        }
+    }
+}
+
+/// Whether a validated code is whole: what another node left of one, masked, is looked at like any text.
+fn is_checked_code(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_digit() || byte.is_ascii_uppercase() || byte == b'-';
+    matches!(text.len(), 6 | 9 | 10 | 18) && text.bytes().all(plain)
 }
 
 /// Whether a field's value can tell who somebody is, so that it must not stand in free text where the field is hidden.

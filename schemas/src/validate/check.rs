@@ -4,10 +4,11 @@ use std::borrow::Cow;
 
 use crate::date::{Date, Spelling};
 use crate::finding::{Finding, Severity};
-use crate::identifier::{Doubt, Form};
+use crate::identifier::{Doubt, Error, Form, registration};
 use crate::number::{self, NumberError};
 use crate::problem;
 use crate::record::Slot;
+use crate::scan;
 use crate::schema::{CodePage, CodeSet, Field, FieldType, Limits, Schema};
 use crate::text::{self, Unit};
 
@@ -18,6 +19,8 @@ pub(crate) struct Check {
     pub(crate) received: Date,
     /// Masked values are tolerated and missing ones reported only.
     pub(crate) relayed: bool,
+    /// It is about a record that was taken before, perhaps under older rules: what was taken can be recalled.
+    pub(crate) recall: bool,
 }
 
 impl Check {
@@ -31,6 +34,7 @@ impl Check {
                 }
                 continue;
             };
+            personal_number(field, text, findings);
             let before = findings.len();
             let respelt = self.value(field, text, slots, findings);
             if self.relayed && findings.len() > before && desensitised(&field.kind, text) {
@@ -95,6 +99,9 @@ impl Check {
                 (&problem::FIELD_IDENTIFIER, Severity::Refuse, text)
             }
             Ok(Some(doubt)) => (&problem::FIELD_IDENTIFIER_DOUBT, Severity::Warn, doubt.text()),
+            Err(error @ Error::ResidentNumber) if self.recall => {
+                (&problem::FIELD_IDENTIFIER_DOUBT, Severity::Warn, error.text())
+            }
             Err(error) => (&problem::FIELD_IDENTIFIER, Severity::Refuse, error.text()),
         };
         let name = Form::ALL.iter().find(|(_, known)| *known == form).map_or("identifier", |(name, _)| name);
@@ -109,9 +116,33 @@ fn desensitised(kind: &FieldType, value: &str) -> bool {
     match kind {
         FieldType::Code { .. } => false,
         FieldType::Date => value.len() == 4 && value.bytes().all(|b| b.is_ascii_digit()),
-        FieldType::Number { .. } => value.bytes().all(|b| b.is_ascii_digit() || b"<>-.".contains(&b)),
+        FieldType::Number { .. } => is_band(value),
         _ => value.contains('*') || (value.len() == 32 && value.bytes().all(hex)),
     }
+}
+
+/// A person's number outside the fields that are for such: masked for the public, and the department should look.
+fn personal_number(field: &Field, value: &str, findings: &mut Vec<Finding>) {
+    // Most values have no digits to speak of; the scan's own first look is for longer texts.
+    if field.has_no_text() || field.expects_personal_numbers() {
+        return;
+    }
+    if field.holds_registration_numbers() && registration::is_organisations(value) {
+        return;
+    }
+    if scan::holds_personal_number(value) {
+        findings.push(Finding::of(&problem::FIELD_PERSONAL, Severity::Warn).on(&field.code));
+    }
+}
+
+/// Whether this is what [`crate::mask::amount_band`] writes: powers of ten, in which no number of a person can stand.
+fn is_band(value: &str) -> bool {
+    let size = value.strip_prefix('-').unwrap_or(value);
+    let power = |text: &str| text.strip_prefix('1').is_some_and(|zeros| zeros.bytes().all(|b| b == b'0'));
+    matches!(size, "0" | "<0.1" | "0.1-1")
+        || size.split_once('-').is_some_and(|(low, high)| {
+            power(low) && power(high) && high.len() == low.len() + 1 && high.len() <= 40
+        })
 }
 
 fn characters(field: &Field, value: &str, findings: &mut Vec<Finding>) {

@@ -153,7 +153,8 @@ impl Schema {
     /// Checks what identifies the record; that other fields are missing is right.
     fn check_identity(&self, slots: &mut [Slot<'_>], context: &ValidateContext, findings: &mut Vec<Finding>) {
         let mut all = Vec::new();
-        let check = check::Check { received: context.received, relayed: context.relayed.is_some() };
+        let relayed = context.relayed.is_some();
+        let check = check::Check { received: context.received, relayed, recall: true };
         check.fields(self, slots, &mut all);
         findings.extend(all.into_iter().filter(|finding| finding.code() != problem::FIELD_REQUIRED.code));
     }

@@ -217,7 +217,10 @@ async fn a_batch_taken_back_leaves_its_place_and_its_source_sends_again() {
     let (status, said) = site.run(&["verify".as_ref(), folder.as_ref(), "--keys".as_ref(), keys.as_ref()]);
     assert_eq!(status, 0, "{said}");
     assert!(said.contains("1 of the batches hold nothing here"), "{said}");
-    assert!(said.contains("2 batch(es), 5 record(s), 2 log proof(s), 2 acknowledgement(s): verified"), "{said}");
+    assert!(
+        said.contains("2 batch(es), 5 record(s), 2 log proof(s), 2 acknowledgement(s): verified"),
+        "{said}"
+    );
     std::fs::write(folder.join(format!("{stream}/1.gone.json")), "").unwrap();
     let (status, said) = site.run(&["verify".as_ref(), folder.as_ref(), "--keys".as_ref(), keys.as_ref()]);
     assert_eq!(status, 4, "an empty note explains no missing payload: {said}");

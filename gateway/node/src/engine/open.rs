@@ -256,6 +256,7 @@ impl Node {
             dump: None,
         };
         node.warn_of_shared_authorities();
+        node.warn_of_read_as_scan();
         node.begin(&mut committer, adopted.then_some(shown));
         if adopted && node.trouble().failed.is_empty() {
             // The new epoch is durable; without the marker's removal another one would begin at the next start.

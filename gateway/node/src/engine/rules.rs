@@ -7,12 +7,12 @@
 use super::Node;
 use crate::config::{Config, Member, shared_authorities};
 use crate::engine::Keyring;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 use xinqiao_exchange::plan::{Plan, Recipient};
 use xinqiao_exchange::source::Source;
-use xinqiao_schemas::{Catalogue, CatalogueFile};
+use xinqiao_schemas::{Catalogue, CatalogueFile, ReadAsScan};
 
 /// Rules that belong together.
 pub struct Rules {
@@ -26,6 +26,7 @@ pub struct Rules {
     pub sources: BTreeMap<String, Arc<Source>>,
     base: Arc<Vec<CatalogueFile>>,
     policies: BTreeMap<String, String>,
+    read_as_scan: Vec<ReadAsScan>,
     members: Vec<Member>,
 }
 
@@ -48,6 +49,26 @@ impl fmt::Display for RulesError {
 }
 impl std::error::Error for RulesError {}
 
+/// The policies that officers put in the place of the catalogue's, by id.
+struct Put {
+    policies: BTreeMap<String, String>,
+    /// The ids of those that they had approved before. They are taken whatever is asked of new ones by now, so that a node
+    /// starts on what was once decided.
+    settled: BTreeSet<String>,
+}
+
+impl Put {
+    fn settled(policies: BTreeMap<String, String>) -> Self {
+        Self { settled: policies.keys().cloned().collect(), policies }
+    }
+
+    /// Settled is what is in force already, word for word.
+    fn after(now: &Rules, policies: BTreeMap<String, String>) -> Self {
+        let known = policies.iter().filter(|(id, text)| now.policies.get(*id) == Some(text));
+        Self { settled: known.map(|(id, _)| id.clone()).collect(), policies }
+    }
+}
+
 impl Rules {
     /// The first rules of a run.
     pub(super) fn first(
@@ -57,10 +78,10 @@ impl Rules {
         members: Vec<Member>,
         secrets: &Keyring,
     ) -> Result<Self, RulesError> {
-        Self::compile(1, config, Arc::new(base), policies, members, secrets)
+        Self::compile(1, config, Arc::new(base), Put::settled(policies), members, secrets)
     }
 
-    /// The same with what officers decided laid over it.
+    /// The same with what officers decided laid over it, under whatever rules they decided it.
     pub(super) fn decided(
         self,
         config: &Config,
@@ -71,27 +92,32 @@ impl Rules {
         if policies == self.policies && members == self.members {
             return Ok(self);
         }
-        Self::compile(self.number, config, self.base, policies, members, secrets)
+        Self::compile(self.number, config, self.base, Put::settled(policies), members, secrets)
     }
 
     fn compile(
         number: u64,
         config: &Config,
         base: Arc<Vec<CatalogueFile>>,
-        policies: BTreeMap<String, String>,
+        put: Put,
         members: Vec<Member>,
         secrets: &Keyring,
     ) -> Result<Self, RulesError> {
-        let catalogue = overlaid(&base, &policies)?;
+        let (catalogue, read_as_scan) = overlaid(&base, &put)?;
         let plan = Plan::compile(&catalogue, &recipients(config, &members), &secrets.record)
             .map_err(|e| RulesError::Unusable(e.to_string()))?;
         let sources = sources(&members);
-        Ok(Self { number, catalogue, plan, sources, base, policies, members })
+        Ok(Self { number, catalogue, plan, sources, base, policies: put.policies, read_as_scan, members })
     }
 
     /// The policies officers approved, by id.
     pub fn policies(&self) -> &BTreeMap<String, String> {
         &self.policies
+    }
+
+    /// Policies that officers approved under older rules, and of which more is scanned now than they say.
+    pub fn read_as_scan(&self) -> &[ReadAsScan] {
+        &self.read_as_scan
     }
 
     /// The members whose source rights are in force.
@@ -110,22 +136,30 @@ impl Node {
     pub fn rehearse_policies(&self, policies: &BTreeMap<String, String>) -> Result<(), RulesError> {
         let now = self.rules();
         let members = now.members.clone();
-        Rules::compile(0, &self.config, now.base.clone(), policies.clone(), members, &self.secrets).map(drop)
+        let put = Put::after(&now, policies.clone());
+        Rules::compile(0, &self.config, now.base.clone(), put, members, &self.secrets).map(drop)
     }
 
     /// Puts these policies, by id, in the place of the catalogue's, from now on. All that officers approved, not a
     /// difference. Blocks.
     pub fn adopt_policies(&self, policies: BTreeMap<String, String>) -> Result<(), RulesError> {
         let _turn = self.adopting.lock();
+        let now = self.rules();
+        self.adopt(Put::after(&now, policies), now.members.clone())
+    }
+
+    /// The same of policies that were in force before and are put back, because what was to follow them could not be.
+    pub fn put_back_policies(&self, policies: BTreeMap<String, String>) -> Result<(), RulesError> {
+        let _turn = self.adopting.lock();
         let members = self.rules().members.clone();
-        self.adopt(policies, members)
+        self.adopt(Put::settled(policies), members)
     }
 
     /// Puts these members' source rights in force, from now on. All members, not a difference. Blocks.
     pub fn adopt_members(&self, members: Vec<Member>) -> Result<(), RulesError> {
         let _turn = self.adopting.lock();
         let policies = self.rules().policies.clone();
-        self.adopt(policies, members)?;
+        self.adopt(Put::settled(policies), members)?;
         self.warn_of_shared_authorities();
         Ok(())
     }
@@ -137,10 +171,21 @@ impl Node {
         }
     }
 
-    fn adopt(&self, policies: BTreeMap<String, String>, members: Vec<Member>) -> Result<(), RulesError> {
+    /// Says in the log of which policies more is scanned than they say.
+    pub(super) fn warn_of_read_as_scan(&self) {
+        for ReadAsScan { policy, classes } in self.rules().read_as_scan() {
+            tracing::warn!(
+                policy,
+                classes = classes.join(", "),
+                "a policy that officers adopted lets classes out to the public unread; they are scanned all the same: propose it with `scan`, or with the basis in [unscanned]"
+            );
+        }
+    }
+
+    fn adopt(&self, put: Put, members: Vec<Member>) -> Result<(), RulesError> {
         let now = self.rules();
         let next =
-            Rules::compile(now.number + 1, &self.config, now.base.clone(), policies, members, &self.secrets)?;
+            Rules::compile(now.number + 1, &self.config, now.base.clone(), put, members, &self.secrets)?;
         let next = Arc::new(next);
         // First what a manifest will refer to, then the rules, then what streams are made with: each is durable before
         // the next, and the last commit is behind everything that was checked by the older rules.
@@ -187,16 +232,21 @@ fn sources(members: &[Member]) -> BTreeMap<String, Arc<Source>> {
 }
 
 /// The catalogue with some of its policies replaced, or added to.
-fn overlaid(base: &[CatalogueFile], policies: &BTreeMap<String, String>) -> Result<Catalogue, RulesError> {
+fn overlaid(base: &[CatalogueFile], put: &Put) -> Result<(Catalogue, Vec<ReadAsScan>), RulesError> {
     let path = |id: &str| format!("policies/{id}.toml");
-    let replaced: Vec<String> = policies.keys().map(|id| path(id)).collect();
+    let replaced: Vec<String> = put.policies.keys().map(|id| path(id)).collect();
     let mut files: Vec<CatalogueFile> =
         base.iter().filter(|f| !replaced.contains(&f.path)).cloned().collect();
-    files.extend(policies.iter().map(|(id, text)| CatalogueFile { path: path(id), text: text.clone() }));
-    let catalogue = Catalogue::from_files(&files).map_err(|e| RulesError::Unusable(e.to_string()))?;
+    let mut settled = Vec::new();
+    for (id, text) in &put.policies {
+        let into = if put.settled.contains(id) { &mut settled } else { &mut files };
+        into.push(CatalogueFile { path: path(id), text: text.clone() });
+    }
+    let (catalogue, read_as_scan) = Catalogue::from_files_and_adopted(&files, &settled)
+        .map_err(|e| RulesError::Unusable(e.to_string()))?;
     // A name the catalogue does not look at would be in force for officers and for nobody else.
-    match policies.keys().find(|id| catalogue.policy(id).is_none()) {
+    match put.policies.keys().find(|id| catalogue.policy(id).is_none()) {
         Some(_) => Err(RulesError::Unusable("a policy's id must be letters, digits and hyphens".into())),
-        None => Ok(catalogue),
+        None => Ok((catalogue, read_as_scan)),
     }
 }

@@ -120,7 +120,7 @@ impl Governor {
                 }
                 // New policies may be in force already where only the note of it failed.
                 if *node.rules().policies() != old.policies
-                    && let Err(e) = node.adopt_policies(old.policies.clone())
+                    && let Err(e) = node.put_back_policies(old.policies.clone())
                 {
                     tracing::error!(error = %e, "policies could not be put back");
                 }

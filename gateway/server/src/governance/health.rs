@@ -12,15 +12,28 @@ use xinqiao_runtime::{Check, State};
 const EVERY: Duration = Duration::from_secs(30);
 
 impl Governor {
-    /// Whether two officers can decide, and what waits for them. Does not block.
+    /// Whether what officers decided holds by the rules of today, whether two of them can decide, and what waits for them. Does not block.
     pub fn checks(&self) -> Vec<Check> {
         let mut all = Vec::new();
-        if self.node.config.admin.is_none() {
-            return all;
-        }
         let mut say = |name, state, advice: String, advice_zh: String| {
             all.push(Check { name, state, advice, advice_zh });
         };
+        for unread in self.node.rules().read_as_scan() {
+            let (policy, classes) = (&unread.policy, unread.classes.join(", "));
+            say(
+                "policy",
+                State::Degraded,
+                format!(
+                    "Policy {policy}, which officers adopted, lets classes out to the public unread ({classes}). They are scanned all the same. Propose the policy again with `scan`, or with the basis in [unscanned]."
+                ),
+                format!(
+                    "管理员批准的策略 {policy} 规定若干类别不经扫描即向公众提供（{classes}），节点仍按扫描处理。请将其改为 scan 或在 [unscanned] 中写明依据后重新提出。"
+                ),
+            );
+        }
+        if self.node.config.admin.is_none() {
+            return all;
+        }
         if !self.node.config.officers.four_eyes {
             let since = self.alone_since().map(timestamp);
             let [en, zh] =

@@ -8,6 +8,7 @@ use office::OfficersApi;
 use serde_json::{Value, json};
 use xinqiao_certs::Role;
 use xinqiao_exchange::governance::Progress;
+use xinqiao_explain::Explain;
 use xinqiao_runtime::refusal::{Refusal, RefusalCode};
 
 const NEIGHBOUR: (Role, &str) = (Role::Recipient, "neighbour");
@@ -296,4 +297,42 @@ fn a_policy_is_in_force_when_it_is_enacted_and_after_the_next_start() {
     office.approve(&two, id).unwrap();
     assert_eq!(in_force(&office).as_ref(), Some(&document));
     assert_eq!(in_force(&office.crash_and(|_| {})), Some(document));
+}
+
+#[test]
+fn a_policy_adopted_under_older_rules_is_read_more_strictly_and_keeps_no_node_from_starting() {
+    const PORTAL: &str = "portal-public";
+    let mut office = OfficersApi::new();
+    let (one, two) = (office.security("security"), office.security("security-2"));
+    let files = xinqiao_schemas::Catalogue::builtin_files();
+    let sound = files.iter().find(|f| f.path == "policies/portal-public.toml").unwrap().text.clone();
+    let lax = sound.replacen("\npublic = \"scan\"", "\npublic = \"pass\"", 1);
+    assert_ne!(lax, sound);
+    let put = |document: &str| json!([{ "act": "policy-put", "id": PORTAL, "document": document }]);
+    let refused = office.propose(&one, put(&lax)).unwrap_err();
+    assert_eq!(refused.code(), RefusalCode::ProposalRefused);
+    assert!(refused.explain().english().contains("catalogue.passes-unread"), "{}", refused.explain());
+
+    // A version that did not ask wrote it among what officers decided.
+    let settled = [(PORTAL.to_owned(), lax.clone())].into();
+    office.put_back_policies(settled);
+    let id = office.propose(&one, enter("neighbour")).unwrap().id;
+    office.approve(&two, id).unwrap();
+    let mut office = office.crash_and(|_| {});
+    let rules = office.node.rules();
+    assert_eq!(rules.policies()[PORTAL], lax, "what was decided is not changed");
+    let policy = rules.catalogue.policy(PORTAL).unwrap();
+    assert_eq!(policy.action("public", xinqiao_schemas::SubjectKind::LegalPerson).name(), "scan");
+    let said = |office: &OfficersApi| {
+        let checks = office.governor.checks();
+        checks.into_iter().filter(|c| c.name == "policy").map(|c| c.advice).collect::<Vec<_>>()
+    };
+    assert!(said(&office)[0].contains("portal-public") && said(&office)[0].contains("(public)"));
+    // Everything else can be decided as ever, and this can be mended.
+    let id = office.propose(&one, enter("other")).unwrap().id;
+    assert_eq!(office.approve(&two, id).unwrap().state, Progress::Enacted);
+    let id = office.propose(&one, put(&format!("{sound}# mended\n"))).unwrap().id;
+    assert_eq!(office.approve(&two, id).unwrap().state, Progress::Enacted);
+    assert_eq!(said(&office), [""; 0]);
+    assert_eq!(code(office.propose(&one, put(&lax))), RefusalCode::ProposalRefused, "and not undone");
 }

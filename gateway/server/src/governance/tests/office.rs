@@ -194,6 +194,14 @@ impl OfficersApi {
         self.runtime.block_on(task).expect("no panic")
     }
 
+    /// Policies are in force as if they had been before.
+    pub(super) fn put_back_policies(&mut self, policies: BTreeMap<String, String>) {
+        let node = self.node.clone();
+        let task = self.runtime.spawn_blocking(move || node.put_back_policies(policies));
+        self.step_until(|_| task.is_finished());
+        self.runtime.block_on(task).expect("no panic").expect("they can be");
+    }
+
     /// An officer proposes acts, as they are written in JSON.
     pub(super) fn propose(&mut self, by: &SecurityOfficer, acts: Value) -> Result<ProposalView, Refusal> {
         self.propose_because(by, acts, "年度复核")

@@ -43,5 +43,6 @@ pub use route::explain::{ExplainRow, Explanation};
 pub use route::line::{LineHead, RecallLine, recall_line};
 pub use route::{Digests, Release, Released, Route, RouteError, RouteSecrets, WithheldReason};
 pub use schema::{Field, FieldType, Schema};
+pub use validate::Subject;
 pub use validate::recall::{RecallEffect, RecallRequest};
 pub use validate::{SourceUnit, ValidRecord, ValidateContext};

@@ -145,7 +145,7 @@ impl Source {
 
 impl Target {
     fn value<'r>(&'r self, record: &'r ValidRecord<'_>) -> Result<Slot<'r>, Finding> {
-        let kind = record.subject_kind().index();
+        let kind = record.declared_kind().index();
         if self.when.is_some_and(|kinds| !kinds[kind]) {
             return Ok(Slot::Absent);
         }
@@ -191,7 +191,7 @@ impl Target {
                 Ok(if joined.is_empty() { Slot::Absent } else { Slot::Text(Cow::Owned(joined)) })
             }
             Source::Const(value) => Ok(text(Some(value))),
-            Source::BySubjectKind(values) => Ok(text(values[record.subject_kind().index()].as_deref())),
+            Source::BySubjectKind(values) => Ok(text(values[record.declared_kind().index()].as_deref())),
             Source::Context(item) => {
                 let source = record.source();
                 Ok(text(match item {

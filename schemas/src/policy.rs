@@ -45,6 +45,13 @@ pub enum RecipientKind {
     Agency,
 }
 
+impl RecipientKind {
+    /// Whether what they get is for the public or for business, and not for an authority.
+    pub fn is_public(self) -> bool {
+        self != Self::Government
+    }
+}
+
 /// Whether a whole record goes out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

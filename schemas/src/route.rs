@@ -175,6 +175,8 @@ pub enum WithheldReason {
     Audience,
     /// The kind of its subject.
     SubjectKind,
+    /// It declares another kind of subject than its code is of.
+    SubjectContradiction,
     /// It would go out with an authorisation, and has none.
     NoAuthorisation,
     /// Its own status says that it was revoked.
@@ -189,6 +191,7 @@ impl WithheldReason {
         match self {
             Self::Audience => "withheld.audience",
             Self::SubjectKind => "withheld.subject-kind",
+            Self::SubjectContradiction => "withheld.subject-contradiction",
             Self::NoAuthorisation => "withheld.no-authorisation",
             Self::Revoked => "withheld.revoked",
             Self::OtherSchema => "withheld.other-schema",
@@ -201,6 +204,9 @@ impl WithheldReason {
             Self::Audience => "The recipient's policy does not release records of this audience.",
             Self::SubjectKind => {
                 "The recipient's policy does not release records about this kind of subject."
+            }
+            Self::SubjectContradiction => {
+                "The record declares another kind of subject than its code is of; it goes to no public recipient until it is corrected."
             }
             Self::NoAuthorisation => {
                 "The recipient gets such records only with the subject's authorisation; send `authorisation`."
@@ -217,6 +223,7 @@ impl WithheldReason {
         match self {
             Self::Audience => "接收方策略不发布该使用范围的记录。",
             Self::SubjectKind => "接收方策略不发布该类行政相对人的记录。",
+            Self::SubjectContradiction => "记录填报的相对人类别与其代码不符，更正之前不对外公示。",
             Self::NoAuthorisation => "该接收方仅在主体授权后获取此类记录，请提供 authorisation。",
             Self::Revoked => "记录自身状态表明已撤销。",
             Self::OtherSchema => "记录按另一版本的模式校验，请重新发送。",
@@ -287,7 +294,10 @@ impl Route {
             return Err(WithheldReason::Revoked);
         }
         let audience = self.policy.audience(record.audience());
-        let subject = self.policy.subject(record.subject_kind());
+        if self.policy.recipient_kind.is_public() && record.subject().contradiction().is_some() {
+            return Err(WithheldReason::SubjectContradiction);
+        }
+        let subject = self.policy.subject(self.effective_kind(record));
         if audience == Admission::Withhold {
             return Err(WithheldReason::Audience);
         }
@@ -300,12 +310,17 @@ impl Route {
         Ok(())
     }
 
+    /// The kind of subject that the policy decides by.
+    fn effective_kind(&self, record: &ValidRecord<'_>) -> SubjectKind {
+        record.effective_kind(self.policy.recipient_kind)
+    }
+
     /// Maps, desensitises and encodes a record; appends its line to `out`, without line feed.
     pub fn release(&self, record: &ValidRecord<'_>, head: &LineHead<'_>, out: &mut Vec<u8>) -> Release {
         if let Err(reason) = self.admits(record) {
             return Release::Withheld(reason);
         }
-        let plan = &self.plans[record.subject_kind().index()];
+        let plan = &self.plans[self.effective_kind(record).index()];
         let start = out.len();
         let reference = head.reference.filter(|_| self.policy.pass_reference);
         line::begin(head, reference, record.audience(), out);
@@ -330,7 +345,7 @@ impl Route {
         let Some(mapping) = &self.mapping else { return Ok(None) };
         let mut findings = Vec::new();
         let mut slots = mapping.apply(record, &mut findings);
-        check_mapped(&self.to, record.subject_kind(), record.received(), &mut slots, &mut findings);
+        check_mapped(&self.to, record.declared_kind(), record.received(), &mut slots, &mut findings);
         findings
             .retain(|finding| finding.refuses() && finding.field().is_none_or(|field| plan.carries(field)));
         if findings.is_empty() { Ok(Some(slots)) } else { Err(findings) }

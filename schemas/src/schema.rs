@@ -33,6 +33,7 @@ pub struct Schema {
     pub(crate) key: Vec<KeyPart>,
     pub(crate) roles: Roles,
     pub(crate) subject_kind: SubjectKindRule,
+    pub(crate) subject: SubjectFields,
     pub(crate) audience: Option<AudienceRule>,
     pub(crate) default_audience: Audience,
     pub(crate) status: Option<StatusRule>,
@@ -332,6 +333,30 @@ pub(crate) enum SubjectKindRule {
     Always(SubjectKind),
     Field { field: u16, values: Vec<(Box<str>, SubjectKind)> },
     Organisation { when_any: Vec<u16>, individual_business: Option<(u16, Vec<Box<str>>)> },
+}
+
+/// The fields that tell whom a record is about, by class.
+#[derive(Debug, Default)]
+pub(crate) struct SubjectFields {
+    pub(crate) codes: Vec<u16>,
+    pub(crate) tax: Vec<u16>,
+    pub(crate) names: Vec<u16>,
+    pub(crate) representatives: Vec<u16>,
+}
+
+impl SubjectFields {
+    pub(crate) fn of(fields: &[Field]) -> Self {
+        let of_class = |class: &str| {
+            let numbers = (0u16..).zip(fields).filter(|(_, field)| &*field.class == class);
+            numbers.map(|(number, _)| number).collect()
+        };
+        Self {
+            codes: of_class("subject-code"),
+            tax: of_class("subject-tax-code"),
+            names: of_class("subject-name"),
+            representatives: of_class("person-name"),
+        }
+    }
 }
 
 /// How the usage scope is read.

@@ -4,16 +4,20 @@ mod check;
 mod clean;
 pub(crate) mod recall;
 mod rules;
+mod subject;
 
 use std::fmt;
 
 use crate::date::Date;
-use crate::finding::Finding;
+use crate::finding::{Finding, Severity};
 use crate::model::{Audience, RecordStatus, SubjectKind};
+use crate::policy::RecipientKind;
 use crate::problem;
 use crate::record::{Member, RawRecord, Slot};
 use crate::schema::{FieldType, Schema, SubjectKindRule};
 use crate::text::comparison_form;
+
+pub use subject::Subject;
 
 /// What validation must know beside the record.
 #[derive(Clone, Debug)]
@@ -46,7 +50,7 @@ pub struct ValidRecord<'a> {
     source: &'a SourceUnit,
     received: Date,
     slots: Vec<Slot<'a>>,
-    subject_kind: SubjectKind,
+    subject: Subject,
     audience: Audience,
     status: RecordStatus,
 }
@@ -75,9 +79,12 @@ impl Schema {
         let check = check::Check { received: context.received, relayed, recall: false };
         check.fields(self, &mut slots, findings);
 
-        let subject_kind = self.subject_kind_of(&slots);
-        match subject_kind {
-            Some(kind) => rules::apply(self, kind, &slots, check, findings),
+        let subject = subject::of(self, &slots);
+        match subject {
+            Some(subject) => {
+                rules::apply(self, subject.declared(), &slots, check, findings);
+                doubts_about(subject, findings);
+            }
             None => {
                 let named = match &self.subject_kind {
                     SubjectKindRule::Field { field, .. } => &*self.fields[usize::from(*field)].code,
@@ -99,32 +106,10 @@ impl Schema {
             source,
             received,
             slots,
-            subject_kind: subject_kind?,
+            subject: subject?,
             audience: audience?,
             status,
         })
-    }
-
-    pub(crate) fn subject_kind_of(&self, slots: &[Slot<'_>]) -> Option<SubjectKind> {
-        match &self.subject_kind {
-            SubjectKindRule::Always(kind) => Some(*kind),
-            SubjectKindRule::Field { field, values } => {
-                let value = slots[usize::from(*field)].filled()?;
-                values.iter().find(|(known, _)| **known == *value).map(|(_, kind)| *kind)
-            }
-            SubjectKindRule::Organisation { when_any, individual_business } => {
-                if !when_any.iter().any(|field| !slots[usize::from(*field)].is_blank()) {
-                    return Some(SubjectKind::NaturalPerson);
-                }
-                if let Some((field, prefixes)) = individual_business
-                    && let Some(value) = slots[usize::from(*field)].filled()
-                    && prefixes.iter().any(|prefix| value.starts_with(&**prefix))
-                {
-                    return Some(SubjectKind::IndividualBusiness);
-                }
-                Some(SubjectKind::LegalPerson)
-            }
-        }
     }
 
     /// The strictest of what the record, its schema and a relaying node say.
@@ -231,6 +216,18 @@ impl Schema {
     }
 }
 
+/// What the department should look at, since public recipients do not get it as it stands.
+fn doubts_about(subject: Subject, findings: &mut Vec<Finding>) {
+    if let Some(proven) = subject.contradiction() {
+        let finding = Finding::of(&problem::RECORD_SUBJECT_CONTRADICTS, Severity::Warn);
+        let kinds = [proven, subject.declared()];
+        let finding = kinds.iter().fold(finding, |finding, kind| finding.with(kind.as_str()));
+        findings.push(kinds.iter().fold(finding, |finding, kind| finding.with(kind.zh())));
+    } else if subject.is_unproven() {
+        findings.push(Finding::of(&problem::RECORD_SUBJECT_UNPROVEN, Severity::Warn));
+    }
+}
+
 fn write_part(value: &str, out: &mut Vec<u8>) {
     let length = u32::try_from(value.len()).expect("values are capped far below 4 GiB");
     out.extend_from_slice(&length.to_be_bytes());
@@ -275,9 +272,19 @@ impl<'a> ValidRecord<'a> {
         self.role(self.schema.roles.authority_name).or(self.source.authority_name.as_deref())
     }
 
-    /// Whom it is about.
-    pub fn subject_kind(&self) -> SubjectKind {
-        self.subject_kind
+    /// Whom it is about, as declared and as its codes say.
+    pub fn subject(&self) -> Subject {
+        self.subject
+    }
+
+    /// The kind of subject that mappings and the tables keep: as declared.
+    pub fn declared_kind(&self) -> SubjectKind {
+        self.subject.declared()
+    }
+
+    /// The kind of subject that a policy for such recipients decides by.
+    pub fn effective_kind(&self, recipient: RecipientKind) -> SubjectKind {
+        self.subject.effective(recipient)
     }
 
     /// Who may see it: the strictest of usage scope, `audience` member, dataset and relaying node.
@@ -327,7 +334,7 @@ impl<'a> ValidRecord<'a> {
 
 impl fmt::Debug for ValidRecord<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ValidRecord({}, {:?}, {:?})", self.schema.id, self.subject_kind, self.audience)
+        write!(f, "ValidRecord({}, {:?}, {:?})", self.schema.id, self.subject, self.audience)
     }
 }
 

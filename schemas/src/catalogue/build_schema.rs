@@ -11,7 +11,7 @@ use crate::catalogue::{Catalogue, CatalogueFile, Dataset, build_rules, raw};
 use crate::identifier::Form;
 use crate::record::Member;
 use crate::schema::names::NameIndex;
-use crate::schema::{Clean, CodePage, CodeSet, Field, FieldType, KeyPart, Limits, Schema};
+use crate::schema::{Clean, CodePage, CodeSet, Field, FieldType, KeyPart, Limits, Schema, SubjectFields};
 use crate::text::Unit;
 
 /// Fields of one schema at most: slot numbers are 16 bits, and no credit table comes near.
@@ -92,6 +92,7 @@ pub(super) fn schema(
         key,
         roles: rest.roles,
         subject_kind: rest.subject_kind,
+        subject: SubjectFields::of(&fields),
         audience: rest.audience,
         status: rest.status,
         rules: rest.rules,

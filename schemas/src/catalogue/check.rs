@@ -36,6 +36,8 @@ pub enum CheckKind {
     ClassNotNamed,
     /// A pseudonym is longer than the field may be.
     PseudonymTooLong,
+    /// A public policy releases organisations, and no field of the schema can prove that a subject is one.
+    SubjectNeverProven,
     /// A mapping joins classes for which a policy asks for different masks: there can be no such route.
     MasksDiffer,
 }
@@ -77,6 +79,26 @@ impl Catalogue {
 
     fn check_pair(&self, schema: &Schema, policy: &crate::policy::Policy, found: &mut Vec<CheckFinding>) {
         let mut classes: Vec<&str> = Vec::new();
+        if policy.recipient_kind.is_public()
+            && policy.subject(SubjectKind::LegalPerson) != Admission::Withhold
+            && schema.subject.codes.is_empty()
+            && schema.subject.tax.is_empty()
+        {
+            found.push(CheckFinding {
+                kind: CheckKind::SubjectNeverProven,
+                schema: schema.id.to_string(),
+                policy: Some(policy.id.to_string()),
+                what: "subject-code".to_owned(),
+                en: format!(
+                    "no field of {} is of class subject-code, so no code proves that a subject is an organisation: policy {} treats each as a natural person. Give the field of the credit code that class.",
+                    schema.id, policy.id
+                ),
+                zh: format!(
+                    "{0} 没有 subject-code 类别的字段，无法以代码证明相对人是单位，策略 {1} 一律按自然人处理。请将统一社会信用代码字段设为该类别。",
+                    schema.id, policy.id
+                ),
+            });
+        }
         for field in &schema.fields {
             let mut add = |kind, what: &str, en: String, zh: String| {
                 found.push(CheckFinding {

@@ -25,6 +25,12 @@ pub fn is_registration_number(number: &str) -> bool {
     })
 }
 
+/// Whether a sound registration number is one of an individual business: the first of its eight serial digits says so (GS
+/// 15-2006: 0 to 3 domestic enterprises, 4 and 5 foreign ones, 6 to 9 individual businesses).
+pub fn is_of_individual_business(number: &str) -> bool {
+    is_registration_number(number) && matches!(number.as_bytes()[6], b'6'..=b'9')
+}
+
 /// Whether this is a tax number of an organisation: six region digits and an organisation code that is sound.
 pub fn is_organisations_tax_number(number: &str) -> bool {
     number.len() == 15

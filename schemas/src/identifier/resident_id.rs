@@ -119,6 +119,16 @@ pub fn is_resident_number(number: &str) -> bool {
     birth.is_ok_and(|birth| (1850..2100).contains(&birth.year()) && check(number, birth).is_ok())
 }
 
+/// Whether these are fifteen digits that may be a person's number of the first generation: it has no check digit, so region
+/// and birth date are all there is to go by.
+pub fn may_be_first_generation(number: &str) -> bool {
+    let Ok(digits) = <&[u8; 15]>::try_from(number.as_bytes()) else { return false };
+    digits.iter().all(u8::is_ascii_digit)
+        && province_known(digits[0], digits[1])
+        && Date::new(1900 + u16::from(two(&digits[6..8])), two(&digits[8..10]), two(&digits[10..12]))
+            .is_some()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::finding::Finding;
+use crate::model::SubjectKind;
 use crate::policy::Action;
 use crate::record::Slot;
 use crate::route::{Route, WithheldReason};
@@ -45,6 +46,10 @@ pub struct Explanation {
     /// Why the policy withholds the record, if it does; the rows then show what would leave otherwise.
     #[serde(skip_serializing_if = "Option::is_none", serialize_with = "reason")]
     pub withheld: Option<WithheldReason>,
+    /// The kind of subject that the record declares.
+    pub declared: SubjectKind,
+    /// The kind of subject that the policy decides by: as its codes say, where that is protected more.
+    pub effective: SubjectKind,
     /// Why the recipient's schema cannot hold it, and last what follows; empty if it can.
     pub quarantined: Vec<Finding>,
     /// Field by field.
@@ -58,7 +63,7 @@ fn reason<S: serde::Serializer>(reason: &Option<WithheldReason>, out: S) -> Resu
 impl Route {
     /// What this route would do with a record, field by field.
     pub fn explain(&self, record: &ValidRecord<'_>) -> Explanation {
-        let plan = &self.plans[record.subject_kind().index()];
+        let plan = &self.plans[self.effective_kind(record).index()];
         let (mapped, quarantined) = match self.mapped(record, plan) {
             Ok(mapped) => (mapped, Vec::new()),
             Err(mut findings) => {
@@ -107,6 +112,7 @@ impl Route {
                 action: format!("not mapped: {why}"),
             });
         }
-        Explanation { withheld: self.admits(record).err(), quarantined, rows }
+        let (declared, effective) = (record.declared_kind(), self.effective_kind(record));
+        Explanation { withheld: self.admits(record).err(), declared, effective, quarantined, rows }
     }
 }

@@ -73,6 +73,11 @@ impl Needle {
     }
 }
 
+/// Whether two names are one, however they are spelt.
+pub(crate) fn is_same_name(one: &str, other: &str) -> bool {
+    one.chars().filter_map(compared).eq(other.chars().filter_map(compared))
+}
+
 /// The text with three stars for every place where one of the values stands.
 pub(crate) fn hide<'t>(text: Cow<'t, str>, digits: usize, needles: &[Needle]) -> Cow<'t, str> {
     let mut text = text;

@@ -129,7 +129,7 @@ fn roles_are_read() {
         let record = schema.validate(raw(schema, &pairs(scope, "0")), &context, &mut findings).unwrap();
         assert_eq!(record.audience(), audience);
         assert_eq!(record.status(), RecordStatus::InForce);
-        assert_eq!(record.subject_kind(), SubjectKind::NaturalPerson);
+        assert_eq!(record.declared_kind(), SubjectKind::NaturalPerson);
         assert_eq!(record.publication_end(), Date::new(2018, 7, 20));
         assert_eq!(record.decision_date(), Date::new(2017, 7, 20));
         assert_eq!(record.authority_code(), context.source.authority_code.as_deref());
@@ -155,7 +155,7 @@ fn roles_are_read() {
         let record = schema
             .validate(raw(schema, &with(pairs("", "0"), code, &number)), &context, &mut findings)
             .unwrap();
-        assert_eq!(record.subject_kind(), kind);
+        assert_eq!(record.declared_kind(), kind);
     }
 }
 

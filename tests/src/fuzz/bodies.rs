@@ -307,7 +307,8 @@ pub(super) fn line(schema: &Schema, route: &Route, record: RawRecord<'static>) -
             for code in data.keys() {
                 let number = schema.field_number(code).expect("a line has fields of its schema");
                 let class = schema.fields()[number].class();
-                let action = route.policy().action(class, record.subject_kind());
+                let kind = record.effective_kind(route.policy().recipient_kind());
+                let action = route.policy().action(class, kind);
                 assert_ne!(action.name(), "drop", "a field of class {class} left");
             }
             Some(line)

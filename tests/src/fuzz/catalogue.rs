@@ -123,7 +123,8 @@ fn released(catalogue: &Catalogue, schema: &Schema, record: &RawRecord<'static>)
             let target = route.target_schema();
             for code in value["data"].as_object().expect("a line has data").keys() {
                 let number = target.field_number(code).expect("a field of the target");
-                let action = policy.action(target.fields()[number].class(), record.subject_kind());
+                let action = policy
+                    .action(target.fields()[number].class(), record.effective_kind(policy.recipient_kind()));
                 assert_ne!(action, Action::Drop, "a field that is dropped left");
             }
         }

@@ -126,6 +126,16 @@ impl Explain {
                         }
                     },
                 }
+                if explained.effective != explained.declared {
+                    let (declared, effective) = (explained.declared, explained.effective);
+                    say(format!(
+                        "  declared {}, treated as {}  填报为{}，按{}处理",
+                        declared.as_str(),
+                        effective.as_str(),
+                        declared.zh(),
+                        effective.zh()
+                    ));
+                }
                 for row in &explained.rows {
                     let left = row.sent.as_deref().unwrap_or("");
                     let right = row.released.as_deref().unwrap_or("—");

@@ -58,6 +58,7 @@ problems! {
     RECORD_KEY "record.key-missing" "Without `ref`, the key {0} must be filled: one of {1}." "未提供 ref 时，主键 {0} 必须填写：{1} 之一。"
     RECORD_AUDIENCE "record.audience-unknown" "The usage scope must be one of {0}." "使用范围应为 {0} 之一。"
     RECORD_REF "record.ref-form" "`{0}` must be 1 to {1} characters from A-Z a-z 0-9 . _ : / + -, without personal data." "{0} 应为 1 至 {1} 个字符，限 A-Z a-z 0-9 . _ : / + -，不得含个人信息。"
+    RECORD_REF_PERSONAL "record.ref-personal-number" "`{0}` is, or looks like, a person's identity number or mobile phone. It is kept longer than the record: use a number of your own that says nothing about a person, and `replaces` where the record was sent under this one." "{0} 是或疑似个人身份证件号码或手机号，而其保存时间长于记录本身。请改用不含个人信息的自编号；已以该编号报送的，请用 replaces 替换。"
     RECORD_REPLACES_SELF "record.replaces-self" "`replaces` must name another record than `ref`." "replaces 不得与 ref 相同。"
     RECORD_RECALL_MEMBER "record.recall-member" "`{0}` belongs to a recall, not to a record that is put. Remove it." "{0} 仅用于撤回类操作，请删除。"
     RECALL_IDENTITY "recall.identity-missing" "Say which record is meant: `ref`, or all key fields ({0})." "请指明是哪条记录：ref，或全部主键字段（{0}）。"

@@ -17,6 +17,7 @@ use crate::mapping::Mapping;
 use crate::model::{Audience, RecordStatus, SubjectKind};
 use crate::policy::{Admission, Policy};
 use crate::record::Slot;
+use crate::scan;
 use crate::schema::Schema;
 use crate::validate::{ValidRecord, check_mapped};
 use line::LineHead;
@@ -323,6 +324,9 @@ impl Route {
         let plan = &self.plans[self.effective_kind(record).index()];
         let start = out.len();
         let reference = head.reference.filter(|_| self.policy.pass_reference);
+        // One that was given before anybody looked: it names its record here, and need not there.
+        let public = self.policy.recipient_kind.is_public();
+        let reference = reference.filter(|text| !public || !scan::holds_personal_number(text));
         line::begin(head, reference, record.audience(), out);
         match self.mapped(record, plan) {
             Ok(None) => plan.write(record.slots(), record.slots(), &self.pseudonym, out),

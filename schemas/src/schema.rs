@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use crate::finding::Severity;
 use crate::identifier::Form;
+use crate::identifier::registration::Column;
 use crate::model::{Audience, SubjectKind};
 use crate::record::Member;
 use crate::text::Unit;
@@ -168,13 +169,17 @@ impl Field {
         }
     }
 
-    /// True if numbers of organisations belong here, some of which look like a person's by chance.
-    pub(crate) fn holds_registration_numbers(&self) -> bool {
-        matches!(&*self.class, "subject-code" | "subject-tax-code")
-            || matches!(
-                self.kind,
-                FieldType::Identifier { form: Form::RegistrationNumber | Form::TaxNumber, .. }
-            )
+    /// The column of numbers of organisations, some of which look like a person's by chance; none if others belong here.
+    pub(crate) fn column(&self) -> Option<Column> {
+        match (&*self.class, &self.kind) {
+            ("subject-tax-code", _) | (_, FieldType::Identifier { form: Form::TaxNumber, .. }) => {
+                Some(Column::TaxNumbers)
+            }
+            ("subject-code", _) | (_, FieldType::Identifier { form: Form::RegistrationNumber, .. }) => {
+                Some(Column::Codes)
+            }
+            _ => None,
+        }
     }
 
     /// True if a person's number, a phone or an account is at home here, so that finding one is no surprise.

@@ -3,6 +3,7 @@
 mod check;
 mod clean;
 pub(crate) mod recall;
+mod reference;
 mod rules;
 mod subject;
 
@@ -17,6 +18,7 @@ use crate::record::{Member, RawRecord, Slot};
 use crate::schema::{FieldType, Schema, SubjectKindRule};
 use crate::text::comparison_form;
 
+use reference::{Days, Given};
 pub use subject::Subject;
 
 /// What validation must know beside the record.
@@ -83,6 +85,7 @@ impl Schema {
         match subject {
             Some(subject) => {
                 rules::apply(self, subject.declared(), &slots, check, findings);
+                check.codes_of(self, subject.effective(RecipientKind::Portal), &slots, findings);
                 doubts_about(subject, findings);
             }
             None => {
@@ -94,7 +97,7 @@ impl Schema {
             }
         }
         let audience = self.audience_of(&slots, context.relayed, findings);
-        self.check_members(&slots, context.relayed.is_some(), findings);
+        self.check_members(&slots, context, findings);
         if findings[first..].iter().any(Finding::refuses) {
             return None;
         }
@@ -156,10 +159,17 @@ impl Schema {
     }
 
     /// Reserved members of a put; without `ref`, the key must be whole (a relayed record has its upstream key).
-    fn check_members(&self, slots: &[Slot<'_>], relayed: bool, findings: &mut Vec<Finding>) {
+    fn check_members(&self, slots: &[Slot<'_>], context: &ValidateContext, findings: &mut Vec<Finding>) {
         let member = |member: Member| slots[self.fields.len() + member as usize].filled();
-        for which in [Member::Ref, Member::Replaces, Member::Authorisation] {
-            recall::check_reference(which, member(which), findings);
+        let decided = self.roles.decision_date.and_then(|field| slots[usize::from(field)].filled());
+        let decided = decided.and_then(|day| Date::parse_accepted(day).ok()).map(|(day, _)| day);
+        let days = Days { received: context.received, decided };
+        for (which, given) in [
+            (Member::Ref, Given::Now),
+            (Member::Replaces, Given::Before),
+            (Member::Authorisation, Given::Before),
+        ] {
+            reference::check(which, member(which), given, days, findings);
         }
         for which in [Member::Reason, Member::Basis, Member::Effective] {
             if member(which).is_some() {
@@ -171,7 +181,7 @@ impl Schema {
         if reference.is_some() && reference == member(Member::Replaces) {
             findings.push(Finding::refuse(&problem::RECORD_REPLACES_SELF).on_member(Member::Replaces.name()));
         }
-        if reference.is_none() && !relayed {
+        if reference.is_none() && context.relayed.is_none() {
             for part in &self.key {
                 if self.key_part(part, slots).is_none() {
                     let codes: Vec<&str> =

@@ -3,6 +3,7 @@
 
 use super::resident_id::is_resident_number;
 use super::{organisation_code, uscc};
+use crate::model::SubjectKind;
 
 /// The fifteenth digit of a registration number for the first fourteen (ISO 7064 MOD 11,10); none, if one is no digit.
 pub fn check_digit(first: &[u8; 14]) -> Option<u8> {
@@ -39,13 +40,26 @@ pub fn is_organisations_tax_number(number: &str) -> bool {
         && organisation_code::check(&number[6..]).is_ok()
 }
 
-/// Whether this is, by its own check, a number of an organisation or a business and no person's: a registration number, a
-/// tax number with a sound organisation code inside, an organisation code, or a credit code that is no resident number.
-pub fn is_organisations(number: &str) -> bool {
-    match number.len() {
-        9 | 10 => organisation_code::check(number).is_ok(),
-        15 => is_registration_number(number) || is_organisations_tax_number(number),
-        18 => uscc::check(number) == Ok(uscc::Kind::Ordinary) && !is_resident_number(number),
+/// The column that a number stands in: in another one its check says less.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Column {
+    /// Registration numbers, organisation codes and the like.
+    Codes,
+    /// Tax numbers.
+    TaxNumbers,
+}
+
+/// Whether this is, by its own check, a number of a subject of this kind and no person's: a registration number, a tax
+/// number with a sound organisation code inside, an organisation code, or a credit code that is no resident number.
+pub fn is_organisations(number: &str, column: Column, kind: SubjectKind) -> bool {
+    match (number.len(), column) {
+        (9 | 10, Column::Codes) => organisation_code::check(number).is_ok(),
+        (15, Column::Codes) => {
+            let of_business = kind == SubjectKind::IndividualBusiness;
+            is_registration_number(number) && is_of_individual_business(number) == of_business
+        }
+        (15, Column::TaxNumbers) => is_organisations_tax_number(number),
+        (18, _) => uscc::check(number) == Ok(uscc::Kind::Ordinary) && !is_resident_number(number),
         _ => false,
     }
 }
@@ -66,14 +80,35 @@ mod tests {
 
     #[test]
     fn a_number_is_an_organisation_s_by_its_own_check() {
-        for number in ["110108000000016", "350203600037341", "600037341", "60003734-1", "91350200MA31A00160"]
-        {
-            assert!(is_organisations(number), "{number}");
+        use Column::{Codes, TaxNumbers};
+        use SubjectKind::{IndividualBusiness, LegalPerson};
+        let trade = (0..10).map(|check| format!("35029960000001{check}"));
+        let trade = trade.into_iter().find(|number| is_registration_number(number)).unwrap();
+        for (number, column, kind) in [
+            ("110108000000016", Codes, LegalPerson),
+            (&trade, Codes, IndividualBusiness),
+            ("350203600037341", TaxNumbers, LegalPerson),
+            ("600037341", Codes, LegalPerson),
+            ("60003734-1", Codes, LegalPerson),
+            ("91350200MA31A00160", Codes, LegalPerson),
+            ("91350200MA31A00160", TaxNumbers, LegalPerson),
+        ] {
+            assert!(is_organisations(number, column, kind), "{number}");
         }
-        for number in
-            ["350299900101001", "441399196001010808", "350203199001010010", "104", "", "91350200MA31A0016"]
-        {
-            assert!(!is_organisations(number), "{number}");
+        for (number, column, kind) in [
+            // Of the other kind, and in the other column.
+            ("110108000000016", Codes, IndividualBusiness),
+            (&trade, Codes, LegalPerson),
+            ("110108000000016", TaxNumbers, LegalPerson),
+            ("350203600037341", Codes, LegalPerson),
+            ("350299900101001", Codes, LegalPerson),
+            ("441399196001010808", Codes, LegalPerson),
+            ("350203199001010010", TaxNumbers, LegalPerson),
+            ("104", Codes, LegalPerson),
+            ("", Codes, LegalPerson),
+            ("91350200MA31A0016", Codes, LegalPerson),
+        ] {
+            assert!(!is_organisations(number, column, kind), "{number}");
         }
     }
 
@@ -91,7 +126,10 @@ mod tests {
 
         #[test]
         fn any_text_is_checked_without_panic(text in "\\PC{0,20}|[0-9A-Z张]{9,18}") {
-            let _ = (is_organisations(&text), is_resident_number(&text), is_registration_number(&text));
+            let _ = (is_resident_number(&text), is_registration_number(&text));
+            for column in [Column::Codes, Column::TaxNumbers] {
+                let _ = is_organisations(&text, column, SubjectKind::LegalPerson);
+            }
         }
     }
 }

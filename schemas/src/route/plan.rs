@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use xinqiao_crypto::{MacKey, hex};
 
-use crate::identifier::registration;
+use crate::identifier::registration::{self, Column};
 use crate::mapping::Mapping;
 use crate::mask;
 use crate::model::SubjectKind;
@@ -43,7 +43,7 @@ enum Holds {
     /// Nothing, as long as it has the characters and length of its checked code.
     Code,
     /// Numbers of organisations, which a scan would take for a person's by chance: their own check decides first.
-    Numbers,
+    Numbers(Column, SubjectKind),
     /// Anything.
     Anything,
 }
@@ -76,7 +76,7 @@ impl Plan {
                     class: Arc::clone(&field.class),
                     name: name.into_boxed_slice(),
                     action,
-                    holds: Holds::of(field),
+                    holds: Holds::of(field, kind),
                 });
             }
         }
@@ -154,7 +154,7 @@ impl Step {
         let nothing_in_it = match self.holds {
             Holds::Nothing => true,
             Holds::Code => is_checked_code(text),
-            Holds::Numbers => registration::is_organisations(text),
+            Holds::Numbers(column, kind) => registration::is_organisations(text, column, kind),
             Holds::Anything => false,
         };
         if nothing_in_it { Cow::Borrowed(text) } else { scan::redact_with(text, needles) }
@@ -162,15 +162,14 @@ impl Step {
 }
 
 impl Holds {
-    fn of(field: &Field) -> Self {
-        match &field.kind {
-            _ if field.has_no_text() => match field.kind {
+    fn of(field: &Field, kind: SubjectKind) -> Self {
+        if field.has_no_text() {
+            return match field.kind {
                 FieldType::Identifier { .. } => Self::Code,
                 _ => Self::Nothing,
-            },
-            _ if field.holds_registration_numbers() => Self::Numbers,
-            _ => Self::Anything,
+            };
         }
+        field.column().map_or(Self::Anything, |column| Self::Numbers(column, kind))
     }
 }
 

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use crate::date::{Date, Spelling};
 use crate::finding::{Finding, Severity};
 use crate::identifier::{Doubt, Error, Form, registration};
+use crate::model::SubjectKind;
 use crate::number::{self, NumberError};
 use crate::problem;
 use crate::record::Slot;
@@ -34,7 +35,10 @@ impl Check {
                 }
                 continue;
             };
-            personal_number(field, text, findings);
+            // What stands in columns of organisations' numbers is judged once it is known whose they are.
+            if field.column().is_none() {
+                personal_number(field, text, findings);
+            }
             let before = findings.len();
             let respelt = self.value(field, text, slots, findings);
             if self.relayed && findings.len() > before && desensitised(&field.kind, text) {
@@ -43,6 +47,23 @@ impl Check {
             }
             if let Some(respelt) = respelt {
                 slots[at] = Slot::Text(Cow::Owned(respelt));
+            }
+        }
+    }
+
+    /// Looks for persons' numbers where numbers of organisations of this kind belong.
+    pub(crate) fn codes_of(
+        self,
+        schema: &Schema,
+        kind: SubjectKind,
+        slots: &[Slot<'_>],
+        findings: &mut Vec<Finding>,
+    ) {
+        for (slot, field) in slots.iter().zip(&schema.fields) {
+            if let (Some(column), Some(value)) = (field.column(), slot.filled())
+                && !registration::is_organisations(value, column, kind)
+            {
+                personal_number(field, value, findings);
             }
         }
     }
@@ -124,13 +145,7 @@ fn desensitised(kind: &FieldType, value: &str) -> bool {
 /// A person's number outside the fields that are for such: masked for the public, and the department should look.
 fn personal_number(field: &Field, value: &str, findings: &mut Vec<Finding>) {
     // Most values have no digits to speak of; the scan's own first look is for longer texts.
-    if field.has_no_text() || field.expects_personal_numbers() {
-        return;
-    }
-    if field.holds_registration_numbers() && registration::is_organisations(value) {
-        return;
-    }
-    if scan::holds_personal_number(value) {
+    if !field.has_no_text() && !field.expects_personal_numbers() && scan::holds_personal_number(value) {
         findings.push(Finding::of(&problem::FIELD_PERSONAL, Severity::Warn).on(&field.code));
     }
 }

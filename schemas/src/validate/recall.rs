@@ -5,15 +5,15 @@ mod reason;
 use std::fmt;
 
 use crate::date::Date;
-use crate::finding::Finding;
+use crate::finding::{Finding, Severity};
 use crate::problem;
 use crate::record::{Member, RawRecord, Slot};
+use crate::scan;
 use crate::schema::Schema;
 use crate::text;
+use crate::validate::reference::{self, Days, Given};
 use crate::validate::{ValidateContext, check, clean};
 
-/// Characters of a reference at most.
-pub(crate) const LONGEST_REFERENCE: usize = 128;
 const LONGEST_REASON: usize = 64;
 const LONGEST_BASIS: usize = 256;
 
@@ -96,7 +96,8 @@ impl Schema {
 
         let member = |member: Member| slots[self.fields.len() + member as usize].filled();
         let reference = member(Member::Ref);
-        check_reference(Member::Ref, reference, findings);
+        let days = Days { received: context.received, decided: None };
+        reference::check(Member::Ref, reference, Given::Before, days, findings);
         let mut key = Vec::new();
         let key_material = self.write_key(&slots, &mut key).then_some(key);
         if reference.is_none() && key_material.is_none() {
@@ -160,16 +161,6 @@ impl Schema {
     }
 }
 
-/// References are short and plain, so that nothing personal hides in them.
-pub(crate) fn check_reference(member: Member, value: Option<&str>, findings: &mut Vec<Finding>) {
-    let Some(value) = value else { return };
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"._:/+-".contains(&b);
-    if value.len() > LONGEST_REFERENCE || !value.bytes().all(plain) {
-        let finding = Finding::refuse(&problem::RECORD_REF).on_member(member.name());
-        findings.push(finding.with(member.name()).with_number(LONGEST_REFERENCE));
-    }
-}
-
 fn required<'v>(
     member: Member,
     value: Option<&'v str>,
@@ -187,6 +178,9 @@ fn required<'v>(
     let found = text::repertoire(value);
     if found.control.is_some() || found.noncharacter.is_some() {
         findings.push(Finding::refuse(&problem::FIELD_CONTROL).on_member(name));
+    }
+    if scan::holds_personal_number(value) {
+        findings.push(Finding::of(&problem::FIELD_PERSONAL, Severity::Warn).on_member(name));
     }
     Some(value)
 }

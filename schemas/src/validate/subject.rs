@@ -6,6 +6,7 @@
 //! proves nothing counts as a natural person. Where code and declaration contradict each other, nothing goes to the public
 //! until the record is mended.
 
+use crate::identifier::registration::Column;
 use crate::identifier::{Form, organisation_code, registration, resident_id, uscc};
 use crate::model::SubjectKind;
 use crate::policy::RecipientKind;
@@ -112,7 +113,11 @@ fn proof(schema: &Schema, slots: &[Slot<'_>]) -> Proof {
     if let Some(kind) = all().find_map(by_credit_code) {
         return Proof::Kind(kind);
     }
-    if all().any(is_a_persons) || named_as_its_representative(schema, slots) {
+    let a_persons = |column, fields| filled(slots, fields).any(|code| is_a_persons(code, column));
+    if a_persons(Column::Codes, &fields.codes)
+        || a_persons(Column::TaxNumbers, &fields.tax)
+        || named_as_its_representative(schema, slots)
+    {
         return Proof::Person;
     }
     let by_organisation_code = fields.codes.iter().filter_map(|field| {
@@ -172,12 +177,15 @@ fn ends_in_zeros(code: &str) -> bool {
 }
 
 /// Whether a person's number stands where a code of an organisation belongs; old tax numbers are one with two digits more.
-fn is_a_persons(code: &str) -> bool {
+fn is_a_persons(code: &str, column: Column) -> bool {
     let head = |length: usize| code.get(..length).unwrap_or_default();
     match code.len() {
         17 => resident_id::may_be_first_generation(head(15)),
         20 => resident_id::is_resident_number(head(18)),
-        _ => !registration::is_organisations(code) && scan::holds_personal_number(code),
+        _ => {
+            let is_of = |kind: &SubjectKind| registration::is_organisations(code, column, *kind);
+            !SubjectKind::ALL.iter().any(is_of) && scan::holds_personal_number(code)
+        }
     }
 }
 

@@ -2,7 +2,9 @@
 //! catalogue to the portal and the agency, and looks for what was planted in every byte.
 
 mod cases;
+mod errors;
 mod policies;
+mod references;
 mod sent;
 mod subjects;
 mod values;

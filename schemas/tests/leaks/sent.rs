@@ -90,10 +90,15 @@ pub(crate) fn context() -> ValidateContext {
     ValidateContext { received: Date::new(2026, 11, 21).expect("a day"), source, relayed: None }
 }
 
-pub(crate) fn send(catalogue: &Catalogue, schema: &str, to: &str, pairs: &Pairs) -> Outcome {
+/// The record as a JSON object, on one line.
+pub(crate) fn json(pairs: &Pairs) -> String {
     let object: serde_json::Map<String, serde_json::Value> =
         pairs.iter().map(|(code, value)| ((*code).to_owned(), value.clone().into())).collect();
-    send_body(catalogue, schema, to, Format::Json, serde_json::Value::Object(object).to_string().as_bytes())
+    serde_json::Value::Object(object).to_string()
+}
+
+pub(crate) fn send(catalogue: &Catalogue, schema: &str, to: &str, pairs: &Pairs) -> Outcome {
+    send_body(catalogue, schema, to, Format::Json, json(pairs).as_bytes())
 }
 
 /// The same of a body with one record.

@@ -1,6 +1,6 @@
 //! Whom a record is about is told by its codes, not by what it says.
 
-use crate::sent::{NEW, Pairs, business, catalogue, company, context, penalty, resident, send, with};
+use crate::sent::{NEW, Pairs, business, catalogue, company, context, json, penalty, resident, send, with};
 use xinqiao_schemas::SubjectKind::{IndividualBusiness, LegalPerson, NaturalPerson};
 use xinqiao_schemas::identifier::{organisation_code, registration, uscc};
 use xinqiao_schemas::route::{Release, RouteSecrets};
@@ -183,9 +183,7 @@ fn authorities_get_what_was_declared_and_policies_decide_by_what_is_effective() 
     let catalogue = Catalogue::from_files(&files).unwrap_or_else(|errors| panic!("{errors}"));
     let schema = catalogue.schema(NEW).expect("it ships");
     let line_of = |record: &Pairs, policy: &str| {
-        let object: serde_json::Map<String, serde_json::Value> =
-            record.iter().map(|(code, value)| ((*code).to_owned(), value.clone().into())).collect();
-        let body = serde_json::Value::Object(object).to_string();
+        let body = json(record);
         let (context, mut line) = (context(), Vec::new());
         decode(schema, Format::Json, Charset::Utf8, body.as_bytes(), &Caps::default(), &mut |_, raw| {
             let mut findings = Vec::new();

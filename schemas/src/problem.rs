@@ -55,6 +55,7 @@ problems! {
     RECORD_SUBJECT_KIND "record.subject-kind-unknown" "It cannot be told whether the subject is an organisation, an individual business or a natural person. Correct {0}." "无法判断行政相对人类别，请更正 {0}。"
     RECORD_SUBJECT_CONTRADICTS "record.subject-contradicts" "The record declares {1}, but its code is that of {0}. Public recipients do not get it until one of them is corrected." "记录填报的相对人类别为{3}，而其代码属于{2}。更正之前不对外公示。"
     RECORD_SUBJECT_UNPROVEN "record.subject-unproven" "No code with a check tells that the subject is an organisation or an individual business, so public recipients treat it as a natural person. Give the unified social credit code." "没有可校验的代码证明相对人是单位或个体工商户，对外公示时按自然人处理。请填写统一社会信用代码。"
+    RECORD_SUBJECT_UNCODED "record.subject-uncoded" "No code with a check tells what the subject is; it is taken for what the record declares if a basis is registered for its authority. Give the unified social credit code as soon as there is one, and remove `basis`." "没有可校验的代码证明相对人类别；其决定机关登记有相应依据的，按填报类别处理。取得统一社会信用代码后请填写，并删除 basis。"
     RECORD_KEY "record.key-missing" "Without `ref`, the key {0} must be filled: one of {1}." "未提供 ref 时，主键 {0} 必须填写：{1} 之一。"
     RECORD_AUDIENCE "record.audience-unknown" "The usage scope must be one of {0}." "使用范围应为 {0} 之一。"
     RECORD_REF "record.ref-form" "`{0}` must be 1 to {1} characters from A-Z a-z 0-9 . _ : / + -, without personal data." "{0} 应为 1 至 {1} 个字符，限 A-Z a-z 0-9 . _ : / + -，不得含个人信息。"

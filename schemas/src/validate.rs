@@ -86,7 +86,8 @@ impl Schema {
             Some(subject) => {
                 rules::apply(self, subject.declared(), &slots, check, findings);
                 check.codes_of(self, subject.effective(RecipientKind::Portal), &slots, findings);
-                doubts_about(subject, findings);
+                let claimed = !slots[self.fields.len() + Member::Basis as usize].is_blank();
+                doubts_about(subject, claimed, findings);
             }
             None => {
                 let named = match &self.subject_kind {
@@ -97,7 +98,7 @@ impl Schema {
             }
         }
         let audience = self.audience_of(&slots, context.relayed, findings);
-        self.check_members(&slots, context, findings);
+        self.check_members(&slots, subject, context, findings);
         if findings[first..].iter().any(Finding::refuses) {
             return None;
         }
@@ -159,7 +160,13 @@ impl Schema {
     }
 
     /// Reserved members of a put; without `ref`, the key must be whole (a relayed record has its upstream key).
-    fn check_members(&self, slots: &[Slot<'_>], context: &ValidateContext, findings: &mut Vec<Finding>) {
+    fn check_members(
+        &self,
+        slots: &[Slot<'_>],
+        subject: Option<Subject>,
+        context: &ValidateContext,
+        findings: &mut Vec<Finding>,
+    ) {
         let member = |member: Member| slots[self.fields.len() + member as usize].filled();
         let decided = self.roles.decision_date.and_then(|field| slots[usize::from(field)].filled());
         let decided = decided.and_then(|day| Date::parse_accepted(day).ok()).map(|(day, _)| day);
@@ -171,8 +178,13 @@ impl Schema {
         ] {
             reference::check(which, member(which), given, days, findings);
         }
+        // Of a subject that no code proves to be an organisation, its authority may say so.
+        let may_vouch = subject.is_some_and(|subject| subject.is_unproven()) && context.relayed.is_none();
+        if may_vouch && let Some(basis) = member(Member::Basis) {
+            recall::check_text(Member::Basis, basis, recall::LONGEST_BASIS, findings);
+        }
         for which in [Member::Reason, Member::Basis, Member::Effective] {
-            if member(which).is_some() {
+            if member(which).is_some() && !(may_vouch && which == Member::Basis) {
                 let finding = Finding::refuse(&problem::RECORD_RECALL_MEMBER).with(which.name());
                 findings.push(finding.on_member(which.name()));
             }
@@ -227,12 +239,14 @@ impl Schema {
 }
 
 /// What the department should look at, since public recipients do not get it as it stands.
-fn doubts_about(subject: Subject, findings: &mut Vec<Finding>) {
+fn doubts_about(subject: Subject, claimed: bool, findings: &mut Vec<Finding>) {
     if let Some(proven) = subject.contradiction() {
         let finding = Finding::of(&problem::RECORD_SUBJECT_CONTRADICTS, Severity::Warn);
         let kinds = [proven, subject.declared()];
         let finding = kinds.iter().fold(finding, |finding, kind| finding.with(kind.as_str()));
         findings.push(kinds.iter().fold(finding, |finding, kind| finding.with(kind.zh())));
+    } else if subject.can_be_vouched_for() && claimed {
+        findings.push(Finding::of(&problem::RECORD_SUBJECT_UNCODED, Severity::Warn));
     } else if subject.is_unproven() {
         findings.push(Finding::of(&problem::RECORD_SUBJECT_UNPROVEN, Severity::Warn));
     }
@@ -285,6 +299,19 @@ impl<'a> ValidRecord<'a> {
     /// Whom it is about, as declared and as its codes say.
     pub fn subject(&self) -> Subject {
         self.subject
+    }
+
+    /// Whether the record names a basis on which its subject is an organisation or an individual business without a code.
+    /// That counts once [`ValidRecord::vouch`] says that its authority may.
+    pub fn claims_no_code(&self) -> bool {
+        self.subject.can_be_vouched_for() && self.member(Member::Basis).is_some()
+    }
+
+    /// The authority may say so: what is declared counts from now on as if a code proved it.
+    pub fn vouch(&mut self) {
+        if self.claims_no_code() {
+            self.subject = self.subject.vouched_for();
+        }
     }
 
     /// The kind of subject that mappings and the tables keep: as declared.

@@ -85,6 +85,8 @@ pub struct Prepared {
     pub refused: u32,
     /// Records accepted with a doubt.
     pub warned: u32,
+    /// Records accepted about subjects without a code, on the basis of their authority.
+    pub uncoded: u32,
     /// Relayed lines that had passed this node before; they count as refused too.
     pub looped: u32,
     /// The findings, the JSON text of an array.
@@ -217,6 +219,7 @@ struct Work<'a> {
     outputs: Vec<Output>,
     history: Vec<Option<Output>>,
     findings: Findings,
+    uncoded: u32,
     found: Vec<Finding>,
     key_material: Vec<u8>,
     /// Buffers of [`Work::name`].
@@ -249,6 +252,7 @@ impl<'a> Work<'a> {
             outputs: plan.recipients.iter().map(output).collect(),
             history: plan.recipients.iter().map(|_| None).collect(),
             findings: Findings::default(),
+            uncoded: 0,
             found: Vec::new(),
             key_material: Vec::new(),
             form_2: Vec::new(),
@@ -293,6 +297,12 @@ impl<'a> Work<'a> {
             Ok(a) => a,
             Err(why) => return self.findings.not_yours(ordinal, why),
         };
+        if record.claims_no_code() {
+            if authority.uncoded_basis.is_none() {
+                return self.findings.not_yours(ordinal, NotYours::Uncoded);
+            }
+            record.vouch();
+        }
         let lineage = s.source.lineage_of(authority);
         let id = self.identify(&record, lineage);
         let replaced = record.replaces().map(|r| self.plan.identifier.id(lineage, Naming::Reference(r)));
@@ -304,6 +314,7 @@ impl<'a> Work<'a> {
             _ => return self.findings.recalled(ordinal),
         };
         self.findings.accept(ordinal, &self.found);
+        self.uncoded += u32::from(record.subject().is_vouched_for());
         let names = match record.status() {
             RecordStatus::Revoked => self.names_of_revoked(&s.schema.schema, &record, lineage, id),
             RecordStatus::InForce => Vec::new(),
@@ -545,6 +556,7 @@ impl<'a> Work<'a> {
             accepted,
             refused,
             warned,
+            uncoded: self.uncoded,
             looped: self.findings.looped(),
             rejected: self.findings.into_json(),
             outputs,

@@ -387,6 +387,7 @@ mod tests {
             accepted: 1,
             refused: 0,
             warned: 0,
+            uncoded: 0,
             looped: 0,
             rejected: String::new(),
             outputs: vec![output],

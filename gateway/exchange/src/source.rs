@@ -52,6 +52,10 @@ pub struct Authority {
     /// The lineage of its records where it differs from the member's.
     #[serde(default)]
     pub lineage: Option<String>,
+    /// The basis on which it may say of a subject without a code that it is an organisation or an individual business. None:
+    /// it may not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncoded_basis: Option<String>,
 }
 
 /// Why a record may not come from this source.
@@ -63,6 +67,8 @@ pub enum NotYours {
     AuthorityThen,
     /// The record names no authority and the member acts for several.
     AuthorityMissing,
+    /// The record says on what basis its subject is an organisation without a code, and its authority has none registered.
+    Uncoded,
 }
 
 impl NotYours {
@@ -72,6 +78,7 @@ impl NotYours {
             Self::Authority => "authority.not-yours",
             Self::AuthorityThen => "authority.not-yours-then",
             Self::AuthorityMissing => "authority.missing",
+            Self::Uncoded => "authority.no-uncoded-basis",
         }
     }
 
@@ -89,6 +96,10 @@ impl NotYours {
             Self::AuthorityMissing => (
                 "The record names no deciding authority and this member acts for several; add the authority's code.",
                 "记录未注明决定机关，而本单位代报多个机关；请补充机关代码。",
+            ),
+            Self::Uncoded => (
+                "`basis` says that the subject is an organisation without a code, but no basis is registered for the deciding authority; ask the security officer to register it (`uncoded_basis`), give the subject's code, or remove `basis`.",
+                "basis 表明相对人是无代码的单位，但决定机关未登记相应依据；请安全管理员登记（uncoded_basis），或填写相对人代码，或删除 basis。",
             ),
         }
     }
@@ -124,6 +135,14 @@ impl Authority {
             {
                 return Some(format!("authority {}: `{name}` is not a date such as 2019-01-01", self.code));
             }
+        }
+        if let Some(basis) = &self.uncoded_basis
+            && (basis.trim().is_empty() || self.code.ends_with('*'))
+        {
+            let code = &self.code;
+            return Some(format!(
+                "authority {code}: `uncoded_basis` names a basis, of one authority by its whole code"
+            ));
         }
         self.code.trim_end_matches('*').is_empty().then(|| "authority: `code` is empty".into())
     }

@@ -85,6 +85,7 @@ impl Node {
             until: None,
             successor: None,
             lineage: None,
+            uncoded_basis: None,
         };
         let source = Source {
             member: "market".into(),

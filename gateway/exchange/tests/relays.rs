@@ -74,6 +74,7 @@ impl Relay {
             until: None,
             successor: None,
             lineage: None,
+            uncoded_basis: None,
         };
         Self {
             source: Source {

@@ -163,6 +163,7 @@ impl Node {
                 until: None,
                 successor: None,
                 lineage: None,
+                uncoded_basis: None,
             }],
             lineage: member.into(),
             relay,

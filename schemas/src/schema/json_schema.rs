@@ -62,6 +62,7 @@ impl Schema {
         for name in ["ref", "replaces", "authorisation"] {
             properties.insert(name.to_owned(), json!({ "type": "string", "maxLength": 128 }));
         }
+        properties.insert("basis".to_owned(), json!({ "type": "string", "maxLength": 256 }));
         properties.insert("audience".to_owned(), json!({ "enum": ["public", "government", "authorised"] }));
         let required: Vec<&str> =
             self.fields.iter().filter(|field| field.required).map(|field| &*field.code).collect();
@@ -94,7 +95,7 @@ impl Schema {
                 "              <xs:element name=\"{code}\" minOccurs=\"{least}\"><xs:annotation><xs:documentation xml:lang=\"zh\">{title}</xs:documentation></xs:annotation>{kind}</xs:element>\n"
             ));
         }
-        for name in ["ref", "replaces", "authorisation", "audience"] {
+        for name in ["ref", "replaces", "authorisation", "audience", "basis"] {
             out.push_str(&format!(
                 "              <xs:element name=\"{name}\" minOccurs=\"0\" type=\"xs:string\"/>\n"
             ));

@@ -15,7 +15,7 @@ use crate::validate::reference::{self, Days, Given};
 use crate::validate::{ValidateContext, check, clean};
 
 const LONGEST_REASON: usize = 64;
-const LONGEST_BASIS: usize = 256;
+pub(crate) const LONGEST_BASIS: usize = 256;
 
 /// What a recall does to its record: a reason may not say the opposite.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,6 +172,13 @@ fn required<'v>(
         findings.push(Finding::refuse(&problem::RECALL_MEMBER).on_member(name).with(name));
         return None;
     };
+    check_text(member, value, max, findings);
+    Some(value)
+}
+
+/// Checks what a reserved member says in words.
+pub(crate) fn check_text(member: Member, value: &str, max: usize, findings: &mut Vec<Finding>) {
+    let name = member.name();
     if value.chars().count() > max {
         findings.push(Finding::refuse(&problem::RECALL_TEXT).on_member(name).with(name).with_number(max));
     }
@@ -182,5 +189,4 @@ fn required<'v>(
     if scan::holds_personal_number(value) {
         findings.push(Finding::of(&problem::FIELD_PERSONAL, Severity::Warn).on_member(name));
     }
-    Some(value)
 }

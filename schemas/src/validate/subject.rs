@@ -30,6 +30,8 @@ enum Proof {
     Kind(SubjectKind),
     /// Nothing that can be relied on.
     Nothing,
+    /// Nothing, but the authority vouches for what is declared, on a basis of its own.
+    Vouched,
     /// That there is a person behind it: a person's number for a code, or the name of the representative for that of the
     /// organisation.
     Person,
@@ -53,7 +55,7 @@ impl Subject {
             _ if self.declared == SubjectKind::NaturalPerson => SubjectKind::NaturalPerson,
             Proof::Person => SubjectKind::NaturalPerson,
             Proof::Nothing if recipient.is_public() => SubjectKind::NaturalPerson,
-            Proof::Nothing => self.declared,
+            Proof::Nothing | Proof::Vouched => self.declared,
             Proof::Kind(proven) if !self.said || shielded(proven) > shielded(self.declared) => proven,
             Proof::Kind(_) => self.declared,
         }
@@ -71,7 +73,21 @@ impl Subject {
 
     /// Whether an organisation or individual business is declared of which no code tells that it is one.
     pub fn is_unproven(&self) -> bool {
-        self.declared != SubjectKind::NaturalPerson && !matches!(self.proof, Proof::Kind(_))
+        self.declared != SubjectKind::NaturalPerson && matches!(self.proof, Proof::Nothing | Proof::Person)
+    }
+
+    /// Whether its authority's word can take the place of a code: no code says anything, and nothing points to a person.
+    pub(super) fn can_be_vouched_for(&self) -> bool {
+        self.is_unproven() && self.proof == Proof::Nothing
+    }
+
+    /// Whether its authority vouches for it.
+    pub fn is_vouched_for(&self) -> bool {
+        self.proof == Proof::Vouched
+    }
+
+    pub(super) fn vouched_for(self) -> Self {
+        Self { proof: Proof::Vouched, ..self }
     }
 }
 

@@ -194,6 +194,7 @@ impl Node {
             return Err(Refusal::new(RefusalCode::RecordsStrict).errors(prepared.rejected));
         }
         self.metrics.records(&head.dataset, prepared.accepted, prepared.refused, prepared.warned);
+        self.metrics.uncoded(&head.member, &head.dataset, prepared.uncoded);
         let salt = (self.salts)();
         let entry = entries::submission(
             self,

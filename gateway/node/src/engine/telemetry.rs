@@ -35,6 +35,13 @@ impl Telemetry {
         self.0.add(Metric::IngestSubmissions, &[dataset, outcome], 1);
     }
 
+    /// Records that count as an organisation's on the word of their authority.
+    pub(super) fn uncoded(&self, member: &str, dataset: &str, records: u32) {
+        if records > 0 {
+            self.0.add(Metric::IngestUncodedRecords, &[member, dataset], u64::from(records));
+        }
+    }
+
     pub(super) fn repeated(&self, dataset: &str) {
         self.0.add(Metric::IngestSubmissions, &[dataset, "repeated"], 1);
     }

@@ -52,6 +52,7 @@ metrics! {
     // Ingest.
     IngestRecords = "xinqiao_ingest_records_total", Counter, ["dataset", "outcome"], "Records by outcome: accepted, refused, warned (also counted as accepted).";
     IngestSubmissions = "xinqiao_ingest_submissions_total", Counter, ["dataset", "outcome"], "Submissions by outcome: accepted, partial, refused, repeated.";
+    IngestUncodedRecords = "xinqiao_ingest_uncoded_records_total", Counter, ["member", "dataset"], "Records taken about organisations without a code, on the basis registered for their authority.";
     CommitGroups = "xinqiao_commit_groups_total", Counter, [], "Commit groups written to the journal.";
     CommitGroupRecords = "xinqiao_commit_group_records", Histogram(SIZES), [], "Records per commit group.";
     CommitSyncSeconds = "xinqiao_commit_sync_seconds", Histogram(SECONDS), [], "Time of one journal sync.";

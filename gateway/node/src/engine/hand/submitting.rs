@@ -87,3 +87,75 @@ fn a_stopped_committer_refuses_what_waits_and_the_node_opens_again() {
     let (node, _committer) = assemble(dir.path(), turned, Arc::default());
     assert!(node.trouble().failed.is_empty() && node.trouble().rebuilt.is_none());
 }
+
+#[test]
+fn an_organisation_without_a_code_is_published_on_the_basis_of_its_authority_and_counted() {
+    const AUTHORITY: &str = "[[members.source.authorities]]\n";
+    let basis = "uncoded_basis = \"样编〔2026〕1号\"\n";
+    let counted = |hand: &Hand| {
+        let text = hand.node.metrics.0.render();
+        let line =
+            text.lines().find(|l| l.starts_with("xinqiao_ingest_uncoded_records_total{")).map(str::to_owned);
+        line.map(|line| line.rsplit_once(' ').unwrap().1.to_owned())
+    };
+    let uncoded = |hand: &mut Hand, basis: &str, name: &str| {
+        let mut record = hand.new_record();
+        record.set("CF_XDR_SHXYM", "00000000000000000X");
+        record.set("CF_XDR_MC", name);
+        for code in ["CF_XDR_GSZC", "CF_XDR_ZZJG", "CF_XDR_SWDJ", "CF_XDR_SYDW", "CF_XDR_SHZZ"] {
+            record.set(code, "");
+        }
+        let mut line: Value = serde_json::from_slice(&body(&record)).unwrap();
+        line["basis"] = basis.into();
+        let representative = line["CF_FRDB"].as_str().unwrap().to_owned();
+        let told = hand.take_body(hand.head_under(Op::Put, hand.keys + 1_000), line.to_string().into());
+        hand.keys += 1;
+        (told, representative)
+    };
+    let codes = |told: &Value| {
+        let found = told["receipt"]["rejected"].as_array().unwrap();
+        found.iter().map(|f| f["code"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+
+    let mut hand = Hand::with(|text| text.replace(AUTHORITY, &format!("{AUTHORITY}{basis}")));
+    let (told, _) = uncoded(&mut hand, "样民社〔2009〕12号", "样例村民小组");
+    let told = told.expect("it is taken");
+    assert_eq!(codes(&told), ["field.placeholder", "record.subject-uncoded"]);
+    let line = &hand.take(PORTAL)[0];
+    assert_eq!(
+        (line["op"].as_str(), line["data"]["CF_XDR_MC"].as_str()),
+        (Some("put"), Some("样例村民小组"))
+    );
+    assert!(!line.to_string().contains("样民社"), "the basis leaves for nobody");
+    assert_eq!(counted(&hand).as_deref(), Some("1"));
+    // Without the record's own word it stays unproven, and so it does where a person's name stands for the organisation's.
+    let (told, _) = uncoded(&mut hand, "", "样例村民小组");
+    assert_eq!(codes(&told.expect("it is taken")), ["field.placeholder", "record.subject-unproven"]);
+    assert_eq!(hand.take(PORTAL)[0]["op"], "withdraw");
+    let mut record = hand.new_record();
+    let person = record.get("CF_FRDB").unwrap().to_owned();
+    record.set("CF_XDR_MC", person);
+    record.set("CF_XDR_SHXYM", "00000000000000000X");
+    let mut line: Value = serde_json::from_slice(&body(&record)).unwrap();
+    line["basis"] = "样民社〔2009〕12号".into();
+    let head = hand.head(Op::Put);
+    let told = hand.take_body(head, line.to_string().into()).expect("it is taken");
+    assert!(codes(&told).contains(&"record.subject-unproven".to_owned()), "{told}");
+    assert_eq!(hand.take(PORTAL)[0]["op"], "withdraw");
+    assert_eq!(counted(&hand).as_deref(), Some("1"));
+
+    // Of an authority without a registered basis the word is refused, and of a subject with a code it is not wanted.
+    let mut hand = Hand::new();
+    let (refused, _) = uncoded(&mut hand, "样民社〔2009〕12号", "样例村民小组");
+    let refused = refused.unwrap_err();
+    assert_eq!(refused.code(), RefusalCode::RecordsRefused);
+    let text = format!("{refused:?}");
+    assert!(text.contains("authority.no-uncoded-basis"), "{text}");
+    let record = hand.new_record();
+    let mut line: Value = serde_json::from_slice(&body(&record)).unwrap();
+    line["basis"] = "样民社〔2009〕12号".into();
+    let head = hand.head(Op::Put);
+    let refused = hand.take_body(head, line.to_string().into()).unwrap_err();
+    assert!(format!("{refused:?}").contains("record.recall-member"), "{refused:?}");
+    assert_eq!(counted(&hand), None);
+}

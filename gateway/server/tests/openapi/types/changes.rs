@@ -111,6 +111,7 @@ fn source() -> SourceRights {
             until: Some("2026-01-01".into()),
             successor: Some("11350299MB0000001F".into()),
             lineage: Some("old-bureau".into()),
+            uncoded_basis: Some("样例〔2026〕1号".into()),
         }],
     }
 }

@@ -3,7 +3,7 @@
 //! what recipients may see comes out.
 
 use crate::event::Origin;
-use crate::findings::Findings;
+use crate::findings::{Findings, Said};
 use crate::known::{Known, Newest};
 use crate::names::{Lane, StreamId};
 use crate::op::{Load, Op};
@@ -11,20 +11,21 @@ use crate::order::Touched;
 use crate::output::{Output, Piece};
 use crate::plan::{DatasetPlan, SchemaPlan};
 use crate::recall_revs::RecallRevs;
+use crate::register::{Fact, Facts, Registered};
 use crate::secrets::{Naming, RecordId, RecordName};
 use crate::source::{NotYours, Source};
 use std::cell::OnceCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use xinqiao_schemas::{
     Audience, BodyError, Caps, Charset, Date, Finding, Format, LineHead, RawRecord, RecallEffect, RecallLine,
     RecipientKind, RecordStatus, Release, SourceUnit, ValidRecord, ValidateContext, decode, recall_line,
 };
 
-mod named;
+mod identity;
 mod recall_made;
 mod relay;
 
-use named::ByName;
+use identity::{Here, PutOf, RecallOf};
 pub use recall_made::{RecallMade, TombstoneChange};
 pub use relay::{RelayBatch, TakenBatch, accept_relayed};
 
@@ -64,10 +65,11 @@ pub struct Surroundings<'a> {
     /// What is known of a record of the dataset: of what was committed before the preparation began all, of what is committed
     /// meanwhile perhaps; the committer compares (`order`).
     pub known: &'a dyn Fn(&RecordId) -> Known,
-    /// Was anything of the dataset recalled under further names when the preparation began? Only then are names of puts made.
-    pub has_names: bool,
-    /// The records of the dataset that are recalled under this name.
-    pub recalled_under: &'a dyn Fn(&RecordName) -> Vec<RecordId>,
+    /// What the register has under an id, a name, or a recipient's key: of what was committed before the preparation began all, of
+    /// what is committed meanwhile perhaps.
+    pub registered: &'a dyn Fn(&[u8; 16]) -> Option<Registered>,
+    /// Were lines delivered before there was a register? It has only recipients' keys of those.
+    pub has_older: bool,
     /// Has this stream been used? A recall goes to the history lane only if it has.
     pub stream_in_use: &'a dyn Fn(&StreamId) -> bool,
     /// Called every few records: a caller that must not hold a processor for long yields it here.
@@ -95,9 +97,12 @@ pub struct Prepared {
     pub outputs: Vec<StreamOutput>,
     /// Every operation on a record, in order: the committer compares them with what was committed meanwhile.
     pub touched: Vec<Touched>,
-    /// The further names of the records put: the committer asks whether anything was recalled under one meanwhile. None if they were
-    /// not made, since nothing was recalled by name when the preparation began.
-    pub names: Option<Vec<RecordName>>,
+    /// The names and ids that what was decided rests on: the committer asks whether something was made of one meanwhile.
+    pub names: Vec<RecordName>,
+    /// What is to be remembered of records for good.
+    pub facts: Facts,
+    /// Lines that recall what nobody knows.
+    pub unknown: u32,
     /// Records recalled and reinstated, in order.
     pub tombstones: Vec<TombstoneChange>,
 }
@@ -118,9 +123,6 @@ pub struct StreamOutput {
 pub fn accept(submission: &Submission<'_>, around: &Surroundings<'_>) -> Result<Prepared, BodyError> {
     let contexts = Contexts::new(submission.source, submission.received);
     let mut work = Work::new(submission.dataset, submission.load, submission.received, around);
-    if submission.op == Op::Put && !around.has_names {
-        work.names = None;
-    }
     let s = submission;
     decode(&s.schema.schema, s.format, s.charset, s.body, s.caps, &mut |ordinal, record| {
         if ordinal % STRETCH == STRETCH - 1 {
@@ -222,18 +224,19 @@ struct Work<'a> {
     uncoded: u32,
     found: Vec<Finding>,
     key_material: Vec<u8>,
-    /// Buffers of [`Work::name`].
+    /// Buffers for names.
     form_2: Vec<u8>,
     message: Vec<u8>,
     touched: Vec<Touched>,
-    names: Option<Vec<RecordName>>,
+    /// Where names lead, by lines of this submission.
+    here: Here,
+    names: Vec<RecordName>,
+    facts: Facts,
+    /// Lines that recall what nobody knows.
+    unknown: u32,
     tombstones: Vec<TombstoneChange>,
     /// What lines of this submission made of their records: are they recalled?
     recalled: HashMap<RecordId, bool>,
-    /// Further names of records that lines of this submission recalled.
-    recalled_names: HashMap<RecordName, Vec<RecordId>>,
-    /// Names that lead to the records in their place, by lines of this submission.
-    passed_on: HashSet<(RecordName, RecordId)>,
     /// The newest lines of another node's records, with those of this submission.
     newest: HashMap<RecordId, Newest>,
     origins: Vec<Origin>,
@@ -258,11 +261,12 @@ impl<'a> Work<'a> {
             form_2: Vec::new(),
             message: Vec::new(),
             touched: Vec::new(),
-            names: Some(Vec::new()),
+            here: Here::default(),
+            names: Vec::new(),
+            facts: Facts::default(),
+            unknown: 0,
             tombstones: Vec::new(),
             recalled: HashMap::new(),
-            recalled_names: HashMap::new(),
-            passed_on: HashSet::new(),
             newest: HashMap::new(),
             origins: Vec::new(),
         }
@@ -304,26 +308,29 @@ impl<'a> Work<'a> {
             record.vouch();
         }
         let lineage = s.source.lineage_of(authority);
-        let id = self.identify(&record, lineage);
-        let replaced = record.replaces().map(|r| self.plan.identifier.id(lineage, Naming::Reference(r)));
-        let replaced = replaced.filter(|old| *old != id);
-        // Before anything is written for it; the committer asks whether a recall was committed in between.
-        let recalled = self.is_recalled(&id, || (self.around.known)(&id));
-        let passed_on = match self.by_name(&s.schema.schema, &record, lineage, replaced) {
-            ByName::Stands { passed_on } if !recalled => passed_on,
-            _ => return self.findings.recalled(ordinal),
+        let own = self.identify(&record, lineage);
+        let replaced = record.replaces().map(|reference| self.replaced(lineage, reference));
+        // Before anything is written for it; the committer asks whether something was made of its names in between.
+        let old = replaced.map(|(id, _)| id);
+        let (id, names, said, is_new) = match self.put_of(&s.schema.schema, &record, lineage, (own, old)) {
+            PutOf::Record { id, names, said, is_new } => (id, names, said, is_new),
+            PutOf::Recalled => return self.findings.recalled(ordinal),
+            PutOf::Refused(why) => return self.findings.doubtful(ordinal, why),
         };
         self.findings.accept(ordinal, &self.found);
         self.uncoded += u32::from(record.subject().is_vouched_for());
-        let names = match record.status() {
-            RecordStatus::Revoked => self.names_of_revoked(&s.schema.schema, &record, lineage, id),
-            RecordStatus::InForce => Vec::new(),
-        };
-        self.release(s.schema, &record, (id, names), ordinal, &Way::OWN);
-        if let Some(old) = replaced {
+        let unknown = replaced.filter(|(_, known)| !known).map(|_| Said::ReplacesUnknown);
+        for said in said.into_iter().chain(unknown) {
+            self.findings.said(ordinal, said);
+        }
+        self.release(s.schema, &record, id, ordinal, &Way::OWN);
+        if let Some(touched) = self.touched.last_mut() {
+            touched.is_new = is_new;
+        }
+        self.remember_put(id, names, ordinal);
+        if let Some(old) = old.filter(|old| *old != id) {
             let reason = Reason { reference: None, reason: "replaced", basis: "", effective: s.received };
-            self.recall_everywhere((old, Vec::new()), Op::Withdraw, ordinal, &Way::OWN, &reason);
-            self.pass_on(old, passed_on);
+            self.recall_everywhere(old, Op::Withdraw, ordinal, &Way::OWN, &reason);
         }
     }
 
@@ -340,10 +347,12 @@ impl<'a> Work<'a> {
     }
 
     /// Notes an operation on a record, with the lowest and the highest rev of its lines.
-    fn touch(&mut self, id: RecordId, op: Op, (first, last): (u64, u64), way: &Way<'_>) {
+    fn touch(&mut self, (id, ordinal): (RecordId, u32), op: Op, (first, last): (u64, u64), way: &Way<'_>) {
         let kept = way.kept().is_some();
         let origin = way.origin.filter(|_| !kept).unwrap_or(0);
-        self.touched.push(Touched { id, op, first: if kept { u64::MAX } else { first }, last, origin });
+        let first = if kept { u64::MAX } else { first };
+        self.touched.push(Touched { id, op, first, last, origin, is_new: false });
+        self.facts.push(Fact::Done { id, op, rev: last, origin: way.origin, ordinal });
         if origin != 0 {
             self.newest.entry(id).or_insert_with(|| (self.around.known)(&id).newest).raise(op, origin);
         }
@@ -366,7 +375,7 @@ impl<'a> Work<'a> {
         &mut self,
         schema: &SchemaPlan,
         record: &ValidRecord<'_>,
-        (id, names): (RecordId, Vec<RecordName>),
+        id: RecordId,
         ordinal: u32,
         way: &Way<'_>,
     ) {
@@ -378,7 +387,7 @@ impl<'a> Work<'a> {
                 basis: "",
                 effective: self.received,
             };
-            return self.recall_everywhere((id, names), Op::Withdraw, ordinal, way, &reason);
+            return self.recall_everywhere(id, Op::Withdraw, ordinal, way, &reason);
         }
         let rev = way.kept().unwrap_or_else(|| (self.around.next_rev)());
         // Drawn when it is first needed, so after the put's: the withdrawal has the higher rev. One for all recipients it
@@ -415,7 +424,7 @@ impl<'a> Work<'a> {
             recall_line(&head, Audience::Public, &unsaid(self.received), out.line());
             out.end_line(Op::Withdraw, key, rev, ordinal, None, None);
         }
-        self.touch(id, Op::Put, (rev, back.unwrap_or(rev)), way);
+        self.touch((id, ordinal), Op::Put, (rev, back.unwrap_or(rev)), way);
     }
 
     fn recall(
@@ -438,33 +447,38 @@ impl<'a> Work<'a> {
                 Err(why) => return self.findings.not_yours(ordinal, why),
             },
         };
-        self.findings.accept(ordinal, &self.found);
+        let mut found = Vec::with_capacity(lineages.len());
         for lineage in lineages {
-            let id = match (request.reference(), request.key_material()) {
-                (Some(r), _) => self.plan.identifier.id(lineage, Naming::Reference(r)),
-                (None, key) => self.plan.identifier.id(lineage, Naming::KeyFields(key.unwrap_or_default())),
-            };
-            let reason = Reason {
-                reference: request.reference(),
-                reason: request.reason(),
-                basis: request.basis(),
-                effective: request.effective(),
-            };
-            let names = self.names_of_recalled(schema, &request, lineage, id);
-            self.recall_by_name((id, names), s.op, ordinal, &reason);
+            match self.recall_of(schema, &request, lineage) {
+                RecallOf::Records { ids, names, is_known } => found.push((ids, names, is_known)),
+                RecallOf::Refused(why) => return self.findings.doubtful(ordinal, why),
+            }
+        }
+        self.findings.accept(ordinal, &self.found);
+        // Of several authorities, those that have the record; none of them, if nobody knows it: then it is kept for all.
+        if found.iter().any(|(_, _, is_known)| *is_known) {
+            found.retain(|(_, _, is_known)| *is_known);
+        } else {
+            self.unknown += 1;
+            self.findings.nothing_known(ordinal);
+        }
+        let reason = Reason {
+            reference: request.reference(),
+            reason: request.reason(),
+            basis: request.basis(),
+            effective: request.effective(),
+        };
+        for (ids, names, _) in found {
+            let mut names = &*names;
+            for id in ids {
+                self.recall_everywhere(id, s.op, ordinal, &Way::OWN, &reason);
+                self.remember_recall(id, std::mem::take(&mut names), ordinal);
+            }
         }
     }
 
     /// Writes a recall to every stream of the dataset; one that never had the record ignores it.
-    /// Further names of the record are noted with the recall.
-    fn recall_everywhere(
-        &mut self,
-        (id, names): (RecordId, Vec<RecordName>),
-        op: Op,
-        ordinal: u32,
-        way: &Way<'_>,
-        reason: &Reason<'_>,
-    ) {
+    fn recall_everywhere(&mut self, id: RecordId, op: Op, ordinal: u32, way: &Way<'_>, reason: &Reason<'_>) {
         let rev = match (way.rev, way.origin) {
             (RevOf::Kept, Some(rev)) => rev,
             (RevOf::Passed, Some(came_with)) if self.plan.may_return() => {
@@ -501,31 +515,16 @@ impl<'a> Work<'a> {
                 keys.push((other.clone(), key));
             }
         }
-        self.touch(id, op, (rev, rev), way);
+        self.touch((id, ordinal), op, (rev, rev), way);
         if way.rev == RevOf::Kept {
             // A recall goes through both lanes, and the daily one decides what is recalled here.
             return;
         }
-        // A name has no rev of its own, but what is decided by it must know of this.
-        if op.is_recall() || op == Op::Reinstate {
-            let name =
-                |name: &RecordName| Touched { id: RecordId(name.0), op, first: u64::MAX, last: 0, origin: 0 };
-            self.touched.extend(names.iter().map(name));
-        }
         match op {
             Op::Withdraw | Op::Repair => {
                 self.recalled.insert(id, true);
-                names.iter().for_each(|name| self.recalled_names.entry(*name).or_default().push(id));
                 let origin = way.origin;
-                self.tombstones.push(TombstoneChange::Set(RecallMade {
-                    id,
-                    op,
-                    rev,
-                    origin,
-                    names,
-                    passed_on: Vec::new(),
-                    keys,
-                }));
+                self.tombstones.push(TombstoneChange::Set(RecallMade { id, op, rev, origin, keys }));
             }
             Op::Reinstate => self.lift(id, way.origin.unwrap_or(rev)),
             Op::Put | Op::Dispute | Op::Resolve => {}
@@ -548,7 +547,7 @@ impl<'a> Work<'a> {
             }
         }
         if self.touched.len() > 1 {
-            let put = self.touched.iter().filter(|t| t.op == Op::Put).map(|t| t.id);
+            let put = self.touched.iter().filter(|t| t.op == Op::Put && t.first != u64::MAX).map(|t| t.id);
             self.findings.duplicates(put.collect());
         }
         let (accepted, refused, warned) = self.findings.counts();
@@ -562,6 +561,8 @@ impl<'a> Work<'a> {
             outputs,
             touched: self.touched,
             names: self.names,
+            facts: self.facts,
+            unknown: self.unknown,
             tombstones: self.tombstones,
         }
     }

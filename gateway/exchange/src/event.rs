@@ -51,6 +51,11 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         rev: Option<u64>,
     },
+    /// What is remembered of the records of this frame for good ([`crate::register`]). Frames of earlier versions do not have it.
+    Registered {
+        /// Item with the facts.
+        item: u16,
+    },
     /// A batch was sealed.
     Sealed(Sealed),
     /// A batch's payload was handed out for the first time.
@@ -247,6 +252,10 @@ pub struct KeyRange {
     pub last: String,
 }
 
+fn is_none_u32(n: &u32) -> bool {
+    *n == 0
+}
+
 fn is_zero(n: &u16) -> bool {
     *n == 0
 }
@@ -268,6 +277,9 @@ pub struct Submitted {
     pub refused: u32,
     /// Records accepted with a doubt.
     pub warned: u32,
+    /// Lines that recall what nobody knows.
+    #[serde(default, skip_serializing_if = "is_none_u32")]
+    pub unknown: u32,
     /// The salt of its digests, base64.
     pub salt: String,
     /// Its findings, the JSON text of an array.
@@ -322,13 +334,6 @@ pub struct Recalled {
     /// The rev it came with from another node. Earlier versions passed that on as the recall's own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<u64>,
-    /// Further names that lead to the record, 32 hexadecimal digits each: of its key fields in each form, where they were given. Frames of
-    /// earlier versions do not have them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub names: Vec<String>,
-    /// Names that lead to another record from now on, the one in its place.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub passed_on: Vec<String>,
     /// The submission that recalled it.
     pub index: u64,
     /// Keys of the record in the streams it was recalled from: unsealed puts of them lose their place.
@@ -503,26 +508,5 @@ impl Encoding {
             Encoding::Gzip => "application/gzip",
             Encoding::Identity => "application/x-ndjson",
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::state::TombstoneRow;
-
-    #[test]
-    fn recalls_without_names_are_what_they_were_before_there_were_names() {
-        let id = "0123456789abcdef".repeat(2);
-        let before = format!(
-            r#"{{"e":"recalled","dataset":"d","id":"{id}","op":"withdraw","rev":7,"index":3,"keys":[["province.d","{id}"]]}}"#
-        );
-        let event: Event = serde_json::from_str(&before).unwrap();
-        let Event::Recalled(recall) = &event else { panic!("it is a recall") };
-        assert!(recall.names.is_empty() && recall.passed_on.is_empty());
-        assert_eq!(serde_json::to_string(&event).unwrap(), before);
-        let before = r#"{"op":"repair","rev":7,"index":3}"#;
-        let row: TombstoneRow = serde_json::from_str(before).unwrap();
-        assert_eq!(serde_json::to_string(&row).unwrap(), before);
     }
 }

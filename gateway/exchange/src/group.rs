@@ -6,6 +6,7 @@ use crate::names::StreamId;
 use crate::op::Op;
 use crate::output::{Lines, PIECE_CAP};
 use crate::payload::compress;
+use crate::register::{self, put_facts};
 use crate::table;
 use std::collections::BTreeMap;
 use xinqiao_crypto::hex;
@@ -64,6 +65,7 @@ impl Ready {
             accepted: prepared.accepted,
             refused: prepared.refused,
             warned: prepared.warned,
+            unknown: prepared.unknown,
             salt: base64::encode(salt.as_bytes()),
             rejected: std::mem::take(&mut prepared.rejected),
         };
@@ -106,6 +108,8 @@ pub struct Group<'a> {
     current: &'a dyn Fn(&StreamId) -> Option<Description>,
     /// Held back until every chunk of the frame is closed: see [`Group::finish`].
     recalls: Vec<Event>,
+    /// What is to be remembered of records, as the register's item holds it.
+    facts: Vec<u8>,
 }
 
 /// Lines of several submissions for one stream that become one chunk.
@@ -143,6 +147,7 @@ impl<'a> Group<'a> {
             described: BTreeMap::new(),
             current,
             recalls: Vec::new(),
+            facts: Vec::new(),
         }
     }
 
@@ -151,13 +156,14 @@ impl<'a> Group<'a> {
         let open: usize = self.open.values().map(|c| c.payload.len() + c.loose.len() + c.table.len()).sum();
         let closed: usize = self.items.iter().map(|i| i.bytes.len()).sum();
         // Each open chunk becomes two items, its payload and its line table. Items are numbered in 16 bits.
-        (self.items.len() + 2 * self.open.len(), open + closed)
+        (self.items.len() + 2 * self.open.len() + 1, open + closed + self.facts.len())
     }
 
     /// Adds a submission; its index in the log is returned.
     pub fn submission(&mut self, ready: Ready) -> u64 {
         let index = self.entry(ready.entry);
         let p = ready.prepared;
+        put_facts(&mut self.facts, index, &p.facts);
         for output in p.outputs {
             let description = &ready.descriptions[output.recipient];
             for piece in output.pieces {
@@ -194,8 +200,6 @@ impl<'a> Group<'a> {
                     op: r.op,
                     rev: r.rev,
                     origin: r.origin,
-                    names: r.names.iter().map(|name| hex::encode(&name.0)).collect(),
-                    passed_on: r.passed_on.iter().map(|name| hex::encode(&name.0)).collect(),
                     index,
                     keys: r.keys.into_iter().map(|(s, k)| (s, k.hex().as_str().to_owned())).collect(),
                 }),
@@ -318,6 +322,10 @@ impl<'a> Group<'a> {
         // After the chunks: on replay a recall covers the chunks its stream has at that point, so puts of this frame are
         // covered too. In front of them, a put and its recall in one group would let the put out.
         self.record.events.append(&mut self.recalls);
+        if !self.facts.is_empty() {
+            self.record.events.push(Event::Registered { item: self.items.len() as u16 });
+            self.items.push(Item { kind: Kind::Evidence, aad: register::AAD.to_vec(), bytes: self.facts });
+        }
         self.record.entries = self.entries.len() as u32;
         Frame { record: self.record, items: self.items, entries: self.entries }
     }
@@ -392,7 +400,9 @@ mod tests {
             rejected: String::new(),
             outputs: vec![output],
             touched: Vec::new(),
-            names: Some(Vec::new()),
+            names: Vec::new(),
+            facts: crate::register::Facts::default(),
+            unknown: 0,
             tombstones: Vec::new(),
         };
         let salt = Salt::generate().unwrap();

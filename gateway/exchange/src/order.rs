@@ -24,13 +24,21 @@ pub struct Touched {
     pub last: u64,
     /// Of another node's record: the rev there of this version, if it is known to be the newest one; else 0.
     pub origin: u64,
+    /// Nothing was known of the record before: whoever took it for unknown has to look again.
+    pub is_new: bool,
 }
 
 impl Touched {
     /// Does what is decided about a later operation depend on this one? A put is refused behind a recall; a line of
     /// another node is judged by the newest one that was taken.
     fn is_decisive(&self) -> bool {
-        self.op.is_recall() || self.op == Op::Reinstate || self.origin != 0 || self.first == u64::MAX
+        let recalls = self.op.is_recall() || self.op == Op::Reinstate;
+        recalls || self.is_new || self.origin != 0 || self.first == u64::MAX
+    }
+
+    /// A name that leads to another record than before. It has no rev of its own.
+    pub fn name(name: RecordName) -> Self {
+        Self { id: RecordId(name.0), op: Op::Put, first: u64::MAX, last: 0, origin: 0, is_new: true }
     }
 }
 
@@ -46,7 +54,7 @@ struct Last {
 /// Record ids are outputs of a keyed function: they need no hashing, and eight bytes tell them apart. Two records that
 /// agree in those cost one needless preparation.
 #[derive(Default)]
-struct AsItIs(u64);
+pub(crate) struct AsItIs(u64);
 
 impl Hasher for AsItIs {
     fn write(&mut self, bytes: &[u8]) {
@@ -95,8 +103,6 @@ pub struct CommitOrder {
     old: Generation,
     /// The last group of which records were forgotten although a submission may not know of it.
     forgotten: u64,
-    /// By dataset: the last group in which something was recalled by name.
-    named: HashMap<String, u64>,
     generation: usize,
 }
 
@@ -109,8 +115,7 @@ impl Default for CommitOrder {
 impl CommitOrder {
     /// A memory whose generations take so many records.
     pub fn with_generation(generation: usize) -> Self {
-        let (young, old, named) = Default::default();
-        Self { young, old, forgotten: 0, named, generation }
+        Self { young: Generation::default(), old: Generation::default(), forgotten: 0, generation }
     }
 
     /// Was a submission whose preparation began after group `after` overtaken: was something committed about one of its
@@ -127,20 +132,6 @@ impl CommitOrder {
             let mut last = unknown.iter().flatten().filter_map(|g| g.records.get(&short(&RecordId(name.0))));
             last.any(|last| last.decisive > after)
         })
-    }
-
-    /// Was something of the dataset recalled by name in a group that a submission begun after group `after` may not know of? One whose
-    /// names were not made has to be prepared again, with them.
-    pub fn has_named(&self, dataset: &str, after: u64) -> bool {
-        self.named.get(dataset).is_some_and(|group| *group > after)
-    }
-
-    /// Notes that something of the dataset is recalled by name in this group.
-    pub fn note_named(&mut self, group: u64, dataset: &str) {
-        match self.named.get_mut(dataset) {
-            Some(last) => *last = group,
-            None => drop(self.named.insert(dataset.to_owned(), group)),
-        }
     }
 
     /// Were records forgotten of a group that a submission begun after group `after` may not know of? Then nobody can say
@@ -205,7 +196,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn touched(id: u8, op: Op, rev: u64) -> Touched {
-        Touched { id: RecordId([id; 16]), op, first: rev, last: rev, origin: 0 }
+        Touched { id: RecordId([id; 16]), op, first: rev, last: rev, origin: 0, is_new: false }
     }
 
     #[test]
@@ -233,14 +224,9 @@ mod tests {
     fn a_recall_under_a_name_overtakes_what_rests_on_the_name() {
         let mut order = CommitOrder::default();
         let (recalled, put) = (RecordName([9; 16]), [touched(3, Op::Put, 11)]);
-        order.note(
-            1,
-            &[touched(2, Op::Withdraw, 10), Touched { last: 0, ..touched(9, Op::Withdraw, u64::MAX) }],
-        );
-        order.note_named(1, "d");
+        order.note(1, &[touched(2, Op::Withdraw, 10), Touched::name(RecordName([9; 16]))]);
         assert!(order.is_overtaken(0, &put, &[recalled]) && !order.is_overtaken(1, &put, &[recalled]));
         assert!(!order.is_overtaken(0, &put, &[RecordName([8; 16])]));
-        assert!(order.has_named("d", 0) && !order.has_named("d", 1) && !order.has_named("e", 0));
         // A put without reference has the name as its id.
         assert!(order.is_overtaken(0, &[touched(9, Op::Put, 11)], &[]));
     }

@@ -130,9 +130,9 @@ impl State {
         lookup: &mut Lookup<'_>,
     ) -> Result<(), Contradiction> {
         match event {
-            Event::Submitted(_) => Ok(()),
+            Event::Submitted(_) | Event::Registered { .. } => Ok(()),
             Event::Chunk(c) => self.chunk(c, first_index, at, rows),
-            Event::Recalled(r) => self.recalled(r, rows, lookup),
+            Event::Recalled(r) => self.recalled(r, rows),
             Event::Reinstated { dataset, id, rev } => {
                 let key = tombstone_key(dataset, &unhex(id)?);
                 if fetch(rows, lookup, Table::Tombstone, &key).is_some() {
@@ -426,26 +426,9 @@ impl State {
         Ok(())
     }
 
-    fn recalled(
-        &mut self,
-        r: &Recalled,
-        rows: &mut Rows,
-        lookup: &mut Lookup<'_>,
-    ) -> Result<(), Contradiction> {
-        let tombstone = tombstone_key(&r.dataset, &unhex(&r.id)?);
-        // Who recalls it again may say less of it; what was known of it stays.
-        let mut names = match fetch(rows, lookup, Table::Tombstone, &tombstone) {
-            Some(_) => read::<TombstoneRow>(rows, lookup, Table::Tombstone, &tombstone)?.names,
-            None => Vec::new(),
-        };
-        for name in &r.names {
-            if !names.contains(name) {
-                names.push(name.clone());
-            }
-        }
-        names.retain(|name| !r.passed_on.contains(name));
-        let row = TombstoneRow { op: r.op, rev: r.lineage_rev(), index: r.index, names };
-        rows.put(Table::Tombstone, tombstone, &row);
+    fn recalled(&mut self, r: &Recalled, rows: &mut Rows) -> Result<(), Contradiction> {
+        let row = TombstoneRow { op: r.op, rev: r.lineage_rev(), index: r.index };
+        rows.put(Table::Tombstone, tombstone_key(&r.dataset, &unhex(&r.id)?), &row);
         for (stream, key) in &r.keys {
             let head = self.head(stream);
             // Lines in chunks below `next_chunk` are before the recall. A group puts its recalls behind all its chunks,

@@ -7,6 +7,7 @@
 
 use crate::op::Op;
 use crate::secrets::RecordKey;
+use crate::varint::{Damaged, put_varint, take, varint};
 
 /// The first byte of every table.
 pub const VERSION: u8 = 1;
@@ -50,6 +51,12 @@ impl std::fmt::Display for TableDamaged {
     }
 }
 impl std::error::Error for TableDamaged {}
+
+impl From<Damaged> for TableDamaged {
+    fn from(_: Damaged) -> Self {
+        Self
+    }
+}
 
 /// Appends one entry to the entries of a group.
 pub fn put_entry(out: &mut Vec<u8>, e: &Entry<'_>) {
@@ -110,32 +117,6 @@ impl<'a> Group<'a> {
         }
         if all.len() == self.lines as usize { Ok(all) } else { Err(TableDamaged) }
     }
-}
-
-fn put_varint(out: &mut Vec<u8>, mut n: u64) {
-    while n >= 0x80 {
-        out.push((n as u8) | 0x80);
-        n >>= 7;
-    }
-    out.push(n as u8);
-}
-
-fn varint(rest: &mut &[u8]) -> Result<u64, TableDamaged> {
-    let mut n = 0u64;
-    for shift in (0..64).step_by(7) {
-        let b = take(rest, 1)?[0];
-        n |= u64::from(b & 0x7f).checked_shl(shift).ok_or(TableDamaged)?;
-        if b < 0x80 {
-            return Ok(n);
-        }
-    }
-    Err(TableDamaged)
-}
-
-fn take<'a>(rest: &mut &'a [u8], n: usize) -> Result<&'a [u8], TableDamaged> {
-    let (head, tail) = rest.split_at_checked(n).ok_or(TableDamaged)?;
-    *rest = tail;
-    Ok(head)
 }
 
 fn text<'a>(rest: &mut &'a [u8]) -> Result<&'a str, TableDamaged> {

@@ -5,6 +5,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "registered/in_memory.rs"]
+mod registered;
+
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use xinqiao_crypto::hex;
@@ -17,6 +20,7 @@ use xinqiao_exchange::names::{Lane, StreamId};
 use xinqiao_exchange::op::{Load, Op};
 use xinqiao_exchange::payload::decompress;
 use xinqiao_exchange::plan::{Plan, Recipient};
+use xinqiao_exchange::register::KEPT_NONE;
 use xinqiao_exchange::seal::{Pending, PendingRecall, payload};
 use xinqiao_exchange::secrets::{RecordId, RecordKey, RecordSecret};
 use xinqiao_exchange::source::{Authority, Source, Unit};
@@ -50,6 +54,11 @@ struct Node {
     all: AllRows,
     frames: Vec<Kept>,
     tombstones: Tombstones,
+    register: registered::Register,
+    /// It is of a version that writes no facts.
+    is_older: bool,
+    /// What was found in the last body.
+    found: serde_json::Value,
     rev: std::cell::Cell<u64>,
     records: Vec<Record>,
 }
@@ -105,6 +114,9 @@ impl Node {
             all: AllRows::new(),
             frames: Vec::new(),
             tombstones: Tombstones::default(),
+            register: registered::Register::default(),
+            is_older: false,
+            found: serde_json::Value::Null,
             rev: std::cell::Cell::new(0),
             records,
         }
@@ -133,13 +145,14 @@ impl Node {
             next_rev: &next_rev,
             leap_rev: &|_| unreachable!("no recipient is a node"),
             known: &|id| Known::of_own(self.tombstones.rev(DATASET, id)),
-            has_names: self.tombstones.has_names(DATASET),
-            recalled_under: &|name| self.tombstones.under(DATASET, name).to_vec(),
+            registered: &|key| self.register.get(key),
+            has_older: self.register.get(&KEPT_NONE).is_some(),
             stream_in_use: &|s| self.state.streams.contains_key(s),
             make_room: &|| {},
         };
         let prepared = accept(&submission, &around).unwrap();
         let counts = (prepared.accepted, prepared.refused);
+        self.found = serde_json::from_str(&prepared.rejected).unwrap();
         if counts.0 > 0 {
             let descriptions = dataset.recipients.iter().map(|r| r.description.clone()).collect();
             let salt = Salt::generate().unwrap();
@@ -175,6 +188,10 @@ impl Node {
         fill(&mut group);
         let mut frame = group.finish();
         frame.record.rev_high = self.rev.get();
+        if self.is_older {
+            frame.record.events.retain(|event| !matches!(event, Event::Registered { .. }));
+        }
+        self.register.frame(&frame.record, &frame.items);
         let kept = Kept { record: serde_json::to_vec(&frame.record).unwrap(), items: frame.items };
         let number = self.frames.len() as u64;
         let changes = apply(&mut self.state, &mut self.rows, &self.indexes, &kept, number);
@@ -187,17 +204,7 @@ impl Node {
         for event in &frame.record.events {
             let id = |hex: &str| RecordId(RecordKey::parse(hex).unwrap().0);
             match event {
-                Event::Recalled(r) => {
-                    let names =
-                        |all: &[String]| all.iter().map(|name| id(name).as_name()).collect::<Vec<_>>();
-                    self.tombstones.add(
-                        &r.dataset,
-                        id(&r.id),
-                        r.lineage_rev(),
-                        &names(&r.names),
-                        &names(&r.passed_on),
-                    );
-                }
+                Event::Recalled(r) => self.tombstones.add(&r.dataset, id(&r.id), r.lineage_rev()),
                 Event::Reinstated { dataset, id: hex, rev } => {
                     self.tombstones.remove(dataset, &id(hex), *rev)
                 }
@@ -595,6 +602,49 @@ proptest! {
 }
 
 #[test]
+fn records_of_versions_without_a_register_are_known_by_the_name_they_were_sent_with() {
+    let mut node = Node::new(12);
+    node.is_older = true;
+    node.put(&[0], Load::Daily);
+    let mut bare = node.records[1].clone();
+    bare.remove("ref");
+    let mut body = Vec::new();
+    write_ndjson(std::slice::from_ref(&bare), &mut body);
+    node.send(Op::Put, Load::Daily, &body);
+    node.is_older = false;
+    let keys = |node: &mut Node| -> Vec<String> {
+        let province = &streams()[0];
+        node.seal(province);
+        let lines = node.lines(province);
+        lines
+            .iter()
+            .map(|l| format!("{} {}", l["op"].as_str().unwrap(), l["key"].as_str().unwrap()))
+            .collect()
+    };
+    let first = keys(&mut node);
+    assert_eq!(first.len(), 2);
+    // Sent with a reference now, its key fields lead to what was sent without one.
+    assert_eq!(node.put(&[1], Load::Daily), (1, 0));
+    assert_eq!(node.found[0]["code"], "record.known-otherwise");
+    node.about(Op::Withdraw, 0);
+    assert_eq!(node.found, serde_json::json!([]), "it is known");
+    node.about(Op::Withdraw, 1);
+    assert_eq!(node.found, serde_json::json!([]));
+    node.about(Op::Withdraw, 2);
+    assert_eq!(node.found[0]["code"], "recall.nothing-known");
+    let all = keys(&mut node);
+    let of = |line: &str| line.split(' ').nth(1).unwrap().to_owned();
+    let lines = |key: &str| {
+        all.iter()
+            .filter(|line| line.ends_with(key))
+            .map(|line| line.split(' ').next().unwrap())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(lines(&of(&first[0])), ["put", "withdraw"]);
+    assert_eq!(lines(&of(&first[1])).last(), Some(&"withdraw"), "{all:?}");
+}
+
+#[test]
 fn a_recall_takes_the_place_of_what_waits() {
     let mut node = Node::new(12);
     node.put(&[0, 1], Load::Daily);
@@ -700,8 +750,8 @@ fn a_record_that_names_another_authority_is_not_taken_under_the_only_code() {
             next_rev: &|| 1,
             leap_rev: &|next| next(1),
             known: &|_| Known::of_own(None),
-            has_names: false,
-            recalled_under: &|_| Vec::new(),
+            registered: &|_| None,
+            has_older: false,
             stream_in_use: &|_| false,
             make_room: &|| {},
         };

@@ -126,8 +126,8 @@ impl Relay {
             known: &|id| {
                 Known::of_another_node(self.tombstones.rev(DATASET, id), self.lineages.newest(&from, id))
             },
-            has_names: false,
-            recalled_under: &|_| Vec::new(),
+            registered: &|_| None,
+            has_older: false,
             stream_in_use: &|_| true,
             make_room: &|| {},
         };
@@ -137,9 +137,7 @@ impl Relay {
         }
         for change in &prepared.tombstones {
             match change {
-                TombstoneChange::Set(r) => {
-                    self.tombstones.add(DATASET, r.id, r.lineage_rev(), &r.names, &r.passed_on)
-                }
+                TombstoneChange::Set(r) => self.tombstones.add(DATASET, r.id, r.lineage_rev()),
                 TombstoneChange::Lift { id, rev } => self.tombstones.remove(DATASET, id, Some(*rev)),
             }
         }

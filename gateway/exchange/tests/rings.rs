@@ -8,6 +8,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+#[path = "registered/in_memory.rs"]
+mod registered;
+
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::cell::Cell;
@@ -103,6 +106,7 @@ struct Node {
     upstream_name: NodeName,
     rev: Cell<u64>,
     tombstones: Tombstones,
+    register: registered::Register,
     lineages: Lineages,
     /// Lanes that lines went out in.
     used: BTreeSet<String>,
@@ -177,6 +181,7 @@ impl Node {
             upstream_name: name((number + of - 1) % of),
             rev: Cell::new(0),
             tombstones: Tombstones::default(),
+            register: registered::Register::default(),
             lineages: Lineages::default(),
             used: BTreeSet::new(),
             records,
@@ -212,8 +217,8 @@ impl Node {
                     }
                 }
             },
-            has_names: self.tombstones.has_names(DATASET),
-            recalled_under: &|name| self.tombstones.under(DATASET, name).to_vec(),
+            registered: &|key| self.register.get(key),
+            has_older: false,
             stream_in_use: &|stream| self.used.contains(stream.as_str()),
             make_room: &|| {},
         })
@@ -276,11 +281,10 @@ impl Node {
     }
 
     fn commit(&mut self, prepared: Prepared) -> [Vec<u8>; 2] {
+        self.register.take(0, &prepared.facts);
         for change in &prepared.tombstones {
             match change {
-                TombstoneChange::Set(r) => {
-                    self.tombstones.add(DATASET, r.id, r.lineage_rev(), &r.names, &r.passed_on)
-                }
+                TombstoneChange::Set(r) => self.tombstones.add(DATASET, r.id, r.lineage_rev()),
                 TombstoneChange::Lift { id, rev } => self.tombstones.remove(DATASET, id, Some(*rev)),
             }
         }
@@ -373,7 +377,7 @@ impl Node {
         let dataset = self.plan.dataset(DATASET).unwrap();
         let id = self.upstream_id(line);
         match op {
-            Op::Withdraw | Op::Repair => self.tombstones.add(DATASET, id, rev, &[], &[]),
+            Op::Withdraw | Op::Repair => self.tombstones.add(DATASET, id, rev),
             Op::Reinstate => self.tombstones.remove(DATASET, &id, None),
             _ => {}
         }

@@ -29,6 +29,7 @@ pub(crate) mod places;
 mod published;
 mod queue_fault;
 mod recalled;
+mod registered;
 pub mod relayed;
 mod release;
 mod rows;
@@ -70,7 +71,7 @@ use xinqiao_exchange::state::{State, StreamRow};
 use xinqiao_exchange::tombstones::Tombstones;
 use xinqiao_runtime::clock::Clock;
 use xinqiao_schemas::{Caps, Date, Policy};
-use xinqiao_store::{LogFiles, Queue, Reader};
+use xinqiao_store::{LogFiles, Queue, Reader, Register};
 
 /// A running node.
 pub struct Node {
@@ -98,6 +99,8 @@ pub struct Node {
     /// The state's epoch: every submission asks for it, and the state is locked while the queue is written.
     epoch: AtomicU64,
     tombstones: RwLock<Tombstones>,
+    /// What is known of every record.
+    register: Arc<Register>,
     /// The newest lines taken from other nodes.
     lineages: RwLock<Lineages>,
     revs: AtomicU64,

@@ -1,15 +1,26 @@
-//! What the journal does to its segment files, as a seam: a node runs on [`RealDisk`], a test gives a disk that fails
-//! when it is told to. It is given when the journal is opened and not chosen by a feature of this crate: with a feature,
-//! the program that tests start would be another build of everything above this crate than the one they link.
+//! What the journal does to its segment files and the register to all of its files, as a seam: a node runs on
+//! [`RealDisk`], a test gives a disk that fails when it is told to. It is given when they are opened and not chosen by a
+//! feature of this crate: with a feature, the program that tests start would be another build of everything above this
+//! crate than the one they link.
 
 use std::fmt::Debug;
-use std::fs::File;
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
 
-/// Writes, syncs and allocations of segment files. Each method is what the operating system does unless it is overridden;
-/// an override that fails leaves the file as a real disk might: the journal takes nothing for granted after an error.
+/// What changes files. Each method is what the operating system does unless it is overridden; an override that fails
+/// leaves the file as a real disk might: nothing is taken for granted after an error. The journal writes, syncs and
+/// allocates by it, the register does all but allocate.
 pub trait Disk: Send + Sync + Debug {
+    /// A new or emptied file only its owner may read.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    fn create(&self, path: &Path) -> io::Result<File> {
+        OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)
+    }
+
     /// Writes all of `bytes` from `offset`. After an error, any part of them may be there.
     ///
     /// # Errors
@@ -24,6 +35,30 @@ pub trait Disk: Send + Sync + Debug {
     /// Those of the file system.
     fn sync_data(&self, file: &File) -> io::Result<()> {
         file.sync_data()
+    }
+
+    /// Gives a file another name, in place of what has that name.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    /// Takes a file's name away; those who have it open still read it.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    /// Returns when the names in a directory are on the device.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
     }
 
     /// Makes sure that `len` bytes from `offset` have blocks and read as zeros.

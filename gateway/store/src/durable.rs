@@ -2,21 +2,29 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+
+use crate::disk::{Disk, RealDisk};
 
 /// Suffix of files being written; whatever carries it at start is left over from a crash.
 pub(crate) const TEMPORARY: &str = "tmp";
 
 /// Replaces `path` by `bytes`: written beside it, synced, renamed, directory synced.
 pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace_on(&RealDisk, path, bytes)
+}
+
+/// [`replace`] on a disk that is given.
+pub(crate) fn replace_on(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
     let temporary = temporary(path);
-    let mut file = create(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
+    let file = disk.create(&temporary)?;
+    disk.write_all_at(&file, bytes, 0)?;
+    // The length too, without which what was written could not be read.
+    disk.sync_data(&file)?;
     drop(file);
-    fs::rename(&temporary, path)?;
-    sync_parent(path)
+    disk.rename(&temporary, path)?;
+    disk.sync_dir(parent(path))
 }
 
 /// The name under which `path` is written before it is renamed.
@@ -29,7 +37,7 @@ pub(crate) fn temporary(path: &Path) -> PathBuf {
 
 /// A new or emptied file only its owner may read.
 pub(crate) fn create(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(path)
+    RealDisk.create(path)
 }
 
 pub(crate) fn create_dir(path: &Path) -> io::Result<()> {
@@ -66,11 +74,15 @@ fn overwrite_and_remove(path: &Path) -> io::Result<()> {
 }
 
 pub(crate) fn sync_parent(path: &Path) -> io::Result<()> {
-    sync_dir(path.parent().expect("files of the store lie in a directory"))
+    sync_dir(parent(path))
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().expect("files of the store lie in a directory")
 }
 
 pub(crate) fn sync_dir(path: &Path) -> io::Result<()> {
-    File::open(path)?.sync_all()
+    RealDisk.sync_dir(path)
 }
 
 /// Whether the error says that the disk (or quota) is full.

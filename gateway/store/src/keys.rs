@@ -40,7 +40,8 @@ impl AtRestKeys {
     }
 
     /// Adds a new random key and makes it current. Store the result before it is used, then call
-    /// [`crate::Journal::rewrap`] and [`crate::Queue::rewrap`]; only then may the older key be forgotten.
+    /// [`crate::Journal::rewrap`], [`crate::Queue::rewrap`] and [`crate::Register::rewrap`]; only then may the older key
+    /// be forgotten.
     pub fn rotate(&mut self) -> u32 {
         let id = self.keys.last_key_value().map_or(1, |(id, _)| id.checked_add(1).expect("ids are few"));
         self.keys.insert(id, Secret::random());
@@ -111,6 +112,7 @@ pub(crate) enum Purpose {
     Archive = 2,
     Queue = 3,
     Index = 4,
+    Register = 5,
 }
 
 /// A random 32-byte key, wrapped on disk.
@@ -149,6 +151,11 @@ impl WrappedKey {
         number: u64,
         keys: &AtRestKeys,
     ) -> io::Result<()> {
+        durable::replace(path, &self.side_file(purpose, number, keys))
+    }
+
+    /// The bytes of the side file.
+    pub(crate) fn side_file(&self, purpose: Purpose, number: u64, keys: &AtRestKeys) -> [u8; FILE] {
         let mut file = [0; FILE];
         let mut put = Put(&mut file, 0);
         put.bytes(b"XQDK")
@@ -166,7 +173,7 @@ impl WrappedKey {
         Put(&mut file, BOUND).bytes(&nonce).bytes(&key[..]).bytes(&tag);
         let check = crc32fast::hash(&file[..FILE - 4]);
         Put(&mut file, FILE - 4).u32(check);
-        durable::replace(path, &file)
+        file
     }
 
     /// Reads and opens the side file.
@@ -221,7 +228,8 @@ impl WrappedKey {
     }
 }
 
-/// The key of one session of the queue: sessions never share nonces, whatever was restored in between.
+/// The key of one session of the queue, or of one file of the register: those never share nonces, whatever was restored
+/// in between, as their ids are random.
 pub(crate) fn session_key(master: &[u8; 32], session: &[u8; 16]) -> DataKey {
     DataKey::new(&Secret::from(MacKey::new(master).sign(session)))
 }

@@ -1,7 +1,7 @@
 //! The store of a Xinqiao node: one data directory, one writer, everything encrypted at rest.
 //!
 //! The [`Journal`] is the truth: what it acknowledged survives a power cut. The [`Queue`] (sled) is an index built from
-//! it and may be lost at any time. [`LogFiles`] are the transparency log as C2SP tlog-tiles. The store is opaque about
+//! it and may be lost at any time, and so is the [`Register`]: small values under many random keys. [`LogFiles`] are the transparency log as C2SP tlog-tiles. The store is opaque about
 //! the domain: bytes in, bytes out; what they mean is the exchange's business.
 
 mod bytes;
@@ -16,6 +16,7 @@ mod keys;
 mod log;
 mod position;
 mod queue;
+mod register;
 
 pub use data_dir::DataDir;
 pub use disk::{Disk, RealDisk};
@@ -28,3 +29,6 @@ pub use keys::AtRestKeys;
 pub use log::{LogError, LogFiles};
 pub use position::{ItemRef, Position};
 pub use queue::{MAX_KEY, MAX_VALUE, Queue, QueueError, QueueState, Row, Rows};
+pub use register::{
+    Merge, Register, RegisterError, RegisterOptions, RegisterStats, RegisterValue, RegisterWorker,
+};

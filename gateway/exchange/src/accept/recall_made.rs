@@ -2,7 +2,7 @@
 
 use crate::names::StreamId;
 use crate::op::Op;
-use crate::secrets::{RecordId, RecordKey, RecordName};
+use crate::secrets::{RecordId, RecordKey};
 
 /// What a line means for later puts of its record.
 pub enum TombstoneChange {
@@ -27,10 +27,6 @@ pub struct RecallMade {
     pub rev: u64,
     /// The rev it came with from another node.
     pub origin: Option<u64>,
-    /// Further names that lead to the record.
-    pub names: Vec<RecordName>,
-    /// Names that lead to the record in its place from now on.
-    pub passed_on: Vec<RecordName>,
     /// The record's key in each stream.
     pub keys: Vec<(StreamId, RecordKey)>,
 }

@@ -201,7 +201,7 @@ impl Step<'_> {
                 effective: effective.map_or(self.received, |(d, _)| d),
             };
             work.findings.accept(ordinal, &[]);
-            return work.recall_everywhere((id, Vec::new()), line.op, ordinal, &way, &reason);
+            return work.recall_everywhere(id, line.op, ordinal, &way, &reason);
         }
         // The upstream asks for `reinstate` itself. Its withdrawals may also mean that one version could not be shown
         // here, which says nothing against a later one: the newest counts, as at every recipient. Only a put that was
@@ -262,7 +262,7 @@ impl Step<'_> {
             }
             work.findings.accept(ordinal, &found);
             stands = record.status() != RecordStatus::Revoked;
-            work.release(self.schema, &record, (id, Vec::new()), ordinal, way);
+            work.release(self.schema, &record, id, ordinal, way);
         });
         if outcome.is_err() && !done {
             work.findings.refuse_line(

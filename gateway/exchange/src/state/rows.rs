@@ -361,10 +361,6 @@ pub struct TombstoneRow {
     pub rev: u64,
     /// By which submission.
     pub index: u64,
-    /// Further names that lead to the record, of this recall and of those it was recalled by before. Rows of earlier versions do not have
-    /// them.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub names: Vec<String>,
 }
 
 /// A chunk that may not leave.

@@ -27,7 +27,7 @@ use xinqiao_exchange::order::CommitOrder;
 use xinqiao_exchange::secrets::RecordId;
 use xinqiao_exchange::state::{Applied, Place};
 use xinqiao_explain::Explain;
-use xinqiao_store::{AppendError, Class, Frame, IdemEntry, Journal};
+use xinqiao_store::{AppendError, Class, Frame, IdemEntry, Journal, RegisterWorker};
 
 /// The tag of frames that hold a [`FrameRecord`].
 pub(super) const KIND_RECORD: u8 = 1;
@@ -137,6 +137,8 @@ pub struct Committer {
     pub(super) put_back: Option<Job>,
     /// What was committed of which record while submissions are under way.
     pub(super) order: CommitOrder,
+    /// Writes the register behind the commits; none if the node is driven by hand.
+    pub(super) register_worker: Option<RegisterWorker>,
     /// A snapshot under way, and who waits for it.
     pub(super) dump: Option<(Dump, oneshot::Sender<Result<Written, CommitError>>)>,
 }
@@ -217,6 +219,10 @@ impl Committer {
         self.give_up_dump(CommitError::Stopping);
         self.checkpoint();
         self.node.metrics_stopping();
+        self.register_worker = None;
+        if let Err(e) = self.node.register.flush() {
+            self.node.register_failed(&e);
+        }
         if let Err(e) = self.journal.close() {
             tracing::error!(kind = ?e.kind(), "the journal did not close cleanly; the next start reads it again");
         }
@@ -250,9 +256,6 @@ impl Committer {
                         let SubmissionJob { ready, preparation, idempotency: idem, reply, .. } = job;
                         under_way.push(preparation);
                         self.order.note(number, &ready.prepared.touched);
-                        if ready.prepared.recalls_by_name() {
-                            self.order.note_named(number, &ready.submitted.dataset);
-                        }
                         note_taken(&ready, &mut taken_from_others);
                         let index = group.submission(ready);
                         if let Some((key, print)) = idem {
@@ -300,13 +303,7 @@ impl Committer {
     /// may not be committed behind? Or does a submission that has its turn claim one of them?
     fn is_stale(&self, job: &SubmissionJob) -> bool {
         let (after, prepared) = (job.preparation.after(), &job.ready.prepared);
-        let names = match &prepared.names {
-            Some(names) => names.as_slice(),
-            // It was judged while nothing was recalled by name.
-            None if self.order.has_named(&job.ready.submitted.dataset, after) => return true,
-            None => &[],
-        };
-        if self.order.is_overtaken(after, &prepared.touched, names) {
+        if self.order.is_overtaken(after, &prepared.touched, &prepared.names) {
             return true;
         }
         let gate = &self.node.gate;
@@ -357,7 +354,7 @@ impl Committer {
             }
         };
         node.append_succeeded();
-        self.durable(&record, &placed, &entries, (number, taken_from_others));
+        self.durable(&record, &items, &placed, &entries, (number, taken_from_others));
         let first = record.first_index;
         let checkpoint = record.checkpoint;
         if let Some(p) = &proofs {
@@ -413,17 +410,19 @@ impl Committer {
     fn durable(
         &mut self,
         record: &FrameRecord,
+        items: &[Item],
         placed: &xinqiao_store::Appended,
         entries: &[Vec<u8>],
         (number, taken_from_others): (u64, &[Taken]),
     ) {
         let node = &self.node.clone();
         remember_recalls(node, record);
+        node.register_frame(record, items, placed.position);
         if !taken_from_others.is_empty() {
             let mut lineages = node.lineages.write();
             taken_from_others.iter().for_each(|(from, id, op, rev)| lineages.note(from, *id, *op, *rev));
         }
-        // Behind the two: whoever begins to prepare a submission from here on knows of this group.
+        // Behind all of them: whoever begins to prepare a submission from here on knows of this group.
         node.preparations.group_ended(number);
         let places: Vec<Place> = placed.items.iter().map(|i| place(*i)).collect();
         let applied = Applied { record: places[0], items: &places[1..] };
@@ -480,7 +479,8 @@ impl Committer {
     fn rewrap(&self, keys: &xinqiao_store::AtRestKeys) -> Result<usize, String> {
         let count = self.journal.rewrap(keys).map_err(|e| e.explain().code().to_owned())?;
         let queue = self.node.queue().rewrap(keys).map_err(|e| e.explain().code().to_owned())?;
-        Ok(count + usize::from(queue))
+        self.node.register.rewrap(keys).map_err(|e| e.explain().code().to_owned())?;
+        Ok(count + usize::from(queue) + 1)
     }
 
     fn begin_dump(&mut self, reply: oneshot::Sender<Result<Written, CommitError>>) {

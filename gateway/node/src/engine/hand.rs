@@ -9,6 +9,7 @@ mod named;
 mod order;
 mod recall;
 mod recipient;
+mod register;
 mod relay;
 mod restart;
 mod seal;

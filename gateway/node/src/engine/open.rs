@@ -8,6 +8,7 @@ use super::open_error::OpenNodeError;
 use super::order::{Gate, Preparations};
 use super::places::place;
 use super::recalled::recalled;
+use super::registered;
 use super::release::LettingGo;
 use super::rows;
 use super::rules::Rules;
@@ -37,7 +38,7 @@ use xinqiao_runtime::clock::Clock;
 use xinqiao_schemas::{Caps, Catalogue, CatalogueFile};
 use xinqiao_store::{
     DataDir, Disk, Journal, LogError, LogFiles, Options, Position, Queue, QueueState, Reader, RealDisk,
-    WallClock,
+    RegisterError, RegisterWorker, WallClock,
 };
 
 /// Found in a data directory that was put back by `xinqiao restore`.
@@ -110,7 +111,16 @@ impl Node {
 
     /// The same with what comes from outside given by the caller.
     pub fn open_with(config: Config, metrics: Telemetry, outside: Outside) -> Result<Opened, OpenNodeError> {
-        let (node, committer) = Self::assemble(config, metrics, outside)?;
+        let (node, mut committer) = Self::assemble(config, metrics, outside)?;
+        let weak = Arc::downgrade(&node);
+        let failed = move |e: &RegisterError| {
+            if let Some(node) = weak.upgrade() {
+                node.register_failed(e);
+            }
+        };
+        let worker = RegisterWorker::start(node.register.clone(), failed)
+            .map_err(|e| OpenNodeError::Queue(format!("no thread for the register ({})", e.kind())))?;
+        committer.register_worker = Some(worker);
         let committer =
             std::thread::Builder::new()
                 .name("committer".into())
@@ -196,6 +206,7 @@ impl Node {
                 "the log files hold fewer entries than the journal accounts for; restore `log/` from a backup".into(),
             ));
         }
+        let register = registered::open(&dir, &secrets.at_rest(), &reader, adopted)?;
         let acknowledgement_keys = acknowledgement_keys(&config)?;
         let origin = config.node.name.log_origin(state.meta.epoch.max(1));
         let checkpoint = Checkpoint { origin, size: frontier.size(), root: frontier.root() }
@@ -224,6 +235,7 @@ impl Node {
             reader,
             log: RwLock::new(log),
             tombstones: RwLock::new(recalled(&queue)?),
+            register,
             lineages: RwLock::new(lineages(&queue, revs::drawn(state.meta.rev_high))?),
             preparations: Preparations::default(),
             gate: Gate::default(),
@@ -254,6 +266,7 @@ impl Node {
             put_back: None,
             order: CommitOrder::default(),
             dump: None,
+            register_worker: None,
         };
         node.warn_of_shared_authorities();
         node.warn_of_read_as_scan();

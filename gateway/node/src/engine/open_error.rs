@@ -4,7 +4,7 @@ use super::queue_fault::QueueFault;
 use crate::keyring::KeyringError;
 use std::fmt;
 use xinqiao_explain::Explain;
-use xinqiao_store::{OpenError, ReadError};
+use xinqiao_store::{OpenError, ReadError, RegisterError};
 
 /// A node that could not be opened. Nothing was changed.
 #[derive(Debug)]
@@ -21,6 +21,8 @@ pub enum OpenNodeError {
     Queue(String),
     /// The log files do not open.
     Log(String),
+    /// The register does not open.
+    Register(RegisterError),
 }
 
 impl fmt::Display for OpenNodeError {
@@ -29,6 +31,9 @@ impl fmt::Display for OpenNodeError {
             Self::Catalogue(e) | Self::Queue(e) | Self::Log(e) => f.write_str(e),
             Self::Keyring(e) => write!(f, "{e}"),
             Self::Store(e) => {
+                write!(f, "{}: {} {}", e.explain().code(), e.explain().english(), e.explain().chinese())
+            }
+            Self::Register(e) => {
                 write!(f, "{}: {} {}", e.explain().code(), e.explain().english(), e.explain().chinese())
             }
             Self::Read(e) => {

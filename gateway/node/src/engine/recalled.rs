@@ -5,7 +5,7 @@ use super::open_error::OpenNodeError;
 use super::rows;
 use xinqiao_crypto::hex;
 use xinqiao_exchange::event::{Event, FrameRecord};
-use xinqiao_exchange::secrets::{RecordId, RecordName};
+use xinqiao_exchange::secrets::RecordId;
 use xinqiao_exchange::state::{Table, TombstoneRow};
 use xinqiao_exchange::tombstones::Tombstones;
 use xinqiao_store::Queue;
@@ -17,13 +17,7 @@ pub(super) fn remember_recalls(node: &Node, record: &FrameRecord) {
         match event {
             Event::Recalled(r) => {
                 if let Some(id) = id(&r.id) {
-                    node.tombstones.write().add(
-                        &r.dataset,
-                        id,
-                        r.lineage_rev(),
-                        &names(&r.names),
-                        &names(&r.passed_on),
-                    );
+                    node.tombstones.write().add(&r.dataset, id, r.lineage_rev());
                 }
             }
             Event::Reinstated { dataset, id: text, rev } => {
@@ -45,12 +39,8 @@ pub(super) fn recalled(queue: &Queue) -> Result<Tombstones, OpenNodeError> {
         let Some((dataset, id)) = key.split_last_chunk::<16>() else { continue };
         let dataset = dataset.strip_suffix(&[0]).unwrap_or(dataset);
         if let Ok(dataset) = std::str::from_utf8(dataset) {
-            set.add(dataset, RecordId(*id), row.rev, &names(&row.names), &[]);
+            set.add(dataset, RecordId(*id), row.rev);
         }
     }
     Ok(set)
-}
-
-fn names(texts: &[String]) -> Vec<RecordName> {
-    texts.iter().filter_map(|text| hex::decode_array(text)).map(RecordName).collect()
 }

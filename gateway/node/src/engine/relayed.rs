@@ -159,8 +159,8 @@ impl Validation {
             leap_rev: &|next| node.leap_rev(next),
             known: &known,
             // Key fields of another node's line lead nowhere: its lineage is that node.
-            has_names: false,
-            recalled_under: &|_| Vec::new(),
+            registered: &|_| None,
+            has_older: false,
             stream_in_use: &|s| node.state.read().streams.contains_key(s),
             make_room: &std::thread::yield_now,
         };

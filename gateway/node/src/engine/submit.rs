@@ -7,6 +7,7 @@ use super::committer::{Job, RECORD_AAD, SubmissionJob};
 use super::entries::{self, SubmissionEntry};
 use super::order::{Attempts, Preparation};
 use super::places::reference;
+use super::registered::Asking;
 use super::rows::idem_parts;
 use super::rules::Rules;
 use bytes::Bytes;
@@ -186,7 +187,7 @@ impl Node {
         let head = &request.head;
         // Before anything is looked at.
         let preparation = self.preparations.begin();
-        let prepared = self.run_record_path(by, request).map_err(|e| body_problem(&e))?;
+        let prepared = self.run_record_path(by, request)?;
         if prepared.accepted == 0 {
             return Err(Refusal::new(RefusalCode::RecordsRefused).errors(prepared.rejected));
         }
@@ -216,7 +217,7 @@ impl Node {
         Ok((Ready::new(prepared, said, &salt, entry, descriptions), preparation))
     }
 
-    fn run_record_path(&self, by: &Authorised, request: &Request) -> Result<Prepared, BodyError> {
+    fn run_record_path(&self, by: &Authorised, request: &Request) -> Result<Prepared, Refusal> {
         let head = &request.head;
         let submission = Submission {
             dataset: &by.dataset,
@@ -230,12 +231,13 @@ impl Node {
             received: self.business_date(),
             caps: &self.caps,
         };
+        let asking = Asking::new(self);
         let around = Surroundings {
             next_rev: &|| self.next_rev(),
             leap_rev: &|next| self.leap_rev(next),
             known: &|id| Known::of_own(self.tombstones.read().rev(&head.dataset, id)),
-            has_names: self.tombstones.read().has_names(&head.dataset),
-            recalled_under: &|name| self.tombstones.read().under(&head.dataset, name).to_vec(),
+            registered: &|key| asking.registered(key),
+            has_older: self.has_older_lines()?,
             stream_in_use: &|s| self.state.read().streams.contains_key(s),
             make_room: &|| {
                 if request.body.len() > INLINE {
@@ -243,7 +245,9 @@ impl Node {
                 }
             },
         };
-        accept(&submission, &around)
+        let prepared = accept(&submission, &around).map_err(|e| body_problem(&e))?;
+        asking.end()?;
+        Ok(prepared)
     }
 
     /// The answer, from what the journal and the log hold: the first and every repeat are the same bytes.

@@ -1,14 +1,16 @@
 //! Tracing a record: who received which version of it, when, on what basis. Answered from the line tables, years
-//! later too; nothing of the record itself is needed.
+//! later too; nothing of the record itself is needed. The register says in which frames its lines are; all tables are read only for a
+//! recipient's key, which leads back to no record, and for a record with more operations than the register has places.
 
 use super::Node;
 use super::entries::timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use xinqiao_exchange::names::StreamId;
 use xinqiao_exchange::op::Op;
-use xinqiao_exchange::secrets::{Naming, RecordKey};
-use xinqiao_exchange::state::{GroupChunkRow, Table};
+use xinqiao_exchange::register::{Record, Registered};
+use xinqiao_exchange::secrets::{Naming, RecordId, RecordKey};
+use xinqiao_exchange::state::{GroupChunkRow, Table, group_chunk_key};
 use xinqiao_exchange::table;
 use xinqiao_runtime::refusal::{Refusal, RefusalCode};
 
@@ -78,21 +80,25 @@ pub struct TracedBatch {
 }
 
 impl Node {
-    /// Every line of a record in every stream. Reads all line tables; blocks.
+    /// Every line of a record in every stream. Blocks.
     pub fn trace(&self, dataset: &str, wanted: &Wanted<'_>) -> Result<Vec<Traced>, Refusal> {
         let rules = self.rules();
         let plan = rules.plan.dataset(dataset).ok_or(RefusalCode::DatasetUnknown)?;
         let mut keys: BTreeMap<StreamId, Vec<RecordKey>> = BTreeMap::new();
         let mut want = |stream: &StreamId, key| keys.entry(stream.clone()).or_default().push(key);
+        let mut frames = Some(BTreeSet::new());
         match wanted {
             Wanted::Reference { member, reference } => {
                 let source = rules.sources.get(*member).ok_or(RefusalCode::NotFound)?;
                 for lineage in source.lineages() {
-                    let id = plan.identifier.id(lineage, Naming::Reference(reference));
-                    for r in &plan.recipients {
-                        want(&r.daily, r.keyer.key(&id));
-                        want(&r.history, r.keyer.key(&id));
+                    let named = plan.identifier.id(lineage, Naming::Reference(reference));
+                    let id = self.registered(&named.0)?.map_or(named, |found| found.leads_to(named.0));
+                    let of_recipients: Vec<_> = plan.recipients.iter().map(|r| r.keyer.key(&id)).collect();
+                    for (r, key) in plan.recipients.iter().zip(&of_recipients) {
+                        want(&r.daily, *key);
+                        want(&r.history, *key);
                     }
+                    self.frames_of(id, &of_recipients, &mut frames)?;
                 }
             }
             Wanted::Key { recipient, key } => {
@@ -100,9 +106,21 @@ impl Node {
                 let r = plan.recipients.iter().find(|r| r.name == *recipient).ok_or(RefusalCode::NotFound)?;
                 want(&r.daily, key);
                 want(&r.history, key);
+                frames = None;
             }
         }
         let mut found = Vec::new();
+        if let Some(frames) = frames {
+            for first_index in frames {
+                let from = group_chunk_key(first_index, 0);
+                let to = group_chunk_key(first_index, u16::MAX);
+                let rows = self.kept_rows(Table::GroupChunk, &from, Some(&to), usize::from(u16::MAX));
+                for (_, value) in rows.map_err(|_| RefusalCode::Internal)? {
+                    self.trace_row(&value, &keys, &mut found)?;
+                }
+            }
+            return Ok(found);
+        }
         let mut from = Vec::new();
         loop {
             let rows = self.kept_rows(Table::GroupChunk, &from, None, 1_024);
@@ -111,12 +129,52 @@ impl Node {
             from = last.clone();
             from.push(0);
             for (_, value) in rows {
-                let chunk: GroupChunkRow =
-                    serde_json::from_slice(&value).map_err(|_| RefusalCode::Internal)?;
-                if let Some(wanted) = keys.get(&chunk.stream) {
-                    self.trace_chunk(&chunk, wanted, &mut found)?;
+                self.trace_row(&value, &keys, &mut found)?;
+            }
+        }
+    }
+
+    /// Adds the frames that lines of a record are in, each by the index of its first entry; none any more if not all of them are known.
+    fn frames_of(
+        &self,
+        id: RecordId,
+        of_recipients: &[RecordKey],
+        frames: &mut Option<BTreeSet<u64>>,
+    ) -> Result<(), Refusal> {
+        let mut of_record = |key: &[u8; 16], first: &dyn Fn(u64) -> Option<u64>| -> Result<(), Refusal> {
+            let Some(Registered { record: Some(Record { operations, places, .. }), .. }) =
+                self.registered(key)?
+            else {
+                return Ok(());
+            };
+            if operations > places.len() as u64 {
+                *frames = None;
+            }
+            if let Some(all) = frames {
+                for place in places {
+                    all.insert(first(place.index).ok_or(RefusalCode::Internal)?);
                 }
             }
+            Ok(())
+        };
+        of_record(&id.0, &|index| self.record_of(index).map(|(record, _)| record.first_index))?;
+        // What the node wrote itself, and lines of earlier versions, are known by recipients' keys, at the frame.
+        for key in of_recipients {
+            of_record(&key.0, &Some)?;
+        }
+        Ok(())
+    }
+
+    fn trace_row(
+        &self,
+        row: &[u8],
+        keys: &BTreeMap<StreamId, Vec<RecordKey>>,
+        found: &mut Vec<Traced>,
+    ) -> Result<(), Refusal> {
+        let chunk: GroupChunkRow = serde_json::from_slice(row).map_err(|_| RefusalCode::Internal)?;
+        match keys.get(&chunk.stream) {
+            Some(wanted) => self.trace_chunk(&chunk, wanted, found),
+            None => Ok(()),
         }
     }
 

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use xinqiao_certs::Role;
-use xinqiao_exchange::event::{Event, Feedback, FrameRecord};
+use xinqiao_exchange::event::{Event, Feedback, FrameRecord, Submitted};
 use xinqiao_exchange::names::StreamId;
 use xinqiao_exchange::op::Op;
 use xinqiao_exchange::secrets::RecordKey;
@@ -54,8 +54,11 @@ pub struct RecallView {
     dataset: String,
     op: Op,
     state: RecallProgress,
-    /// Every recipient has stored it, and none of them is a relay.
+    /// Every recipient has stored it, none of them is a relay, and every record it names is known.
     complete: bool,
+    /// Records it names that nobody knows: for those nothing was recalled, and nothing is confirmed.
+    #[serde(skip_serializing_if = "is_none")]
+    nothing_known: u32,
     recipients: Vec<RecallState>,
 }
 
@@ -67,6 +70,8 @@ pub enum RecallProgress {
     Failed,
     /// A recipient has not answered.
     Open,
+    /// Some or all of what it names is not known here; what is has been stored by every recipient.
+    NothingKnown,
     /// Every recipient has stored it; what lies behind the relays among them is not known here.
     ConfirmedNextTierOnly,
     /// Every recipient has stored it, and none of them passes it on.
@@ -131,8 +136,10 @@ impl Node {
         if recalled.as_ref().is_some_and(HashSet::is_empty) {
             return Err(RefusalCode::RecallUnknown.into());
         }
+        let unknown = unknown_records(&submitted);
         let is_meant = |stream: &StreamId, line: &Line| {
             recalled.as_ref().is_none_or(|keys| keys.contains(&(stream.clone(), line.key, line.rev)))
+                && !unknown.contains(&line.ordinal)
         };
         let found = self.places_of(member, index, &record, &is_meant)?;
         let rules = self.rules();
@@ -152,7 +159,11 @@ impl Node {
         let states = || found.iter().flat_map(|(_, found)| found.iter().map(|lines| lines.state));
         let state = if states().any(is_lost) {
             RecallProgress::Failed
-        } else if recipients.is_empty() || states().any(|state| state != LineState::Acknowledged) {
+        } else if states().any(|state| state != LineState::Acknowledged) {
+            RecallProgress::Open
+        } else if submitted.unknown > 0 {
+            RecallProgress::NothingKnown
+        } else if recipients.is_empty() {
             RecallProgress::Open
         } else if recipients.iter().any(|r| is_relay(&r.recipient)) {
             RecallProgress::ConfirmedNextTierOnly
@@ -165,6 +176,7 @@ impl Node {
             op: submitted.op,
             state,
             complete: state == RecallProgress::Complete,
+            nothing_known: submitted.unknown,
             recipients,
         })
     }
@@ -278,6 +290,25 @@ impl Node {
         }
         Ok(FeedbackList { feedback, next })
     }
+}
+
+fn is_none(n: &u32) -> bool {
+    *n == 0
+}
+
+/// The records of a recall that nobody knows, by their places in its body.
+fn unknown_records(submitted: &Submitted) -> HashSet<u32> {
+    #[derive(serde::Deserialize)]
+    struct Found<'a> {
+        #[serde(borrow)]
+        code: std::borrow::Cow<'a, str>,
+        record: Option<u32>,
+    }
+    if submitted.unknown == 0 {
+        return HashSet::new();
+    }
+    let found: Vec<Found<'_>> = serde_json::from_str(&submitted.rejected).unwrap_or_default();
+    found.iter().filter(|f| f.code == "recall.nothing-known").filter_map(|f| f.record).collect()
 }
 
 /// What a submission recalled, by the events of its frame: stream, key and rev of each line.

@@ -7,7 +7,7 @@ use xinqiao_exchange::state::Table as Rows;
 
 impl Hand {
     /// How far a recall has got.
-    fn recalled(&self, submission: &str) -> Value {
+    pub(super) fn recalled(&self, submission: &str) -> Value {
         serde_json::to_value(self.node.recall_view(DEPARTMENT, submission).expect("it is a recall")).unwrap()
     }
 

@@ -179,6 +179,19 @@ impl Queue {
 
     /// Applies `rows` and the journal position they come from, all or nothing.
     pub fn write(&self, rows: &Rows, applied: Position) -> Result<(), QueueError> {
+        self.apply(rows, Some(applied))
+    }
+
+    /// Applies some rows of a position before [`Queue::write`] applies the rest of it; until then the position before is the one that
+    /// was applied last. After a crash in between, applying the whole position again must come to the same.
+    ///
+    /// sled keeps each page as it was, every time a batch changes it, until the batch ends: tens of thousands of rows in one batch take
+    /// hundreds of megabytes.
+    pub fn write_ahead(&self, rows: &Rows) -> Result<(), QueueError> {
+        self.apply(rows, None)
+    }
+
+    fn apply(&self, rows: &Rows, applied: Option<Position>) -> Result<(), QueueError> {
         let mut changes: BTreeMap<Vec<u8>, Option<&[u8]>> = BTreeMap::new();
         for (table, key) in &rows.deletes {
             changes.insert(key_of(*table, key), None);
@@ -192,7 +205,7 @@ impl Queue {
         // Held over reading the old tags and applying the batch: a write in between would leave a sum that does not
         // belong to the rows, and the queue would be thrown away at the next start.
         let mut writer = self.0.writer.lock();
-        let mut next = Writer { applied: Some(applied), ..*writer };
+        let mut next = Writer { applied: applied.or(writer.applied), ..*writer };
         let mut batch = Batch::default();
         for (key, value) in changes {
             if let Some(tag) = self.guard(|db| db.get(&key))?.as_deref().and_then(tag_of) {
@@ -209,8 +222,11 @@ impl Queue {
                 None => batch.remove(key),
             }
         }
-        batch.insert(META, self.0.sealer.seal(META, &row::encode_meta(&next)));
-        // The sum and the position are in the batch with the rows: sled applies it whole or not at all.
+        // The sum and the position are in the batch with the rows: sled applies it whole or not at all. A queue in which nothing was
+        // ever applied has neither, and is not trusted when it is opened.
+        if next.applied.is_some() {
+            batch.insert(META, self.0.sealer.seal(META, &row::encode_meta(&next)));
+        }
         self.guard(|db| db.apply_batch(batch))?;
         *writer = next;
         Ok(())

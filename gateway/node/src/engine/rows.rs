@@ -64,11 +64,32 @@ pub(super) fn apply_to(
         return Err(e.into());
     }
     applied?;
-    let out = changes(kept.queue, rows)?;
+    let mut out = changes(kept.queue, rows)?;
     if let Some(dump) = dump {
         dump.put_by(kept.queue, &out)?;
     }
+    if out.puts.len() > AT_ONCE {
+        write_recalls(kept.queue, &mut out)?;
+    }
     Ok(kept.queue.write(&out, position)?)
+}
+
+/// Rows of a frame that are written at once.
+const AT_ONCE: usize = 2_048;
+
+/// Writes what recalls leave behind in parts, in front of the rest of their frame: a recall may be of tens of thousands of records.
+/// These rows say the same whether the frame was applied or not, and whoever reads them early only withholds what is recalled already.
+fn write_recalls(queue: &Queue, out: &mut xinqiao_store::Rows) -> Result<(), QueueFault> {
+    let of_recalls = [Table::Tombstone as u8, Table::PendingRecall as u8];
+    let (ahead, rest) =
+        std::mem::take(&mut out.puts).into_iter().partition(|(table, ..)| of_recalls.contains(table));
+    out.puts = rest;
+    let mut ahead: Vec<_> = ahead;
+    while !ahead.is_empty() {
+        let puts = ahead.split_off(ahead.len().saturating_sub(AT_ONCE));
+        queue.write_ahead(&xinqiao_store::Rows { puts, deletes: Vec::new() })?;
+    }
+    Ok(())
 }
 
 /// The change as the queue takes it, with what leaves named row by row.

@@ -304,3 +304,26 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn rows_written_ahead_are_there_and_the_position_is_the_one_before() {
+    let node = Node::filled();
+    let (queue, _) = node.open();
+    queue.write_ahead(&put(2, 1, b"ahead")).unwrap();
+    queue.write_ahead(&put(1, 7, b"changed")).unwrap();
+    assert_eq!((queue.applied(), queue.rows()), (Some(at(499)), 501));
+    queue.checkpoint().unwrap();
+    drop(queue);
+    let (queue, state) = node.open();
+    assert_eq!(state, QueueState::Ready { applied: at(499) });
+    assert_eq!(queue.get(2, &1u64.to_be_bytes()).unwrap(), Some(b"ahead".to_vec()));
+    queue.write(&put(1, 7, b"changed"), at(500)).unwrap();
+    assert_eq!((queue.applied(), queue.rows()), (Some(at(500)), 501));
+    drop(queue);
+    // In front of everything else they count for nothing.
+    let node = Node::new();
+    let (queue, _) = node.open();
+    queue.write_ahead(&put(1, 1, b"ahead")).unwrap();
+    drop(queue);
+    node.rebuilds();
+}

@@ -333,3 +333,65 @@ fn a_correction_under_another_reference_takes_the_first_back() {
     assert_eq!(ops(&lines, &hand.key_of(&second.reference, PROVINCE)), ["put"]);
     hand.is_refused(&wrong);
 }
+
+/// The rows of a large recall are written in parts: a crash between them changes nothing.
+#[test]
+fn a_large_recall_survives_a_crash_in_the_middle_of_its_rows() {
+    const RECORDS: usize = 2_500;
+    let mut hand = Hand::new();
+    let put = hand.put();
+    hand.take(PORTAL);
+    let queue = tempfile::tempdir().unwrap();
+    let kept = queue.path().to_owned();
+    let mut hand = hand.crash_and(|dir| copy(&dir.join("data/queue"), &kept));
+    let effective = hand.node.business_date().to_string();
+    let line = |reference: &str| json!({ "ref": reference, "reason": "mistake", "basis": "样撤〔2026〕1号", "effective": effective });
+    let mut about: Vec<Value> = (1..RECORDS).map(|n| line(&format!("unknown-{n}"))).collect();
+    about.push(line(&put.reference));
+    let head = Head { format: Format::Json, ..hand.head(Op::Withdraw) };
+    let told = hand.take_body(head, json!(about).to_string().into()).unwrap();
+    assert_eq!(told["accepted"], RECORDS);
+    let of_recalls = |hand: &Hand| {
+        [Rows::Tombstone, Rows::PendingRecall]
+            .map(|table| crate::engine::rows::all(&hand.node.queue(), table).unwrap())
+    };
+    let written = of_recalls(&hand);
+    assert_eq!(written.each_ref().map(Vec::len), [RECORDS, 2 * RECORDS]);
+    let keys = hand.node.secrets.at_rest();
+    let mut hand = hand.crash_and(|dir| {
+        // As it was before the recall, and some of its rows.
+        std::fs::remove_dir_all(dir.join("data/queue")).unwrap();
+        copy(&kept, &dir.join("data/queue"));
+        let data = xinqiao_store::DataDir::open(dir.join("data")).unwrap();
+        let (queue, state) = xinqiao_store::Queue::open(&data, &keys, 8 << 20).unwrap();
+        assert!(matches!(state, xinqiao_store::QueueState::Ready { .. }), "{state:?}");
+        let tables = [Rows::Tombstone, Rows::PendingRecall].into_iter().zip(&written);
+        let rows = tables.flat_map(|(table, rows)| {
+            rows.iter().map(move |(key, value)| (table as u8, key.clone(), value.clone()))
+        });
+        let puts = rows.step_by(3).collect();
+        queue.write_ahead(&xinqiao_store::Rows { puts, deletes: Vec::new() }).unwrap();
+    });
+    assert_eq!(of_recalls(&hand), written);
+    let key = hand.key_of(&put.reference, PROVINCE);
+    let lines = hand.take(PROVINCE);
+    assert_eq!(
+        (lines.len(), ops(&lines, &key)),
+        (RECORDS, vec!["withdraw".to_owned()]),
+        "the put that waited is not there"
+    );
+    let key = hand.key_of(&put.reference, PORTAL);
+    assert_eq!(ops(&hand.take(PORTAL), &key), ["withdraw"]);
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&entry.path(), &to),
+            false => drop(std::fs::copy(entry.path(), to).unwrap()),
+        }
+    }
+}

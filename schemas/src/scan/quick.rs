@@ -1,7 +1,7 @@
 //! The first look: is there anything to search for at all? And the way to the next digit.
 //!
-//! Both are plain loops over fixed blocks without early exit, which the compiler turns into vector
-//! instructions.
+//! Long texts are read in fixed blocks without early exit, which the compiler turns into vector instructions; most values are
+//! short, and those are read eight bytes at a time.
 
 /// What a first look sees.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,22 +17,43 @@ pub(super) struct Look {
 /// Reads the text once.
 pub(super) fn look(bytes: &[u8]) -> Look {
     let mut look = Look { digits: 0, wide: false, at_sign: false };
-    let mut at_sign = false;
+    // Whether anything may be a digit or an at sign in full width: those begin with this byte, as Chinese punctuation does.
+    let (mut at_sign, mut may_be_wide) = (false, false);
     let mut blocks = bytes.chunks_exact(BLOCK);
     for block in &mut blocks {
         let block: &[u8; BLOCK] = block.try_into().expect("exact blocks");
         look.digits += usize::from(digits_in(block));
         at_sign |= block.iter().fold(false, |any, byte| any | (*byte == b'@'));
+        may_be_wide |= block.iter().fold(false, |any, byte| any | (*byte == WIDE));
     }
-    for byte in blocks.remainder() {
-        look.digits += usize::from(byte.is_ascii_digit());
-        at_sign |= *byte == b'@';
+    let mut words = blocks.remainder().chunks_exact(8);
+    let (mut at_signs, mut wide_bytes) = (0, 0);
+    let mut read = |word: u64| {
+        // The top bits, added up in the topmost byte.
+        look.digits += ((digits_of(word) >> 7).wrapping_mul(ONES) >> 56) as usize;
+        at_signs |= bytes_equal(word, b'@');
+        wide_bytes |= bytes_equal(word, WIDE);
+    };
+    for word in &mut words {
+        read(u64::from_le_bytes(word.try_into().expect("eight bytes")));
     }
-    let (wide_digit, wide_at) = wide(bytes);
-    if wide_digit {
-        look.digits += bytes.windows(3).filter(|three| is_wide_digit(three[0], three[1], three[2])).count();
+    let rest = words.remainder();
+    if !rest.is_empty() {
+        // Filled up with zeros, which are nothing that is looked for.
+        let mut word = [0; 8];
+        word[..rest.len()].copy_from_slice(rest);
+        read(u64::from_le_bytes(word));
     }
-    Look { wide: wide_digit, at_sign: at_sign | wide_at, ..look }
+    look.at_sign = at_sign | (at_signs != 0);
+    if may_be_wide | (wide_bytes != 0) {
+        for three in bytes.windows(3).filter(|three| three[0] == WIDE) {
+            let is_digit = is_wide_digit(three[0], three[1], three[2]);
+            look.digits += usize::from(is_digit);
+            look.wide |= is_digit;
+            look.at_sign |= (three[1] == 0xBC) & (three[2] == 0xA0);
+        }
+    }
+    look
 }
 
 /// The place of the next digit at or after `from`.
@@ -42,7 +63,7 @@ pub(super) fn next_digit(bytes: &[u8], from: usize, wide: bool) -> Option<usize>
         let word = u64::from_le_bytes(word.try_into().expect("eight bytes"));
         let mut marks = digits_of(word);
         if wide {
-            marks |= bytes_equal(word, 0xEF);
+            marks |= bytes_equal(word, WIDE);
         }
         while marks != 0 {
             let place = at + marks.trailing_zeros() as usize / 8;
@@ -80,21 +101,15 @@ fn bytes_equal(word: u64, value: u8) -> u64 {
 
 const ONES: u64 = 0x0101_0101_0101_0101;
 const BLOCK: usize = 64;
+/// The first byte of every character in full width.
+const WIDE: u8 = 0xEF;
 
 fn digits_in(block: &[u8; BLOCK]) -> u8 {
     block.iter().fold(0u8, |sum, byte| sum.wrapping_add(u8::from(byte.wrapping_sub(b'0') < 10)))
 }
 
-/// Whether there is a full-width digit, and whether there is a full-width at sign.
-fn wide(bytes: &[u8]) -> (bool, bool) {
-    bytes.windows(3).fold((false, false), |(digit, at), three| {
-        let digit = digit | is_wide_digit(three[0], three[1], three[2]);
-        (digit, at | ((three[0] == 0xEF) & (three[1] == 0xBC) & (three[2] == 0xA0)))
-    })
-}
-
 fn is_wide_digit(first: u8, second: u8, third: u8) -> bool {
-    (first == 0xEF) & (second == 0xBC) & (third.wrapping_sub(0x90) < 10)
+    (first == WIDE) & (second == 0xBC) & (third.wrapping_sub(0x90) < 10)
 }
 
 #[cfg(test)]

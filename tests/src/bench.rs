@@ -35,7 +35,7 @@ struct Settings {
 }
 
 const USAGE: &str = "bench [ingest|bulk|pull|connect|crowd|memory|restart|all] [--seconds N] [--rounds N] [--backlog N] [--dir DIR]\n\
-     bench [ingest|bulk|connect|life|all] --against PROGRAM [--seconds N] [--rounds N] [--backlog N] [--dir DIR]";
+     bench [ingest|bulk|connect|life|recall|restart|all] --against PROGRAM [--seconds N] [--rounds N] [--backlog N] [--dir DIR]";
 
 /// What is measured of one build; [`against::WORKS`] are those of two.
 const ALONE: [&str; 7] = ["ingest", "bulk", "pull", "connect", "crowd", "memory", "restart"];

@@ -5,7 +5,9 @@
 //! Both nodes of a pair are up the whole time; one that is not asked for anything costs next to nothing.
 
 mod life;
+mod recall;
 mod report;
+mod restart;
 
 use super::bodies::{Form, get, submissions};
 use super::load::{Load, Outcome, Until, run as load};
@@ -22,7 +24,7 @@ const BULK: usize = 4;
 const NEW: usize = 8;
 
 /// The works that can be done in alternation.
-pub(super) const WORKS: [&str; 4] = ["ingest", "bulk", "connect", "life"];
+pub(super) const WORKS: [&str; 6] = ["ingest", "bulk", "connect", "life", "recall", "restart"];
 
 /// Measures what is wanted of this build and of the other one.
 pub(super) fn run(settings: &Settings, other: &Path, wanted: impl Fn(&str) -> bool) -> Result<(), Fault> {
@@ -52,6 +54,12 @@ pub(super) fn run(settings: &Settings, other: &Path, wanted: impl Fn(&str) -> bo
     }
     if wanted("life") {
         works.extend(life::run(settings, &builds)?);
+    }
+    if wanted("recall") {
+        works.extend(recall::run(settings, &builds)?);
+    }
+    if wanted("restart") {
+        works.extend(restart::run(settings, &builds)?);
     }
     report::summary(&works);
     Ok(())

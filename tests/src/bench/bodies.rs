@@ -7,7 +7,7 @@ use http_body_util::Full;
 use std::collections::BTreeMap;
 use std::time::{SystemTime, UNIX_EPOCH};
 use xinqiao_schemas::Date;
-use xinqiao_schemas::synthetic::{Generator, Table, write_csv, write_ndjson, write_xml};
+use xinqiao_schemas::synthetic::{Generator, Record, Table, write_csv, write_ndjson, write_xml};
 
 /// The table all bodies are of.
 pub(super) const TABLE: Table = Table::Penalty2020;
@@ -51,10 +51,13 @@ pub(super) struct Rendered {
     key: Option<usize>,
     /// Where the digits of each record's `ref` begin.
     references: Vec<usize>,
+    /// Where those of its document's number begin: the same decision under another `ref` would be the same record.
+    documents: Vec<usize>,
 }
 
 const KEY: &[u8] = b"bench-0000000000-000000000";
 const REFERENCE: &[u8] = b"case-";
+const DOCUMENT: &str = "样罚决字〔2026〕";
 const DIGITS: usize = 9;
 
 impl Rendered {
@@ -77,7 +80,8 @@ impl Rendered {
     pub(super) fn number(&mut self, first: u64) {
         let places = self.key.into_iter().map(|at| (at, first));
         let references = self.references.iter().copied().zip(first..);
-        for (at, mut n) in places.chain(references) {
+        let documents = self.documents.iter().copied().zip(first..);
+        for (at, mut n) in places.chain(references).chain(documents) {
             for digit in self.bytes[at..at + DIGITS].iter_mut().rev() {
                 *digit = b'0' + (n % 10) as u8;
                 n /= 10;
@@ -89,7 +93,12 @@ impl Rendered {
 /// So many different requests of so many records.
 pub(super) fn submissions(form: Form, requests: usize, records: usize) -> Result<Vec<Rendered>, Fault> {
     let mut generator = generator()?;
-    Ok((0..requests).map(|_| submission(form, &generator.records(TABLE, records))).collect())
+    Ok((0..requests).map(|_| submission(form, generator.records(TABLE, records))).collect())
+}
+
+/// The `ref` of the record with this number.
+pub(super) fn reference(number: u64) -> String {
+    format!("case-{number:0DIGITS$}")
 }
 
 /// The authorities that made-up records name: code and name. The department acts for all of them.
@@ -109,12 +118,15 @@ fn generator() -> Result<Generator, Fault> {
     Ok(Generator::new(7, today).with_references())
 }
 
-fn submission(form: Form, records: &[xinqiao_schemas::synthetic::Record]) -> Rendered {
+fn submission(form: Form, mut records: Vec<Record>) -> Rendered {
     let mut body = Vec::new();
+    for record in &mut records {
+        record.set("CF_WSH", format!("{DOCUMENT}{:0DIGITS$}号", 0));
+    }
     match form {
-        Form::Ndjson => write_ndjson(records, &mut body),
-        Form::Xml => write_xml(records, &mut body),
-        Form::Csv => write_csv(records, &mut body),
+        Form::Ndjson => write_ndjson(&records, &mut body),
+        Form::Xml => write_xml(&records, &mut body),
+        Form::Csv => write_csv(&records, &mut body),
     }
     let head = format!(
         "POST /v1/datasets/{}/records?op=put&schema={} HTTP/1.1\r\nhost: localhost\r\ncontent-type: {}\r\n\
@@ -128,21 +140,32 @@ fn submission(form: Form, records: &[xinqiao_schemas::synthetic::Record]) -> Ren
     let start = head.len();
     let bytes = [head.as_bytes(), &body].concat();
     let key = find(&bytes[..start], KEY).map(|at| at + KEY.len() - DIGITS);
-    let mut references = Vec::with_capacity(records.len());
-    let mut from = start;
-    while let Some(at) = find(&bytes[from..], REFERENCE) {
-        from += at + REFERENCE.len();
-        references.push(from);
-    }
-    assert_eq!(references.len(), records.len(), "each record has one ref");
-    Rendered { bytes, records: records.len() as u64, body: start, key, references }
+    let places = |marker: &[u8]| {
+        let mut places = Vec::with_capacity(records.len());
+        let mut from = start;
+        while let Some(at) = find(&bytes[from..], marker) {
+            from += at + marker.len();
+            places.push(from);
+        }
+        assert_eq!(places.len(), records.len(), "each record has one");
+        places
+    };
+    let (references, documents) = (places(REFERENCE), places(DOCUMENT.as_bytes()));
+    Rendered { records: records.len() as u64, body: start, key, references, documents, bytes }
 }
 
 /// A request that only asks.
 pub(super) fn get(path: &str, keep: bool) -> Rendered {
     let connection = if keep { "" } else { "connection: close\r\n" };
     let bytes = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n{connection}\r\n").into_bytes();
-    Rendered { body: bytes.len(), bytes, records: 0, key: None, references: Vec::new() }
+    Rendered {
+        body: bytes.len(),
+        bytes,
+        records: 0,
+        key: None,
+        references: Vec::new(),
+        documents: Vec::new(),
+    }
 }
 
 /// Where `needle` begins in `haystack`.

@@ -72,7 +72,8 @@ pub(super) fn run(settings: &Settings, restart: bool) -> Result<(), Fault> {
     Ok(())
 }
 
-fn size(path: &Path) -> std::io::Result<u64> {
+/// Bytes of the files in a folder.
+pub(super) fn size(path: &Path) -> std::io::Result<u64> {
     let mut sum = 0;
     for entry in std::fs::read_dir(path)? {
         let entry = entry?;

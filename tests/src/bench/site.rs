@@ -14,7 +14,7 @@ use xinqiao_certs::{AnchorRights, Identity, Role, Trust, TrustAnchors, UnixTime,
 use xinqiao_client::Client;
 
 /// The department that sends.
-const DEPARTMENT: &str = "bureau";
+pub(super) const DEPARTMENT: &str = "bureau";
 /// The server's certificate, which baselines show too.
 pub(super) const SERVER: &str = "city";
 

@@ -4,6 +4,7 @@
 mod chance;
 mod fleet;
 mod power;
+mod register;
 mod verdict;
 
 pub use chance::Chance;

@@ -33,6 +33,8 @@ pub struct Verdict {
     pub feedback: u64,
     /// Entries of the log, whose root was computed from all of them.
     pub log_entries: u64,
+    /// Keys of the register, which is the same when it is built anew.
+    pub registered: u64,
 }
 
 /// Where a record came from.
@@ -77,6 +79,8 @@ impl Verdict {
         acknowledged(site, &node, &fleet).await;
         assert!(node.stop(), "the node stops cleanly");
         verdict.log_entries = evidence(site, &verdict);
+        verdict.registered = super::register::compare(site);
+        assert!(verdict.registered > verdict.records, "records and names of theirs");
         verdict
     }
 }

@@ -10,6 +10,7 @@ mod recalls;
 mod relay;
 mod sending;
 mod stopping;
+mod upgrade;
 mod watchers;
 
 use serde_json::Value;

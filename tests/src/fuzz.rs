@@ -33,6 +33,8 @@ mod release;
 mod revocation;
 #[path = "fuzz/tlog.rs"]
 mod tlog;
+#[path = "fuzz/workbook.rs"]
+mod workbook;
 
 use input::Input;
 
@@ -58,6 +60,7 @@ pub const TARGETS: &[Target] = &[
     Target { name: "release", run: release::run },
     Target { name: "revocation", run: revocation::run },
     Target { name: "tlog", run: tlog::run },
+    Target { name: "workbook", run: workbook::run },
 ];
 
 /// Runs one input of the target of this name.

@@ -66,7 +66,7 @@ macro_rules! corpus {
     };
 }
 
-corpus! { bodies catalogue certificates edge journal jws manifest ocsp release revocation tlog }
+corpus! { bodies catalogue certificates edge journal jws manifest ocsp release revocation tlog workbook }
 
 fn run(name: &str) {
     let target = TARGETS.iter().find(|target| target.name == name).expect("a target");

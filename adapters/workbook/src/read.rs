@@ -4,10 +4,17 @@
 //! panic on any input; what a spreadsheet destroyed is refused with the cell, never guessed; everything passed over is said.
 //! Leaves to others: whether the values are right (`Schema::validate`).
 
+mod archive;
 mod cell;
+mod compound;
 mod header;
+mod limit;
+mod markup;
+mod merged;
+mod strings;
 mod table;
 mod text;
+mod xlsx;
 
 use std::io::{Read, Seek, SeekFrom};
 use std::sync::Arc;
@@ -30,21 +37,43 @@ pub enum TextCharset {
 }
 
 /// Limits on what one file may hold.
+///
+/// A workbook is never unpacked as a whole. Memory is bounded by `shared_in_memory`, fifty rows, and some 20 MiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ReadCaps {
     /// Bytes of a text file; it is held in memory.
     pub text_bytes: u64,
+    /// Bytes of a workbook as it lies on the disk.
+    pub book_bytes: u64,
+    /// Bytes to which the parts of a workbook that are read may unpack, all together.
+    pub expanded_bytes: u64,
+    /// Bytes of the texts that a workbook's cells share.
+    pub shared_bytes: u64,
+    /// As many of those are kept in memory; more go to an unnamed temporary file.
+    pub shared_in_memory: usize,
     /// Cells that hold something.
     pub cells: u64,
     /// Rows below the header row.
     pub rows: u32,
     /// Bytes of one cell.
     pub cell_bytes: usize,
+    /// Bytes of all cells of a row of a workbook.
+    pub row_bytes: usize,
 }
 
 impl Default for ReadCaps {
     fn default() -> Self {
-        Self { text_bytes: 64 << 20, cells: 64 << 20, rows: 1_048_576, cell_bytes: 256 << 10 }
+        Self {
+            text_bytes: 64 << 20,
+            book_bytes: 512 << 20,
+            expanded_bytes: 8 << 30,
+            shared_bytes: 1 << 30,
+            shared_in_memory: 16 << 20,
+            cells: 64 << 20,
+            rows: 1_048_576,
+            cell_bytes: 256 << 10,
+            row_bytes: 1 << 20,
+        }
     }
 }
 
@@ -152,6 +181,12 @@ pub fn read<R: Read + Seek>(
     source.seek(SeekFrom::Start(0)).map_err(unreadable)?;
     if start.is_empty() {
         return Err(Fault::of_file(&fault::FILE_EMPTY));
+    }
+    if start.starts_with(b"PK\x03\x04") {
+        return xlsx::read(schema, source, options, each);
+    }
+    if start.starts_with(compound::SIGNATURE) {
+        return Err(Fault::of_file(compound::kind(source, options.caps.book_bytes)?));
     }
     text::read(schema, &start, source, options, each)
 }

@@ -46,7 +46,7 @@ impl Names {
 
     /// Different slots named in a row, and how many of its filled cells name one.
     pub(crate) fn recognised(&self, cells: &Cells) -> (usize, usize) {
-        let mut slots: Vec<usize> = cells.iter().filter_map(|(_, value)| self.slot(value.text())).collect();
+        let mut slots: Vec<usize> = cells.iter().filter_map(|(_, value)| self.slot(&value.text())).collect();
         let named = slots.len();
         slots.sort_unstable();
         slots.dedup();
@@ -97,7 +97,7 @@ pub(crate) fn find(
     let belongs = |at: usize| scores[at].1 > 0 && scores[at].1 * 2 >= rows[at].1.len();
     let above = |at: usize| {
         let titled = |column: u32| rows[best].1.iter().any(|(c, v)| *c == column && !v.is_blank());
-        rows[at].1.iter().any(|(c, v)| !titled(*c) && names.slot(v.text()).is_some())
+        rows[at].1.iter().any(|(c, v)| !titled(*c) && names.slot(&v.text()).is_some())
     };
     let mut first = best;
     while first > 0 && rows[first - 1].0 + 1 == rows[first].0 && (belongs(first - 1) || above(first - 1)) {
@@ -115,7 +115,7 @@ pub(crate) fn find(
     // From the lowest row up: the title nearest to the data is the column's, groups above it are not.
     for (row, cells) in rows[first..=last].iter().rev() {
         for (column, value) in cells.iter().filter(|(_, value)| !value.is_blank()) {
-            match names.slot(value.text()) {
+            match names.slot(&value.text()) {
                 Some(slot) => match columns.insert(*column, Column::Slot(slot)) {
                     Some(Column::Slot(below)) if below != slot => {
                         let place = Place::cell(sheet, *row, *column);
@@ -124,7 +124,7 @@ pub(crate) fn find(
                     _ => unknown.retain(|(_, c)| c != column),
                 },
                 None if columns.contains_key(column) || unknown.iter().any(|(_, c)| c == column) => {}
-                None if numbers_rows(value.text()) => {
+                None if numbers_rows(&value.text()) => {
                     columns.insert(*column, Column::Numbering);
                 }
                 // A group that spans columns stands in the first of them, and those are named below it.

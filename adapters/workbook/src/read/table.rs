@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 
-use xinqiao_schemas::Schema;
 use xinqiao_schemas::text::comparison_form;
+use xinqiao_schemas::{Member, Schema};
 
 use crate::fault::{self, Fault, Place, Problem};
 use crate::read::cell::{Cells, Value, judged};
 use crate::read::header::{self, Column, Header, Names};
+use crate::read::merged::Merged;
 use crate::read::{ReadCaps, Reading, Row};
 
 /// Rows that are looked at for a header.
@@ -22,6 +23,11 @@ pub(crate) enum Shape {
     BadQuote(u32),
 }
 
+impl Shape {
+    /// A row of a sheet: it has every column.
+    pub(crate) const FULL: Shape = Shape::Wide(u32::MAX);
+}
+
 pub(crate) struct Table<'t, 'e> {
     schema: &'t Schema,
     names: &'t Names,
@@ -30,6 +36,7 @@ pub(crate) struct Table<'t, 'e> {
     waiting: Vec<(u32, Cells)>,
     shapes: Vec<Shape>,
     header: Option<Header>,
+    merged: Merged,
     reading: &'t mut Reading,
     each: &'t mut (dyn FnMut(Row) + 'e),
 }
@@ -51,9 +58,15 @@ impl<'t, 'e> Table<'t, 'e> {
             waiting: Vec::new(),
             shapes: Vec::new(),
             header: None,
+            merged: Merged::default(),
             reading,
             each,
         }
+    }
+
+    /// Says which cells of the sheet are merged with others.
+    pub(crate) fn merged(&mut self, merged: Merged) {
+        self.merged = merged;
     }
 
     /// Takes the next row. Rows come in order; blank cells may be left out.
@@ -121,6 +134,14 @@ impl<'t, 'e> Table<'t, 'e> {
             }
             Shape::Wide(_) => {}
         }
+        // What a merged cell shows stands in its first cell alone; in the others it would be missing without a word.
+        for (slot, column) in header.of_slots.iter() {
+            if self.merged.covers(number, *column) && !cells.iter().any(|(filled, _)| filled == column) {
+                let name = name_of(self.schema, *slot);
+                let place = Place::cell(sheet, number, *column);
+                faults.push(Fault::new(&fault::CELL_MERGED, place).with(name));
+            }
+        }
         let mut filled = Vec::with_capacity(cells.len());
         for (column, value) in cells {
             let place = || Place::cell(sheet, number, column);
@@ -132,8 +153,7 @@ impl<'t, 'e> Table<'t, 'e> {
                     match judged(value, field) {
                         Ok(text) => filled.push((*slot, column, text)),
                         Err(problem) => {
-                            let name = field.map_or("ref", |field| field.code());
-                            faults.push(Fault::new(problem, place()).with(name));
+                            faults.push(Fault::new(problem, place()).with(name_of(self.schema, *slot)));
                         }
                     }
                 }
@@ -153,11 +173,17 @@ impl<'t, 'e> Table<'t, 'e> {
     }
 }
 
+/// The code of a field, or the name of a member.
+fn name_of(schema: &Schema, slot: usize) -> &str {
+    let fields = schema.fields();
+    fields.get(slot).map_or_else(|| Member::ALL[slot - fields.len()].name(), |field| field.code())
+}
+
 /// A row below the header that is no record: the header again, totals, or a note.
 fn passed_over(header: &Header, names: &Names, cells: &Cells) -> Option<&'static Problem> {
     let (_, first) = cells.first()?;
     let again = |(column, value): &(u32, Value)| match header.columns.get(column) {
-        Some(Column::Slot(slot)) => names.slot(value.text()) == Some(*slot),
+        Some(Column::Slot(slot)) => names.slot(&value.text()) == Some(*slot),
         Some(Column::Numbering) => value.text().parse::<f64>().is_err(),
         None => false,
     };
@@ -165,7 +191,10 @@ fn passed_over(header: &Header, names: &Names, cells: &Cells) -> Option<&'static
     if cells.iter().all(again) && cells.iter().any(named) {
         return Some(&fault::PASSED_HEADER);
     }
-    let form = comparison_form(first.text());
+    if cells.len() >= 3 && (1_u32..).zip(cells).all(|(number, (_, value))| numbers(value, number)) {
+        return Some(&fault::PASSED_COLUMN_NUMBERS);
+    }
+    let form = comparison_form(&first.text());
     let few = cells.len() * 2 <= header.columns.len();
     let total = ["合计", "总计", "小计", "共计", "累计", "本页小计", "本页合计"];
     let sums = cells[1..].iter().all(|(_, value)| value.text().trim().parse::<f64>().is_ok());
@@ -195,6 +224,11 @@ fn passed_over(header: &Header, names: &Names, cells: &Cells) -> Option<&'static
         rest.is_some_and(|rest| rest.starts_with(':'))
     });
     (few && note).then_some(&fault::PASSED_FOOTNOTE)
+}
+
+/// `3`, `(3)` or `（3）` for 3: forms number their columns below the titles.
+fn numbers(value: &Value, number: u32) -> bool {
+    comparison_form(&value.text()).trim_matches(['(', ')']).parse() == Ok(number)
 }
 
 fn ends_word(rest: &str) -> bool {

@@ -144,7 +144,7 @@ fn is_chinese(body: &[u8], text: &str, names: &Names, caps: &ReadCaps) -> bool {
     let separator = likely_separator(text, names, caps);
     let chinese = |value: &str| !value.is_ascii() && names.slot(value).is_some();
     let titles =
-        head(text, separator, caps).iter().flatten().filter(|(_, value)| chinese(value.text())).count();
+        head(text, separator, caps).iter().flatten().filter(|(_, value)| chinese(&value.text())).count();
     if titles >= 2 {
         return true;
     }

@@ -1,46 +1,16 @@
 //! Text files of departments: character sets, separators, headers, and what a spreadsheet left in them.
 
-#![allow(clippy::unwrap_used, reason = "a test stops at what it did not expect")]
-
-use std::io::Cursor;
-use std::sync::{Arc, LazyLock};
-
 use proptest::prelude::*;
-use xinqiao_schemas::{Catalogue, Schema};
-use xinqiao_workbook::{Fault, PROBLEMS, ReadCaps, ReadOptions, Reading, TextCharset, read};
+use xinqiao_workbook::{PROBLEMS, ReadCaps, ReadOptions, TextCharset};
 
-static SCHEMA: LazyLock<Arc<Schema>> = LazyLock::new(|| {
-    Arc::clone(Catalogue::builtin().unwrap().schema("administrative-penalty-2020").unwrap())
-});
-
-/// A row: its place, its texts by code, its faults as `code place`.
-type Seen = (String, Vec<(String, String)>, Vec<String>);
-
-fn with(bytes: &[u8], options: &ReadOptions) -> (Result<Reading, Fault>, Vec<Seen>) {
-    let mut rows = Vec::new();
-    let outcome = read(&SCHEMA, Cursor::new(bytes), options, &mut |row| {
-        let texts = row.texts(&SCHEMA).map(|(name, text)| (name.to_owned(), text.to_owned())).collect();
-        let faults = row.faults().iter().map(|f| format!("{} {}", f.code(), f.place())).collect();
-        rows.push((row.place().to_string(), texts, faults));
-    });
-    (outcome, rows)
-}
-
-fn seen(bytes: &[u8]) -> (Reading, Vec<Seen>) {
-    let (outcome, rows) = with(bytes, &ReadOptions::default());
-    (outcome.unwrap(), rows)
-}
-
-fn refusal(bytes: &[u8]) -> &'static str {
-    with(bytes, &ReadOptions::default()).0.unwrap_err().code()
-}
+use crate::seen::{noticed, refusal, seen, with};
 
 fn faults(text: &str) -> Vec<String> {
     seen(text.as_bytes()).1.into_iter().flat_map(|(_, _, faults)| faults).collect()
 }
 
 fn notices(text: &str) -> Vec<String> {
-    seen(text.as_bytes()).0.notices.iter().map(|n| format!("{} {}", n.code(), n.place())).collect()
+    noticed(&seen(text.as_bytes()).0)
 }
 
 fn gb(text: &str) -> Vec<u8> {
@@ -189,7 +159,7 @@ fn caps_end_a_file_before_it_grows() {
 
 #[test]
 fn every_problem_is_documented_with_its_sentences() {
-    let document = include_str!("../problems.md");
+    let document = include_str!("../../problems.md");
     let rows: Vec<String> =
         PROBLEMS.iter().map(|p| format!("| `{}` | {} | {} |", p.code, p.en, p.zh)).collect();
     let listed: Vec<&str> = document.lines().filter(|line| line.starts_with("| `")).collect();

@@ -145,6 +145,22 @@ impl Document {
         }
     }
 
+    /// Every whole number that a GET takes in its query: path, name, and between which numbers it is said to lie.
+    pub fn numbers_in_queries(&self) -> Vec<(&str, &str, u64, Option<u64>)> {
+        let mut found = Vec::new();
+        for (path, item) in self.parsed["paths"].as_object().into_iter().flatten() {
+            for parameter in item["get"]["parameters"].as_array().into_iter().flatten() {
+                let parameter = self.resolve(parameter);
+                let (name, schema) = (parameter["name"].as_str().unwrap_or_default(), &parameter["schema"]);
+                if parameter["in"] == "query" && schema["type"] == "integer" {
+                    let least = schema["minimum"].as_u64().unwrap_or(0);
+                    found.push((path.as_str(), name, least, schema["maximum"].as_u64()));
+                }
+            }
+        }
+        found
+    }
+
     /// The template of a path, query left off; concrete segments before names.
     pub fn template_of(&self, path: &str) -> Option<&str> {
         let path = path.split('?').next().unwrap_or(path);

@@ -1,12 +1,12 @@
-//! A peer that speaks plain HTTP/1.1 over mutual TLS, a new connection for each request: what a member's own program
+//! A peer that speaks plain HTTP/1.1, or HTTP/2 where it is told to, over mutual TLS, a new connection for each request: what a member's own program
 //! would do, without this project's client, so that what the client would correct or hide is seen. Every answer is held
 //! against the OpenAPI document of the listener.
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request};
 use http_body_util::{BodyExt, Full};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::Value;
 use std::fmt;
 use std::io;
@@ -163,6 +163,14 @@ impl Peer {
         Self { described: document, ..self }
     }
 
+    /// The same over HTTP/2.
+    #[must_use]
+    pub fn over_http2(&self) -> Self {
+        let mut config = (*self.config).clone();
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        Self { config: Arc::new(config), ..self.clone() }
+    }
+
     /// Asks and reads the whole answer; panics if none comes.
     pub async fn ask(&self, ask: Ask) -> Answer {
         let what = format!("{} {}", ask.method, ask.path);
@@ -193,6 +201,9 @@ impl Peer {
 
     async fn talk(&self, ask: Ask) -> Result<Answer, String> {
         let stream = self.open().await.map_err(|error| error.to_string())?;
+        if self.config.alpn_protocols == [b"h2"] {
+            return talk_http2(stream, ask).await;
+        }
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
         let connection = tokio::spawn(connection);
@@ -235,4 +246,20 @@ impl Peer {
         };
         tokio::time::timeout(PATIENCE, talk).await.expect("an answer in time")
     }
+}
+
+async fn talk_http2(stream: TlsStream<TcpStream>, ask: Ask) -> Result<Answer, String> {
+    let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+        .await
+        .map_err(|error| error.to_string())?;
+    tokio::spawn(connection);
+    let mut request = Request::builder().method(ask.method).uri(format!("https://localhost{}", ask.path));
+    for (name, value) in &ask.headers {
+        request = request.header(*name, value);
+    }
+    let request = request.body(Full::new(ask.body)).map_err(|error| error.to_string())?;
+    let response = sender.send_request(request).await.map_err(|error| format!("{error:?}"))?;
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.map_err(|error| format!("{error:?}"))?.to_bytes();
+    Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
 }

@@ -22,6 +22,11 @@ use crate::error::ClientError;
 use crate::profile::Profile;
 use crate::transport::{Tls, Transport};
 
+/// The longest a node holds an answer; it refuses to be asked for more.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// The most batches a node lists at once; it refuses to be asked for more.
+const MOST_BATCHES: u32 = 100;
+
 /// A gateway, over a pool of kept connections. Cheap to clone; clones share the pool.
 #[derive(Clone)]
 pub struct Client {
@@ -156,8 +161,9 @@ impl Client {
         self.get(&format!("/v1/submissions/{}", segment(id)?)).await
     }
 
-    /// Records that recipients rejected, after number `after`; holds up to `wait` for news.
+    /// Records that recipients rejected, after number `after`; holds up to `wait` for news, a minute at most.
     pub async fn feedback(&self, after: u64, wait: Duration) -> Result<FeedbackPage, ClientError> {
+        let wait = wait.min(LONGEST_WAIT);
         self.poll(&format!("/v1/feedback?after={after}&wait={}", wait.as_secs()), wait).await
     }
 
@@ -175,7 +181,8 @@ impl Client {
         Ok(self.get::<Streams>("/v1/streams").await?.streams)
     }
 
-    /// Batches after `after`; asking seals what is waiting, and holds up to `wait` if nothing is.
+    /// Batches after `after`, at most `limit` and never more than a hundred; asking seals what is waiting, and holds up to
+    /// `wait` if nothing is, a minute at most.
     pub async fn batches(
         &self,
         stream: &str,
@@ -183,6 +190,7 @@ impl Client {
         limit: u32,
         wait: Duration,
     ) -> Result<BatchPage, ClientError> {
+        let (wait, limit) = (wait.min(LONGEST_WAIT), limit.clamp(1, MOST_BATCHES));
         let path = format!(
             "/v1/streams/{}/batches?after={after}&limit={limit}&wait={}",
             segment(stream)?,

@@ -192,6 +192,9 @@ public final class XinqiaoPull {
             limit = Integer.parseInt(properties.getProperty("limit", "16").trim());
             schemas = Arrays.asList(properties.getProperty("schemas", "").trim().split("\\s*,\\s*"));
             adoptEpoch = Long.parseLong(properties.getProperty("adopt.epoch", "0").trim());
+            if (limit < 1 || limit > 100) {
+                throw usage("limit must be 1 to 100");
+            }
             if (!gateway.startsWith("https://")) {
                 throw usage("gateway must begin with https://");
             }

@@ -41,6 +41,10 @@ pub(crate) fn to_response(problem: &Refusal, trace: &str) -> Response<Bytes> {
     if let Some(methods) = problem.allowed() {
         headers.insert(header::ALLOW, HeaderValue::from_static(methods));
     }
+    if let Some(bytes) = problem.out_of() {
+        let range = HeaderValue::try_from(format!("bytes */{bytes}"));
+        headers.insert(header::CONTENT_RANGE, range.expect("digits are a header's value"));
+    }
     if matches!(code, RefusalCode::EncodingUnsupported | RefusalCode::EncodingWindow) {
         headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("gzip, zstd"));
     }

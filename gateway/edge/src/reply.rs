@@ -65,16 +65,29 @@ impl Reply {
         self
     }
 
-    /// The response, which carries the request's guard to its last byte.
+    /// The response, which carries the request's guard to its last byte. One to HEAD has the headers of that to GET, length
+    /// included, and no byte: HTTP/2 does not leave them out by itself.
     pub(super) fn into_response(self, mut guard: RequestGuard) -> Response<ReplyBody> {
-        let response = match self.content {
+        let mut response = match self.content {
             Content::Response(response) => response,
             Content::Refusal(problem) => {
                 crate::problem::to_response(&problem, &guard.trace().to_string()).map(ReplyBody::from)
             }
         };
         guard.responded(self.route, self.code, response.status());
+        if guard.asks_for_head() {
+            leave_body_out(&mut response);
+        }
         response.map(|body| body.with(guard))
+    }
+}
+
+/// Takes the body out and says how long it would have been (RFC 9110, 9.3.2). A streamed body ends where it is.
+fn leave_body_out(response: &mut Response<ReplyBody>) {
+    let body = std::mem::replace(response.body_mut(), ReplyBody::empty());
+    let has_none = matches!(response.status(), StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    if let Some(length) = body.size_hint().exact().filter(|_| !has_none) {
+        response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
     }
 }
 

@@ -127,6 +127,11 @@ impl RequestGuard {
         self.log.meters.metrics.add(Metric::HttpPanics, &[], 1);
     }
 
+    /// Whether the reply may have no body, since HEAD asked for it.
+    pub(super) fn asks_for_head(&self) -> bool {
+        self.method == "HEAD"
+    }
+
     pub(super) fn trace(&self) -> TraceId {
         self.trace
     }

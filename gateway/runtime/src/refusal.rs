@@ -27,6 +27,7 @@ pub struct Refusal {
     omitted: usize,
     retry_after: Option<u32>,
     allow: Option<&'static str>,
+    complete_length: Option<u64>,
 }
 
 /// Whether a finding keeps the record out.
@@ -85,6 +86,7 @@ impl Refusal {
             omitted: 0,
             retry_after: None,
             allow: None,
+            complete_length: None,
         }
     }
 
@@ -130,6 +132,13 @@ impl Refusal {
         self
     }
 
+    /// Says how many bytes there are in all (for `range.unsatisfiable`).
+    #[must_use]
+    pub fn complete_length(mut self, bytes: u64) -> Self {
+        self.complete_length = Some(bytes);
+        self
+    }
+
     /// The stable code.
     #[must_use]
     pub fn code(&self) -> RefusalCode {
@@ -170,6 +179,12 @@ impl Refusal {
     #[must_use]
     pub fn allowed(&self) -> Option<&'static str> {
         self.allow
+    }
+
+    /// How many bytes there are in all, for `range.unsatisfiable`.
+    #[must_use]
+    pub fn out_of(&self) -> Option<u64> {
+        self.complete_length
     }
 }
 

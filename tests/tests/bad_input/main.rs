@@ -22,6 +22,7 @@ use xinqiao_tests::city::{
     City, LICENCE, NDJSON, PENALTIES, acknowledge, authority, batches, document, fresh_key, ndjson, penalty,
     put, recall, record, reference,
 };
+use xinqiao_tests::openapi::EXCHANGE;
 use xinqiao_tests::peer::{Answer, Ask, Peer, refusals};
 
 const JSON: &str = "application/json";

@@ -105,11 +105,17 @@ async fn an_acknowledgement_is_of_a_batch_that_was_served_and_final() {
         422,
         "acknowledgement.signature",
     );
-    refused(
-        agency.ask(Ask::post(&path, "text/plain", accepted.to_string())).await,
-        415,
-        "media-type.unsupported",
-    );
+    for other in ["text/plain", "application/x-ndjson", "application/xml", "text/csv"] {
+        let answer = agency.ask(Ask::post(&path, other, accepted.to_string())).await;
+        let told = answer.refused(415, "media-type.unsupported");
+        for (text, forms) in [("detail", 2), ("detail_zh", 2)] {
+            let text = told[text].as_str().expect("a text");
+            assert_eq!(text.matches("application/").count(), forms, "only what this path takes: {text}");
+            assert!(text.contains("application/json") && text.contains("application/jose+json"), "{text}");
+        }
+    }
+    let twice = Ask::post(&path, JSON, accepted.to_string()).with("content-type", "text/plain");
+    refused(agency.ask(twice).await, 400, "parameter.repeated");
     refused(agency.ask(Ask::post(&path, JSON, "{canary7788")).await, 400, "acknowledgement.malformed");
     refused(agency.ask(Ask::post(&path, JSON, vec![b' '; 17 << 20])).await, 413, "body.too-large");
 

@@ -74,6 +74,33 @@ async fn a_request_is_not_guessed_at() {
     assert_eq!(answer.header("allow"), Some("GET, HEAD"));
 }
 
+/// A number beyond what the document says is refused and not taken for another, so that nobody waits for what never comes.
+#[tokio::test]
+async fn numbers_in_queries_lie_between_those_of_the_document() {
+    let mut tried = 0;
+    for (template, name, least, most) in EXCHANGE.numbers_in_queries() {
+        let peer = CITY.peer(if template.contains("{stream}") { "agency" } else { "alpha" });
+        let path = template.replace("{stream}", "agency.administrative-penalty");
+        let ask = async |number: u64| peer.ask(Ask::get(format!("{path}?{name}={number}"))).await;
+        let outside = [least.checked_sub(1), most.map(|most| most + 1), most.map(|_| u64::MAX)];
+        for number in outside.into_iter().flatten() {
+            let told = ask(number).await.refused(400, "parameter.invalid");
+            assert_eq!(told["errors"][0]["field"], name, "{template}: {name}={number}");
+            let en = told["errors"][0]["en"].as_str().expect("a text");
+            assert!(en.contains(&format!("from {least} to {}", most.expect("a bound"))), "{en}");
+            tried += 1;
+        }
+        // Waits of a minute are tried where there is something to wait for.
+        if name != "wait" {
+            ask(least).await.good(200);
+        }
+        if let Some(most) = most.filter(|_| name != "wait") {
+            ask(most).await.good(200);
+        }
+    }
+    assert!(tried >= 7, "{tried}");
+}
+
 #[tokio::test]
 async fn a_body_that_is_too_large_or_ends_early_is_told_at_once() {
     let head = |length: usize| {

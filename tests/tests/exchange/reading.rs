@@ -66,7 +66,11 @@ async fn a_payload_comes_whole_or_in_parts() {
     }
     let beyond = portal.ask(Ask::get(&path).with("range", format!("bytes={length}-"))).await;
     beyond.refused(416, "range.unsatisfiable");
-    portal.ask(Ask::get(&path).with("range", "bytes=a-b")).await.refused(400, "parameter.invalid");
+    let all = format!("bytes */{length}");
+    assert_eq!(beyond.header("content-range"), Some(all.as_str()), "how far a range may go");
+    for odd in ["bytes=a-b", "bytes=+1-2", "bytes=-", "bytes=0"] {
+        portal.ask(Ask::get(&path).with("range", odd)).await.refused(400, "parameter.invalid");
+    }
     for ask in [
         Ask::get(&path).with("range", "bytes=0-1,4-5"),
         Ask::get(&path).with("range", "bytes=0-1").with("if-range", "\"another\""),
@@ -77,10 +81,48 @@ async fn a_payload_comes_whole_or_in_parts() {
     }
     let same = portal.ask(Ask::get(&path).with("range", "bytes=0-1").with("if-range", tag.clone())).await;
     assert_eq!(same.status, 206);
-    let unchanged = portal.ask(Ask::get(&path).with("if-none-match", tag.clone())).await;
-    assert_eq!((unchanged.status, unchanged.body.len()), (304, 0));
-    let head = portal.ask(Ask { method: Method::HEAD, ..Ask::get(&path) }).await;
-    assert_eq!((head.status, head.body.len(), head.header("etag")), (200, 0, Some(tag.as_str())));
+    for held in [tag.clone(), format!("W/{tag}"), format!("\"another\", {tag}"), "*".to_owned()] {
+        // What is not sent has no range either.
+        let ask =
+            Ask::get(&path).with("if-none-match", held.clone()).with("range", format!("bytes={length}-"));
+        let unchanged = portal.ask(ask).await;
+        assert_eq!((unchanged.status, unchanged.body.len()), (304, 0), "{held}");
+    }
+    let changed = portal.ask(Ask::get(&path).with("if-none-match", "\"another\"")).await;
+    assert_eq!((changed.status, &changed.body), (200, bytes));
+}
+
+#[tokio::test]
+async fn head_tells_the_length_of_a_payload_on_either_protocol() {
+    let (alpha, portal) = (CITY.peer("alpha"), CITY.peer("portal"));
+    take(&alpha, put_licences(&[licence()]), 1).await;
+    let all = batches(&portal, &CITY.keys(), "portal.administrative-licence", 0).await;
+    let batch = all.last().expect("a batch");
+    let path = format!("/v1/streams/{}/batches/{}/payload", batch.manifest.stream, batch.manifest.seq);
+    let length = batch.manifest.payload.bytes.to_string();
+    let tag = format!("\"{}\"", batch.manifest.payload.digest.sha256.to_hex());
+    for peer in [portal.clone(), portal.over_http2()] {
+        let ask = |path: &str| Ask { method: Method::HEAD, ..Ask::get(path) };
+        for ask in [
+            ask(&path),
+            ask(&path).with("range", "bytes=0-0"),
+            ask(&path).with("range", format!("bytes={length}-")),
+            ask(&path).with("range", "bytes=0-0").with("if-range", tag.clone()),
+        ] {
+            let head = peer.ask(ask).await;
+            assert_eq!((head.status, head.body.len()), (200, 0), "{head:?}");
+            assert_eq!((head.header("content-length"), head.header("etag")), (Some(&*length), Some(&*tag)));
+            assert_eq!(head.header("content-range"), None, "a range is of GET alone");
+        }
+        let held = peer.ask(ask(&path).with("if-none-match", tag.clone())).await;
+        assert_eq!((held.status, held.body.len()), (304, 0));
+        // Every other path that is read, and what is refused.
+        for path in ["/v1/streams", "/v1/keys", "/v1/openapi.json", "/v1/canary7788"] {
+            let (whole, head) = (peer.ask(Ask::get(path)).await, peer.ask(ask(path)).await);
+            assert_eq!((head.status, head.body.len()), (whole.status, 0), "{path}");
+            assert_eq!(head.header("content-length"), Some(&*whole.body.len().to_string()), "{path}");
+        }
+    }
 }
 
 #[tokio::test]

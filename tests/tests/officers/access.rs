@@ -4,6 +4,7 @@ use crate::office::{ROLES, code, officer, site, site_with};
 use serde_json::{Value, json};
 use xinqiao_certs::Role;
 use xinqiao_client::ClientError;
+use xinqiao_tests::openapi::OFFICERS;
 
 /// Every route, and the roles it is open to.
 const ROUTES: [(&str, &str, &[&str]); 28] = [
@@ -57,6 +58,12 @@ async fn each_role_finds_its_own_routes_open_and_the_others_closed() {
         assert_eq!(code(&client.ask::<Value>("/v1/nothing").await.unwrap_err()), "not-found");
         let other = client.ask::<Value>("/v1/members?name=x").await.unwrap_err();
         assert_eq!(code(&other), "parameter.unknown");
+        for (path, name, _, most) in OFFICERS.numbers_in_queries() {
+            let Some(most) = most.filter(|_| role == "auditor") else { continue };
+            client.ask::<Value>(&format!("{path}?{name}={most}")).await.unwrap();
+            let beyond = client.ask::<Value>(&format!("{path}?{name}={}", most + 1)).await.unwrap_err();
+            assert_eq!(code(&beyond), "parameter.invalid", "{path} {name}");
+        }
         let province: Value = client.ask("/v1/members/province").await.unwrap();
         assert_eq!((&province["name"], &province["role"]), (&json!("province"), &json!("relay")));
         let served = client.raw("/v1/openapi.json").await;

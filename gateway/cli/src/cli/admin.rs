@@ -98,7 +98,7 @@ enum What {
         #[arg(long, conflicts_with = "last")]
         from: Option<u64>,
         /// How many from there, or from the oldest on, at most 1000; left out: 100 (条数)
-        #[arg(long, conflicts_with = "last")]
+        #[arg(long, conflicts_with = "last", value_parser = clap::value_parser!(u64).range(..=1000))]
         limit: Option<u64>,
     },
 }

@@ -3,6 +3,7 @@
 
 mod bodies;
 mod front_proxy;
+mod head;
 mod http2;
 mod legacy;
 mod lifecycle;

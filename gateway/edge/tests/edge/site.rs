@@ -21,6 +21,7 @@ use xinqiao_edge::{
 };
 use xinqiao_runtime::Budget;
 use xinqiao_runtime::metrics::Metrics;
+use xinqiao_runtime::refusal::RefusalCode;
 
 pub(crate) const DOMAIN: &str = "xm.example";
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -243,6 +244,12 @@ async fn handle(seen: Arc<Seen>, caps: BodyCaps, exchange: Exchange) -> Reply {
             return text("polled until the drain".into());
         }
         "/panic" => panic!("asked for"),
+        "/refused" => return Reply::problem("/refused", RefusalCode::NotFound),
+        "/unchanged" => {
+            let mut response = http::Response::new(ReplyBody::empty());
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            return Reply::new("/unchanged", response);
+        }
         "/ignore" => return text("not read".into()),
         "/large" => {
             let body = bytes::Bytes::from(vec![b'x'; 16 << 20]);

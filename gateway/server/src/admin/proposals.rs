@@ -18,7 +18,7 @@ pub(super) async fn list(call: Call<'_, OfficerCall>) -> Result<Reply, Refusal> 
         None => None,
         Some(text) => Some(Progress::parse(text).ok_or_else(|| invalid("state"))?),
     };
-    let limit = call.query.number("limit", 100, LISTED)? as usize;
+    let limit = call.query.number("limit", 100, 0..=LISTED)? as usize;
     let governor = call.with.api.governor.clone();
     let work = move || governor.list(state, limit);
     let items = tokio::task::spawn_blocking(work).await.map_err(|_| RefusalCode::Internal)??;

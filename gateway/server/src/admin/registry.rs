@@ -108,8 +108,9 @@ pub(super) async fn status(call: Call<'_, OfficerCall>) -> Result<Reply, Refusal
 
 /// Entries of the log, as they stand there: from an index on, or the newest.
 pub(super) async fn entries(call: Call<'_, OfficerCall>) -> Result<Reply, Refusal> {
-    let (from, limit) = (call.query.number("from", 0, u64::MAX)?, call.query.number("limit", 100, 1_000)?);
-    let last = call.query.number("last", 0, 1_000)?;
+    let (from, limit) =
+        (call.query.number("from", 0, 0..=u64::MAX)?, call.query.number("limit", 100, 0..=1_000)?);
+    let last = call.query.number("last", 0, 0..=1_000)?;
     let node = call.with.api.node.clone();
     let work = move || match last {
         0 => node.log_entries(from, limit),

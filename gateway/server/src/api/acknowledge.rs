@@ -3,6 +3,7 @@
 //! A body may be large and made to be costly, so nothing here is done on a thread that answers requests: it is read in
 //! the member's turn, and what reading takes is paid for before it begins.
 
+use super::records::one;
 use super::streams::stream_of;
 use crate::routes::{Call, json};
 use http::HeaderMap;
@@ -28,11 +29,14 @@ enum Form {
 
 impl Form {
     fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
-        let kind = headers.get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+        let kind = one(headers, CONTENT_TYPE)?.unwrap_or("");
         match kind.split(';').next().unwrap_or("").trim().to_ascii_lowercase().as_str() {
             "application/json" => Ok(Self::Json),
             "application/jose+json" => Ok(Self::Jws),
-            _ => Err(RefusalCode::MediaTypeUnsupported.into()),
+            _ => Err(Refusal::new(RefusalCode::MediaTypeUnsupported).detail(
+                "Use application/json, or application/jose+json for a signed acknowledgement.",
+                "请使用 application/json；已签名的确认请使用 application/jose+json。",
+            )),
         }
     }
 

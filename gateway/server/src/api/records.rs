@@ -112,7 +112,8 @@ fn idempotency_key(headers: &HeaderMap) -> Result<String, Refusal> {
     if good { Ok(key.to_owned()) } else { Err(RefusalCode::IdempotencyMalformed.into()) }
 }
 
-fn one(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, Refusal> {
+/// The value of a header that may stand there once.
+pub(super) fn one(headers: &HeaderMap, name: HeaderName) -> Result<Option<&str>, Refusal> {
     let mut values = headers.get_all(&name).iter();
     let (first, second) = (values.next(), values.next());
     if second.is_some() {
@@ -201,8 +202,8 @@ pub(super) async fn file(call: Call<'_, Arc<Node>>) -> Result<Reply, Refusal> {
 
 pub(super) async fn feedback(call: Call<'_, Arc<Node>>) -> Result<Reply, Refusal> {
     let Call { with: node, exchange, query, template, .. } = call;
-    let after = query.number("after", 0, u64::MAX)?;
-    let wait = Duration::from_secs(query.number("wait", 0, WAIT_CAP)?);
+    let after = query.number("after", 0, 0..=u64::MAX)?;
+    let wait = Duration::from_secs(query.number("wait", 0, 0..=WAIT_CAP)?);
     let member = exchange.member.name();
     let list = tokio::select! {
         list = node.feedback(member, after, wait) => list?,

@@ -35,9 +35,9 @@ pub(super) async fn list(call: Call<'_, Arc<Node>>) -> Result<Reply, Refusal> {
 pub(super) async fn batches(call: Call<'_, Arc<Node>>) -> Result<Reply, Refusal> {
     let Call { with: node, exchange, names: [stream, _], query, template } = call;
     let stream = stream_of(stream)?;
-    let after = query.number("after", 0, u64::MAX - 1)?;
-    let limit = query.number("limit", 10, LIST_CAP as u64)? as usize;
-    let wait = Duration::from_secs(query.number("wait", 0, WAIT_CAP)?);
+    let after = query.number("after", 0, 0..=u64::MAX - 1)?;
+    let limit = query.number("limit", 10, 1..=LIST_CAP as u64)? as usize;
+    let wait = Duration::from_secs(query.number("wait", 0, 0..=WAIT_CAP)?);
     let member = exchange.member.name();
     let list = tokio::select! {
         list = node.batches(member, &stream, after, limit, wait) => list?,
@@ -52,17 +52,21 @@ pub(super) async fn payload(call: Call<'_, Arc<Node>>) -> Result<Reply, Refusal>
     let digits = !seq.is_empty() && seq.bytes().all(|b| b.is_ascii_digit());
     let seq: u64 = seq.parse().ok().filter(|_| digits).ok_or(RefusalCode::BatchUnknown)?;
     let found = node.payload(exchange.member.name(), &stream, seq).await?;
-    let headers = &exchange.parts.headers;
+    let (headers, asks_for_head) = (&exchange.parts.headers, exchange.parts.method == Method::HEAD);
     let etag = HeaderValue::from_str(&format!("\"{}\"", found.digest)).map_err(|_| RefusalCode::Internal)?;
     let digest: xinqiao_evidence::Digest = found.digest.parse().map_err(|_| RefusalCode::Internal)?;
     let repr =
         HeaderValue::from_str(&http_digest::repr_digest(&digest)).map_err(|_| RefusalCode::Internal)?;
-    let unchanged = headers.get(IF_NONE_MATCH) == Some(&etag);
-    let range_applies = headers.get(IF_RANGE).is_none_or(|tag| tag == etag);
+    let unchanged = is_held(headers, &etag);
+    // A range is of GET alone (RFC 9110, 14.2), and only once it is known that the bytes are sent.
+    let range_applies = !asks_for_head && !unchanged && headers.get(IF_RANGE).is_none_or(|tag| tag == etag);
     let range = if range_applies { range(headers, found.bytes)? } else { None };
     let (from, to) = range.unwrap_or((0, found.bytes));
-    let body = if unchanged || exchange.parts.method == Method::HEAD {
+    let body = if unchanged {
         ReplyBody::empty()
+    } else if asks_for_head {
+        // For its length alone: nothing is read, and the edge takes it out.
+        ReplyBody::streamed(Some(found.bytes)).1
     } else {
         node.note_served(&stream, seq, &found).await?;
         let largest = found.parts.iter().map(|p| p.bytes()).max().unwrap_or(0);
@@ -87,6 +91,13 @@ pub(super) async fn payload(call: Call<'_, Arc<Node>>) -> Result<Reply, Refusal>
     Ok(Reply::new(template, response))
 }
 
+/// Whether the caller names this ETag among those it holds. Weak ones count, as for any GET (RFC 9110, 13.1.2).
+fn is_held(headers: &HeaderMap, etag: &HeaderValue) -> bool {
+    let listed =
+        headers.get_all(IF_NONE_MATCH).iter().flat_map(|value| value.as_bytes().split(|b| *b == b','));
+    listed.map(<[u8]>::trim_ascii).any(|tag| tag == b"*" || tag.strip_prefix(b"W/").unwrap_or(tag) == etag)
+}
+
 /// One range of bytes, `from` up to but not including `to`. Several ranges are answered with the whole.
 fn range(headers: &HeaderMap, length: u64) -> Result<Option<(u64, u64)>, Refusal> {
     let Some(value) = headers.get(RANGE) else { return Ok(None) };
@@ -96,14 +107,17 @@ fn range(headers: &HeaderMap, length: u64) -> Result<Option<(u64, u64)>, Refusal
         return Ok(None);
     }
     let (first, last) = spec.split_once('-').ok_or_else(|| invalid("Range"))?;
-    let number = |s: &str| s.parse::<u64>().map_err(|_| invalid("Range"));
+    let number = |s: &str| match s.bytes().all(|b| b.is_ascii_digit()) {
+        true => s.parse::<u64>().map_err(|_| invalid("Range")),
+        false => Err(invalid("Range")),
+    };
     let (from, to) = match (first, last) {
         ("", n) => (length.saturating_sub(number(n)?), length),
         (n, "") => (number(n)?, length),
         (a, b) => (number(a)?, number(b)?.saturating_add(1).min(length)),
     };
     if from >= to || from >= length {
-        return Err(RefusalCode::RangeUnsatisfiable.into());
+        return Err(Refusal::new(RefusalCode::RangeUnsatisfiable).complete_length(length));
     }
     Ok(Some((from, to)))
 }

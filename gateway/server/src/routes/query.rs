@@ -1,6 +1,7 @@
 //! Query strings: every parameter known, none twice, none ignored.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 use xinqiao_runtime::refusal::{Finding, Refusal, RefusalCode, Severity};
 
 /// The parameters of a request, decoded.
@@ -28,28 +29,41 @@ impl<'a> Query<'a> {
         self.given.get(name).map(AsRef::as_ref)
     }
 
-    /// A whole number.
-    pub(crate) fn number(&self, name: &'static str, default: u64, most: u64) -> Result<u64, Refusal> {
-        match self.given.get(name) {
-            None => Ok(default),
-            Some(text) => {
-                let good = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-                let number = text.parse::<u64>().ok().filter(|_| good).ok_or_else(|| invalid(name))?;
-                Ok(number.min(most))
-            }
-        }
+    /// A whole number of these; another is refused and not taken for the nearest, as the interface description says.
+    pub(crate) fn number(
+        &self,
+        name: &'static str,
+        default: u64,
+        allowed: RangeInclusive<u64>,
+    ) -> Result<u64, Refusal> {
+        let Some(text) = self.given.get(name) else { return Ok(default) };
+        let is_number = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        let number = text.parse::<u64>().ok().filter(|number| is_number && allowed.contains(number));
+        number.ok_or_else(|| {
+            let (least, most) = (allowed.start(), allowed.end());
+            invalid_since(
+                name,
+                format!("Give a whole number from {least} to {most}."),
+                format!("应为 {least} 至 {most} 的整数。"),
+            )
+        })
     }
 }
 
 /// A parameter or header that is not of its form.
 pub(crate) fn invalid(name: &'static str) -> Refusal {
+    let (en, zh) = ("Not of the form the interface description gives.", "不符合接口说明中的格式。");
+    invalid_since(name, en.into(), zh.into())
+}
+
+fn invalid_since(name: &'static str, en: String, zh: String) -> Refusal {
     Refusal::new(RefusalCode::ParameterInvalid).findings([Finding {
         severity: Severity::Refuse,
         code: "parameter.invalid".into(),
         record: None,
         field: Some(name.into()),
-        detail: "Not of the form the interface description gives.".into(),
-        detail_zh: "不符合接口说明中的格式。".into(),
+        detail: en.into(),
+        detail_zh: zh.into(),
     }])
 }
 

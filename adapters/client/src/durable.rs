@@ -63,14 +63,24 @@ pub(crate) fn read(path: &Path) -> Result<Option<Vec<u8>>, ClientError> {
     }
 }
 
-/// Locks a directory for as long as the file is open; `None` if another program has it. The kernel lets go when the
-/// program ends, however it ends.
-pub(crate) fn lock(directory: &Path) -> Result<Option<File>, ClientError> {
+/// A locked directory, until it is dropped.
+pub(crate) struct Lock(File);
+
+impl Drop for Lock {
+    /// Unlocks instead of only closing: a process that is just being started by another thread holds a copy of the open file, and with it the
+    /// lock, until its program runs.
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
+/// Locks a directory; `None` if another program has it. The kernel lets go when the program ends, however it ends.
+pub(crate) fn lock(directory: &Path) -> Result<Option<Lock>, ClientError> {
     let path = directory.join(".lock");
     let failed = |error| ClientError::local(&path, error);
     let lock = OpenOptions::new().write(true).create(true).truncate(false).open(&path).map_err(failed)?;
     match lock.try_lock() {
-        Ok(()) => Ok(Some(lock)),
+        Ok(()) => Ok(Some(Lock(lock))),
         Err(TryLockError::WouldBlock) => Ok(None),
         Err(TryLockError::Error(error)) => Err(failed(error)),
     }

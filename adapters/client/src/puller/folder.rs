@@ -1,6 +1,6 @@
 //! A stream's directory: names of files, whole writes, one user at a time.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use xinqiao_evidence::manifest::MediaType;
 use xinqiao_evidence::names;
@@ -11,7 +11,7 @@ use crate::error::ClientError;
 pub(super) struct Folder {
     path: PathBuf,
     /// Locked as long as it is open.
-    _lock: File,
+    _lock: durable::Lock,
 }
 
 pub(super) fn manifest(seq: u64) -> String {

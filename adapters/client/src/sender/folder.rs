@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use xinqiao_explain::Explanation;
 
@@ -16,7 +16,7 @@ const REFUSAL: &str = ".refusal.json";
 pub(super) struct Folder {
     path: PathBuf,
     /// Locked as long as it is open.
-    _lock: File,
+    _lock: durable::Lock,
 }
 
 impl Folder {

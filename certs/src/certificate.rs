@@ -309,6 +309,18 @@ pub(crate) fn may_sign_lists(certificate: &CertificateDer<'_>) -> bool {
     }
 }
 
+/// What the authority calls the key of this certificate of its own (the subject key identifier).
+pub(crate) fn key_id(certificate: &X509Certificate<'_>) -> Option<Vec<u8>> {
+    let extension = certificate.extensions().iter().find(|e| e.oid.to_id_string() == "2.5.29.14")?;
+    der::only(extension.value).filter(|id| id.tag == der::OCTET_STRING).map(|id| id.content.to_vec())
+}
+
+/// The key that an authority key identifier names, if it names one.
+pub(crate) fn key_id_of_authority(value: &[u8]) -> Option<Vec<u8>> {
+    const KEY_IDENTIFIER: u8 = 0x80;
+    der::only(value)?.inside().take(KEY_IDENTIFIER).map(|id| id.content.to_vec())
+}
+
 /// The first critical extension this crate does not know how to honour, by OID.
 pub(crate) fn unknown_critical_extension(certificate: &X509Certificate<'_>) -> Option<String> {
     certificate

@@ -67,6 +67,12 @@ pub(crate) fn announced(bytes: &[u8]) -> Option<usize> {
     header.checked_add(length)
 }
 
+/// The content of a first element that is a sequence, as much of it as is there.
+pub(crate) fn begun(bytes: &[u8]) -> Option<&[u8]> {
+    let (header, _) = header(bytes).filter(|_| bytes.first() == Some(&SEQUENCE))?;
+    bytes.get(header..)
+}
+
 /// An element as DER.
 #[cfg(test)]
 pub(crate) fn write(tag: u8, content: &[u8]) -> Vec<u8> {

@@ -41,4 +41,7 @@ pub use member::{
 pub use renewal::{RenewalPlan, State};
 pub use role::Role;
 pub use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
-pub use trust::{Anchor, AnchorRights, Revocation, RevocationList, RevocationPolicy, Trust, TrustAnchors};
+pub use trust::{
+    Anchor, AnchorRights, HexBytes, ListFault, ListRead, Lists, Revocation, RevocationList, RevocationPolicy,
+    Shut, Trust, TrustAnchors,
+};

@@ -5,7 +5,9 @@ mod paths;
 mod revocation;
 
 pub use anchors::{Anchor, AnchorRights, TrustAnchors};
-pub use revocation::{Revocation, RevocationList, RevocationPolicy};
+pub use revocation::{
+    HexBytes, ListFault, ListRead, Lists, Revocation, RevocationList, RevocationPolicy, Shut,
+};
 
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use std::fmt;
@@ -26,8 +28,14 @@ pub struct Trust {
 impl Trust {
     /// Refuses a revocation list that claims an anchor's name but was not signed by it: such a list would lock out everyone.
     pub fn new(anchors: TrustAnchors, revocation: Revocation) -> Result<Arc<Self>, Explanation> {
+        revocation.check_against(anchors.as_slice())?;
+        Self::of_judged(anchors, revocation)
+    }
+
+    /// The same with lists that [`Lists::read`] judged by all authorities that are known: one by a new key of an anchor's
+    /// authority, whose certificate nobody has shown yet, says nothing until somebody does.
+    pub fn of_judged(anchors: TrustAnchors, revocation: Revocation) -> Result<Arc<Self>, Explanation> {
         let anchors = anchors.into_vec();
-        revocation.check_against(&anchors)?;
         let roots = anchors
             .iter()
             .map(|anchor| {

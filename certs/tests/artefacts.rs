@@ -9,7 +9,7 @@ use openssl::Workshop;
 use std::borrow::Cow;
 use std::time::Duration;
 use xinqiao_certs::{
-    AnchorRights, Binding, Bundle, ExtensionBinding, Identity, Member, Purpose, Registry, Revocation,
+    AnchorRights, Binding, Bundle, ExtensionBinding, Identity, Lists, Member, Purpose, Registry, Revocation,
     RevocationList, RevocationPolicy, Role, Trust, TrustAnchors, UnixTime,
 };
 use xinqiao_explain::Explanation;
@@ -284,10 +284,31 @@ fn a_forged_delta_takes_nothing_back() {
     shop.leaf("bad", "P-256", LEAF, &[]);
     shop.index(&[("bad", true)]);
     shop.list("base.crl", 1, "");
-    shop.run("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout forger.key -out forger.crt -days 30 -subj /CN=root -addext keyUsage=keyCertSign,cRLSign");
+    let extensions = shop.run("x509 -in root.crt -noout -ext subjectKeyIdentifier");
+    let key = extensions.lines().nth(1).unwrap().trim().to_owned();
+    let forge = |name: &str, id: &str| {
+        shop.run(&format!("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -keyout {name}.key -out {name}.crt -days 30 -subj /CN=root -addext keyUsage=keyCertSign,cRLSign -addext subjectKeyIdentifier={id}"));
+        shop.list_by(name, &format!("{name}.crl"), 2, "2.5.29.27=critical,DER:02:01:01\n");
+    };
     shop.index(&[]);
-    shop.list_by("forger", "forged.crl", 2, "2.5.29.27=critical,DER:02:01:01\n");
-    let lists = RevocationList::from_files(&[shop.path("base.crl"), shop.path("forged.crl")]).unwrap();
+    forge("namesake", "hash");
+    forge("forger", &key);
+    let read = |files: &[&str]| {
+        let files: Vec<(&str, Vec<u8>)> = files.iter().map(|file| (*file, shop.read(file))).collect();
+        let given: Vec<(&str, &[u8])> = files.iter().map(|(name, bytes)| (*name, bytes.as_slice())).collect();
+        Lists::read(&given, &[certificate(&shop, "root")], now())
+    };
+    // By the namesake's own key there is no list for it to change; one that claims the authority's key is found out.
+    for (file, code) in [("namesake.crl", "crl.delta-alone"), ("forger.crl", "crl.wrong-issuer")] {
+        let found = read(&[file, "base.crl"]);
+        let codes: Vec<&str> = found.faults.iter().map(|fault| fault.why.code()).collect();
+        assert_eq!(codes, [code]);
+        assert_eq!(found.faults[0].file, 0);
+        let [base] = &found.speaking[..] else { panic!("the base stays") };
+        assert!(base.is_vouched() && base.list.revokes(&shop.serial("bad")), "{file}");
+    }
+    // Where its authority is not known the list does not count before a certificate shows it, and then without the changes.
+    let lists = RevocationList::from_files(&[shop.path("base.crl"), shop.path("forger.crl")]).unwrap();
     assert!(!lists[0].is_signed_by(&certificate(&shop, "root")));
     let mut anchors = TrustAnchors::new();
     anchors.add_pem("root", &shop.read("root.crt"), AnchorRights::default(), now()).unwrap();

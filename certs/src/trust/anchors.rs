@@ -130,6 +130,10 @@ impl TrustAnchors {
         self.0.iter()
     }
 
+    pub(super) fn as_slice(&self) -> &[Anchor] {
+        &self.0
+    }
+
     pub(super) fn into_vec(self) -> Vec<Anchor> {
         self.0
     }

@@ -3,14 +3,20 @@
 //! webpki would verify a list's signature again for every certificate it looks up: two milliseconds per handshake for a
 //! list of 100,000. So webpki checks the form of a list, and this module verifies each once per issuer's key.
 
+mod blocks;
 mod document;
 mod list;
+mod lists;
 mod serials;
+mod succession;
 
 pub use list::RevocationList;
-use list::Signed;
+pub use lists::{ListFault, ListRead, Lists};
 
-use rustls_pki_types::UnixTime;
+use document::same_key;
+use list::Signed;
+use rustls_pki_types::{CertificateDer, UnixTime};
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 use webpki::{Cert, VerifiedPath};
@@ -18,6 +24,7 @@ use webpki::{Cert, VerifiedPath};
 use super::Anchor;
 use crate::certificate;
 use crate::trouble::unusable;
+use xinqiao_crypto::hex;
 use xinqiao_explain::Explanation;
 
 /// What a list that is missing or out of date means.
@@ -31,11 +38,61 @@ pub struct RevocationPolicy {
     pub grace: Duration,
 }
 
+/// Whose certificates are refused because a list that should be in force is not, whatever the policy says of issuers that
+/// nobody named a list of.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Shut {
+    /// Those of issuers of which no list is in force: a list is on its way, and nobody knows yet whose.
+    Unlisted,
+    /// Those of one issuer.
+    Issuer {
+        /// Its name, DER.
+        name: HexBytes,
+        /// Which of its keys, as its certificates call it; absent: any.
+        key_id: Option<HexBytes>,
+    },
+    /// All: what stands in the list's place does not say whose it is.
+    Everyone,
+}
+
+impl Shut {
+    /// The certificates of this authority.
+    pub fn of(authority: &CertificateDer<'_>) -> Option<Self> {
+        let parsed = certificate::parse(authority)?;
+        Some(Self::issuer(parsed.subject().as_raw().to_vec(), certificate::key_id(&parsed)))
+    }
+
+    fn issuer(name: Vec<u8>, key_id: Option<Vec<u8>>) -> Self {
+        Self::Issuer { name: HexBytes(name), key_id: key_id.map(HexBytes) }
+    }
+}
+
+/// Bytes that are kept as hexadecimal digits.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct HexBytes(Vec<u8>);
+
+impl TryFrom<String> for HexBytes {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        hex::decode(&text).map(Self).ok_or("not hexadecimal digits")
+    }
+}
+
+impl From<HexBytes> for String {
+    fn from(bytes: HexBytes) -> Self {
+        hex::encode(&bytes.0)
+    }
+}
+
 /// The lists in force and what their absence means.
 #[derive(Debug, Default)]
 pub struct Revocation {
     lists: Vec<Arc<RevocationList>>,
     policy: RevocationPolicy,
+    shut: Vec<Shut>,
 }
 
 impl Revocation {
@@ -51,7 +108,13 @@ impl Revocation {
 
     /// The same with lists that other trusts hold too: one may be large.
     pub fn shared(lists: Vec<Arc<RevocationList>>, policy: RevocationPolicy) -> Self {
-        Self { lists, policy }
+        Self { lists, policy, shut: Vec::new() }
+    }
+
+    /// The same, with these refused until the lists that were configured are in force.
+    #[must_use]
+    pub fn shutting(self, shut: Vec<Shut>) -> Self {
+        Self { shut, ..self }
     }
 
     /// The lists.
@@ -77,7 +140,7 @@ impl Revocation {
             if claimed.peek().is_some()
                 && !claimed.any(|certificate| list.signed_by(certificate.public_key().raw) == Signed::All)
             {
-                return Err(wrong_issuer(list));
+                return Err(wrong_issuer(list.name()));
             }
         }
         Ok(())
@@ -90,63 +153,116 @@ impl Revocation {
         anchor: &Anchor,
         now: UnixTime,
     ) -> Result<(), webpki::Error> {
-        if self.lists.is_empty() && !self.policy.demand_status {
+        if self.lists.is_empty() && !self.policy.demand_status && self.shut.is_empty() {
             return Ok(());
         }
         // From the leaf up, each certificate against the lists its own issuer signed. The anchor itself is trusted by
         // configuration and on nobody's list.
         let mut certificate: &Cert<'_> = path.end_entity();
         for issuer in path.intermediate_certificates() {
+            let key = issuer.subject_public_key_info();
             let may_sign_lists = certificate::may_sign_lists(&issuer.der());
-            self.check_one(certificate, &issuer.subject_public_key_info(), may_sign_lists, now)?;
+            self.check_one(certificate, &Issuer { der: &issuer.der(), key: &key, may_sign_lists }, now)?;
             certificate = issuer;
         }
-        let root = certificate::parse(anchor.certificate()).ok_or(webpki::Error::BadDer)?;
-        self.check_one(certificate, root.public_key().raw, true, now)
+        let der = anchor.certificate();
+        let root = certificate::parse(der).ok_or(webpki::Error::BadDer)?;
+        let issuer = Issuer { der, key: root.public_key().raw, may_sign_lists: true };
+        self.check_one(certificate, &issuer, now)
     }
 
     fn check_one(
         &self,
         certificate: &Cert<'_>,
-        issuer_key: &[u8],
-        may_sign_lists: bool,
+        issuer: &Issuer<'_>,
         now: UnixTime,
     ) -> Result<(), webpki::Error> {
-        let mut known = false;
-        let of_issuer = |list: &&Arc<RevocationList>| may_sign_lists && list.is_of(certificate.issuer());
-        for list in self.lists.iter().filter(of_issuer) {
-            // By key, not by name alone: a list of another authority that has the same name says nothing here.
-            let signed = list.signed_by(issuer_key);
-            if signed == Signed::Nothing {
-                continue;
+        // By key, not by name alone: a list of another authority that has the same name says nothing here.
+        let of_name = self.lists.iter().filter(|list| list.is_of(certificate.issuer()));
+        let (mut own, mut others) = (Vec::new(), Vec::new());
+        for list in of_name {
+            match list.signed_by(issuer.key) {
+                signed if signed != Signed::Nothing && issuer.may_sign_lists => own.push((list, signed)),
+                _ => others.push(list),
             }
-            if list.serials(signed).contains(certificate.serial()) {
-                return Err(webpki::Error::CertRevoked);
+        }
+        let (mut known, mut current, mut overdue) = (false, false, None);
+        while let Some(line) = next_line(&mut own) {
+            let ranks: Vec<_> = line.iter().map(|(list, signed)| list.rank(*signed)).collect();
+            let speaking = succession::speaking(&ranks, now.as_secs());
+            for (list, signed) in speaking.iter().map(|at| line[*at]) {
+                if list.serials(signed).contains(certificate.serial()) {
+                    return Err(webpki::Error::CertRevoked);
+                }
             }
-            // After the serial number: an overdue list still revokes what it names, with the exact alert.
-            if self.policy.demand_current
-                && let Some(next) = list.next_update_of(signed)
-                && now.as_secs() > next.saturating_add(self.policy.grace.as_secs())
-            {
-                let next_update = UnixTime::since_unix_epoch(Duration::from_secs(next));
-                return Err(webpki::Error::CrlExpired { time: now, next_update });
-            }
+            let Some((latest, signed)) = speaking.first().map(|at| line[*at]) else { continue };
             // A list of a part of the certificates can revoke, but its silence says nothing about the others.
-            known |= list.tells_of_all();
+            known |= latest.tells_of_all();
+            match latest.rank(signed).next_update {
+                Some(next) if now.as_secs() > next.saturating_add(self.policy.grace.as_secs()) => {
+                    overdue = overdue.max(Some(next));
+                }
+                _ => current |= latest.tells_of_all(),
+            }
         }
-        match known || !self.policy.demand_status {
-            true => Ok(()),
-            false => Err(webpki::Error::UnknownRevocationStatus),
+        // After the serial numbers: an overdue list still revokes what it names, with the exact alert.
+        if self.policy.demand_current
+            && !current
+            && let Some(next) = overdue
+        {
+            let next_update = UnixTime::since_unix_epoch(Duration::from_secs(next));
+            return Err(webpki::Error::CrlExpired { time: now, next_update });
         }
+        let wanted = |list: &&Arc<RevocationList>| list.may_be_by(issuer.key_id().as_deref());
+        let shut = self.shut.iter().any(|shut| match shut {
+            Shut::Everyone => true,
+            Shut::Unlisted => !known,
+            Shut::Issuer { name, key_id } => {
+                let key_id = key_id.as_ref().map(|id| id.0.as_slice());
+                is_name(&name.0, certificate.issuer()) && same_key(key_id, issuer.key_id().as_deref())
+            }
+        });
+        // A list that bears this issuer's name and the name of its key, and is not by it, was meant to speak here.
+        if shut || (!known && (self.policy.demand_status || others.iter().any(wanted))) {
+            return Err(webpki::Error::UnknownRevocationStatus);
+        }
+        Ok(())
     }
 }
 
+/// The authority above a certificate.
+struct Issuer<'a> {
+    der: &'a CertificateDer<'a>,
+    /// DER SubjectPublicKeyInfo.
+    key: &'a [u8],
+    may_sign_lists: bool,
+}
+
+impl Issuer<'_> {
+    /// What it calls its key. Asked for only where a list is wanting.
+    fn key_id(&self) -> Option<Vec<u8>> {
+        certificate::key_id(&certificate::parse(self.der)?)
+    }
+}
+
+/// Takes out the lists that are about the same certificates as the first.
+fn next_line<'a>(
+    lists: &mut Vec<(&'a Arc<RevocationList>, Signed)>,
+) -> Option<Vec<(&'a Arc<RevocationList>, Signed)>> {
+    let (first, _) = *lists.first()?;
+    Some(lists.extract_if(.., |(list, _)| list.same_scope(first)).collect())
+}
+
+fn is_name(name: &[u8], content: &[u8]) -> bool {
+    crate::der::only(name).is_some_and(|name| name.content == content)
+}
+
 /// A list that bears an authority's name but not its signature.
-pub(crate) fn wrong_issuer(list: &RevocationList) -> Explanation {
+pub(crate) fn wrong_issuer(name: &str) -> Explanation {
     unusable(
         "crl.wrong-issuer",
-        list.name(),
-        "bears the name of a trust anchor but was not signed by it; fetch the list of that authority again",
-        "署名为某信任锚，但并非由其签发，请重新获取该机构的吊销列表",
+        name,
+        "bears the name of an authority this node knows but was not signed by it; fetch the list of that authority again",
+        "署名为本节点已知的机构，但并非由其签发，请重新获取该机构的吊销列表",
     )
 }

@@ -57,6 +57,8 @@ pub struct TrustKeeper {
     refused: Mutex<Refused>,
     /// What troubles a part for now, by the part's name.
     troubles: Mutex<BTreeMap<String, Explanation>>,
+    /// Lists that were logged as passed over.
+    passed_over: Mutex<Vec<Explanation>>,
     changes: watch::Sender<u64>,
 }
 
@@ -118,6 +120,7 @@ impl TrustKeeper {
             clients: Mutex::default(),
             refused: Mutex::default(),
             troubles: Mutex::default(),
+            passed_over: Mutex::default(),
             changes: watch::Sender::new(0),
         }))
     }

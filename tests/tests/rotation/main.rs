@@ -5,6 +5,7 @@
 
 mod dialled;
 mod files;
+mod lists;
 mod revocation;
 mod trust;
 mod under_load;

@@ -2,9 +2,10 @@
 
 use webpki::{BorrowedCertRevocationList, Error};
 use x509_parser::extensions::X509Extension;
-use x509_parser::prelude::{CertificateRevocationList, FromDer};
+use x509_parser::prelude::{CertificateRevocationList, FromDer, SubjectPublicKeyInfo};
 use xinqiao_crypto::hex;
 
+use crate::certificate;
 use crate::der;
 use crate::trouble::unusable;
 use xinqiao_explain::Explanation;
@@ -21,6 +22,8 @@ pub(super) struct Document {
     pub(super) number: Option<Vec<u8>>,
     /// The issuing distribution point, as it stands there.
     pub(super) scope: Option<Vec<u8>>,
+    /// Which of the issuer's keys signed it, as the list says.
+    pub(super) key_id: Option<Vec<u8>>,
     pub(super) revoked: Vec<Vec<u8>>,
     /// Taken back from the list (a hold that ended); in deltas only.
     pub(super) removed: Vec<Vec<u8>>,
@@ -38,17 +41,6 @@ pub(super) enum Kind {
 
 impl Document {
     pub(super) fn read(name: &str, der: Vec<u8>) -> Result<Self, Explanation> {
-        if let Some(announced) = der::announced(&der).filter(|announced| *announced > der.len()) {
-            return Err(unusable(
-                "crl.truncated",
-                name,
-                format!(
-                    "the revocation list was cut: {} of {announced} bytes are there; fetch it again",
-                    der.len()
-                ),
-                format!("吊销列表被截断：应有 {announced} 字节，只有 {}，请重新获取", der.len()),
-            ));
-        }
         // The reader of a delta does not look at the tag: what is taken from PEM must be what is taken from DER, since
         // lists are kept as DER.
         if der.first() != Some(&der::SEQUENCE) {
@@ -88,6 +80,8 @@ impl Document {
             next_update: parsed.next_update().map(seconds),
             number,
             scope: extension(&parsed, "2.5.29.28").map(|scope| scope.value.to_vec()),
+            key_id: extension(&parsed, "2.5.29.35")
+                .and_then(|key| certificate::key_id_of_authority(key.value)),
             revoked,
             removed,
             der,
@@ -98,22 +92,20 @@ impl Document {
     pub(super) fn same_scope(&self, other: &Self) -> bool {
         self.issuer_raw == other.issuer_raw && self.scope == other.scope
     }
-}
 
-/// The DER lists of a file.
-pub(super) fn blocks(name: &str, bytes: &[u8]) -> Result<Vec<Vec<u8>>, Explanation> {
-    if bytes.first() == Some(&der::SEQUENCE) {
-        return Ok(vec![bytes.to_vec()]);
+    /// Whether the holder of this key (a DER SubjectPublicKeyInfo) signed it.
+    pub(super) fn is_signed_by(&self, key: &[u8]) -> bool {
+        let list = CertificateRevocationList::from_der(&self.der);
+        let key = SubjectPublicKeyInfo::from_der(key);
+        match (list, key) {
+            (Ok((_, list)), Ok((_, key))) => list.verify_signature(&key).is_ok(),
+            _ => false,
+        }
     }
-    let blocks = pem::parse_many(bytes).map_err(|_| malformed(name))?;
-    let lists: Vec<Vec<u8>> = blocks
-        .into_iter()
-        .filter(|block| matches!(block.tag(), "X509 CRL" | "CRL"))
-        .map(pem::Pem::into_contents)
-        .collect();
-    match lists.is_empty() {
-        true => Err(malformed(name)),
-        false => Ok(lists),
+
+    /// Whether it may be by the key that a certificate calls this: where one of them names no key, the name decides.
+    pub(super) fn may_be_by(&self, key_id: Option<&[u8]>) -> bool {
+        same_key(self.key_id.as_deref(), key_id)
     }
 }
 
@@ -148,6 +140,11 @@ pub(super) fn delta_of_another_base(name: &str, list: &str, own: &[u8], base: &[
         ),
         format!("增量列表以完整列表 0x{base} 为基础，而 {list} 的编号为 0x{own}，请重新获取完整列表"),
     )
+}
+
+/// Whether two names of keys may mean the same.
+pub(super) fn same_key(one: Option<&[u8]>, other: Option<&[u8]>) -> bool {
+    one.is_none() || other.is_none() || one == other
 }
 
 /// Compares two numbers without leading zeros.

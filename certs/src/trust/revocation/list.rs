@@ -3,16 +3,15 @@
 use rustls_pki_types::{CertificateDer, UnixTime};
 use std::collections::HashMap;
 use std::fmt;
-use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
-use x509_parser::prelude::{CertificateRevocationList, FromDer, SubjectPublicKeyInfo};
 use xinqiao_crypto::{hex, sha256};
 
+use super::Shut;
 use super::document::{self, Document, Kind};
 use super::serials::Serials;
+use super::succession::Rank;
 use crate::certificate;
-use crate::file::read;
 use xinqiao_explain::Explanation;
 
 /// Keys of issuers of one name that a list remembers; there is one, or two around a renewal.
@@ -21,7 +20,7 @@ const ISSUERS: usize = 64;
 /// One list of one issuer, with the changes (delta lists) that were published since laid over it.
 pub struct RevocationList {
     name: String,
-    base: Document,
+    pub(super) base: Document,
     revoked: Serials,
     delta: Option<Delta>,
     /// What of it an issuer's key (by SHA-256) signed.
@@ -43,57 +42,7 @@ pub(super) enum Signed {
 }
 
 impl RevocationList {
-    /// Reads one complete list in PEM or DER. `name` is what messages call it.
-    pub fn read(name: &str, bytes: &[u8]) -> Result<Self, Explanation> {
-        let mut lists = Self::read_all([(name, bytes)])?;
-        match (lists.pop(), lists.len()) {
-            (Some(list), 0) => Ok(list),
-            _ => Err(document::malformed(name)),
-        }
-    }
-
-    /// Reads the lists of several files, each PEM (any number of blocks) or DER, and lays every delta over the list it
-    /// changes.
-    ///
-    /// A delta that a newer complete list already contains is passed over.
-    pub fn read_all<'a>(
-        files: impl IntoIterator<Item = (&'a str, &'a [u8])>,
-    ) -> Result<Vec<Self>, Explanation> {
-        let mut lists: Vec<Self> = Vec::new();
-        let mut deltas = Vec::new();
-        for (name, bytes) in files {
-            for der in document::blocks(name, bytes)? {
-                let document = Document::read(name, der)?;
-                match document.kind {
-                    Kind::Complete => lists.push(Self::complete(name, document)?),
-                    Kind::Delta { .. } => deltas.push((name, document)),
-                }
-            }
-        }
-        // As numbers, which have no leading zeros here: of 255 and 256 the second is laid over last and holds.
-        let number = |delta: &Document| delta.number.as_ref().map(|digits| (digits.len(), digits.clone()));
-        deltas.sort_by_key(|(_, delta)| number(delta));
-        // After all complete lists, in whatever order the files came: a delta may stand in a file before its base.
-        for (name, delta) in deltas {
-            let mut of_issuer = lists.iter_mut().filter(|list| list.base.same_scope(&delta)).peekable();
-            if of_issuer.peek().is_none() {
-                return Err(document::delta_alone(name, &delta));
-            }
-            for list in of_issuer {
-                list.lay_over(name, delta.clone())?;
-            }
-        }
-        Ok(lists)
-    }
-
-    /// The same from files.
-    pub fn from_files<P: AsRef<Path>>(paths: &[P]) -> Result<Vec<Self>, Explanation> {
-        let read = |path: &P| Ok((path.as_ref().display().to_string(), read(path.as_ref())?));
-        let files = paths.iter().map(read).collect::<Result<Vec<_>, Explanation>>()?;
-        Self::read_all(files.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())))
-    }
-
-    fn complete(name: &str, base: Document) -> Result<Self, Explanation> {
+    pub(super) fn complete(name: &str, base: Document) -> Result<Self, Explanation> {
         let revoked =
             Serials::new(base.revoked.iter().map(Vec::as_slice)).ok_or_else(|| document::malformed(name))?;
         Ok(Self {
@@ -106,7 +55,7 @@ impl RevocationList {
     }
 
     /// RFC 5280, 5.2.4: the base must be at least the one the delta starts from, and older than the delta.
-    fn lay_over(&mut self, name: &str, delta: Document) -> Result<(), Explanation> {
+    pub(super) fn lay_over(&mut self, name: &str, delta: Document) -> Result<(), Explanation> {
         let Kind::Delta { base } = &delta.kind else { return Err(document::malformed(name)) };
         let own = self.base.number.as_deref().unwrap_or_default();
         if document::number_below(own, base) {
@@ -194,8 +143,46 @@ impl RevocationList {
         })
     }
 
+    /// Which of the issuer's keys it says signed it, in lower-case hexadecimal.
+    pub fn key_id(&self) -> Option<String> {
+        self.base.key_id.as_deref().map(hex::encode)
+    }
+
+    /// Whose certificates it speaks of, to refuse them for want of it.
+    pub fn shuts(&self) -> Shut {
+        Shut::issuer(self.base.issuer_raw.clone(), self.base.key_id.clone())
+    }
+
+    /// Whether it may be by the key that a certificate calls this.
+    pub(super) fn may_be_by(&self, key_id: Option<&[u8]>) -> bool {
+        self.base.may_be_by(key_id)
+    }
+
+    /// Whether it and the other are of one issuer and about the same certificates, whichever key signed them.
+    pub(super) fn same_scope(&self, other: &Self) -> bool {
+        self.base.same_scope(&other.base)
+    }
+
+    /// What its place among others of its kind hangs on, by what of it is signed.
+    pub(super) fn rank(&self, signed: Signed) -> Rank<'_> {
+        let newest = match signed {
+            Signed::All => self.newest(),
+            _ => &self.base,
+        };
+        Rank {
+            number: newest.number.as_deref(),
+            this_update: newest.this_update,
+            next_update: newest.next_update,
+        }
+    }
+
+    /// Whether the other revokes whatever this one does.
+    pub(super) fn is_within(&self, other: &Self) -> bool {
+        self.serials(Signed::All).iter().all(|serial| other.revokes(serial))
+    }
+
     /// Whether it bears this authority's name, signed by it or not.
-    pub(crate) fn bears_name_of(&self, authority: &CertificateDer<'_>) -> bool {
+    pub fn bears_name_of(&self, authority: &CertificateDer<'_>) -> bool {
         certificate::parse(authority).is_some_and(|a| a.subject().as_raw() == self.base.issuer_raw)
     }
 
@@ -203,14 +190,6 @@ impl RevocationList {
         match (signed, &self.delta) {
             (Signed::All, Some(delta)) => &delta.revoked,
             _ => &self.revoked,
-        }
-    }
-
-    /// When the next one was promised, by what is signed.
-    pub(super) fn next_update_of(&self, signed: Signed) -> Option<u64> {
-        match signed {
-            Signed::All => self.next_update(),
-            _ => self.base.next_update,
         }
     }
 
@@ -240,8 +219,8 @@ impl RevocationList {
         }
         // The base on its own first: a delta by somebody else must not make a genuine base say nothing.
         let signed = match &self.delta {
-            _ if !verifies(&self.base.der, key) => Signed::Nothing,
-            Some(delta) if !verifies(&delta.document.der, key) => Signed::Base,
+            _ if !self.base.is_signed_by(key) => Signed::Nothing,
+            Some(delta) if !delta.document.is_signed_by(key) => Signed::Base,
             _ => Signed::All,
         };
         if let Ok(mut known) = self.signed.lock() {
@@ -259,7 +238,7 @@ impl RevocationList {
     }
 
     pub(super) fn is_of(&self, issuer_content: &[u8]) -> bool {
-        crate::der::only(&self.base.issuer_raw).is_some_and(|name| name.content == issuer_content)
+        super::is_name(&self.base.issuer_raw, issuer_content)
     }
 
     /// A list for one distribution point may leave certificates out; only a list without one is about all.
@@ -275,14 +254,5 @@ impl fmt::Debug for RevocationList {
             .field("issuer", &self.base.issuer)
             .field("entries", &self.entries())
             .finish_non_exhaustive()
-    }
-}
-
-fn verifies(der: &[u8], key: &[u8]) -> bool {
-    let list = CertificateRevocationList::from_der(der);
-    let key = SubjectPublicKeyInfo::from_der(key);
-    match (list, key) {
-        (Ok((_, list)), Ok((_, key))) => list.verify_signature(&key).is_ok(),
-        _ => false,
     }
 }

@@ -35,7 +35,12 @@ impl ConfigArgs {
         let mut wrong = Vec::new();
         say("configuration: ok  配置文件：正常");
         match TrustKeeper::open(&config, &Overlay::default()) {
-            Ok(_) => say("certificates and members: ok  证书与成员：正常"),
+            Ok(keeper) => match keeper.wanting() {
+                none if none.is_empty() => say("certificates and members: ok  证书与成员：正常"),
+                wanting => wrong.extend(
+                    wanting.iter().map(|why| format!("{} [{}] {}", why.english(), why.code(), why.chinese())),
+                ),
+            },
             Err(e) => wrong.push(e.to_string()),
         }
         let secrets = match Keyring::open(&config.node.keys, &config.keys) {
@@ -100,6 +105,9 @@ impl ConfigArgs {
         for w in &wrong {
             console::complain(w);
         }
-        Err(Failure::Failed(format!("{} problem(s) found; the node would not start", wrong.len())))
+        Err(Failure::Failed(format!(
+            "{} problem(s) found; the node would not start, or would refuse members",
+            wrong.len()
+        )))
     }
 }

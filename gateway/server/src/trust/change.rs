@@ -119,6 +119,7 @@ impl TrustKeeper {
                 for note in &report.notes {
                     tracing::warn!(code = note.code(), "{}  {}", note.english(), note.chinese());
                 }
+                self.say_passed_over();
                 Ok(report)
             }
             Err(refusal) => {
@@ -132,6 +133,17 @@ impl TrustKeeper {
                 Err(refusal)
             }
         }
+    }
+
+    /// Logs each list that a newer one took the place of, once.
+    fn say_passed_over(&self) {
+        let live = self.live();
+        let now = &live.set.in_force.passed_over;
+        let mut said = self.passed_over.lock();
+        for note in now.iter().filter(|note| !said.contains(note)) {
+            tracing::info!(code = note.code(), "{}  {}", note.english(), note.chinese());
+        }
+        said.clone_from(now);
     }
 
     /// Remembers that the configuration was refused, and logs it once.
@@ -171,7 +183,7 @@ impl TrustKeeper {
             material,
             overlay,
             Some(last),
-            &Before { last: Some((&last.trust, &last.lists)), remembered: &[], presented: &presented },
+            &Before { last: Some(&last.in_force), remembered: &[], presented: &presented },
             now,
         )
     }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use xinqiao_certs::pki::write_public;
-use xinqiao_certs::{RevocationList, read_file};
+use xinqiao_certs::{ListRead, Lists, UnixTime, read_file};
 use xinqiao_explain::Explanation;
 use xinqiao_node::config;
 
@@ -75,12 +75,15 @@ impl TrustKeeper {
                 Ok(())
             }
             Err((en, zh)) => {
+                let in_force = &self.live().set.in_force;
+                let (then, then_zh) = match in_force.lists.iter().any(|list| list.name() == name) {
+                    true => ("the one in force stays", "原列表继续生效"),
+                    false => ("no list of this file is in force", "该文件没有列表生效"),
+                };
                 let advice = Explanation::new(
                     "crl.not-fetched",
-                    format!(
-                        "the revocation list could not be fetched from {url}: {en}; the one in force stays"
-                    ),
-                    format!("无法从 {url} 获取吊销列表（{zh}），原列表继续生效"),
+                    format!("the revocation list could not be fetched from {url}: {en}; {then}"),
+                    format!("无法从 {url} 获取吊销列表（{zh}），{then_zh}"),
                 )
                 .at(name.as_str());
                 tracing::warn!(code = advice.code(), "{}  {}", advice.english(), advice.chinese());
@@ -93,35 +96,36 @@ impl TrustKeeper {
     /// Puts a fetched list in the place of the file, if it is newer and signed by someone known.
     fn replace_list(&self, file: &std::path::Path, bytes: &[u8]) -> Result<(), (String, String)> {
         let name = file.display().to_string();
-        let new = RevocationList::read(&name, bytes).map_err(|e| (e.english(), e.chinese()))?;
-        if !lists::vouched(&new, &self.authorities()) {
+        let authorities = self.authorities();
+        let read = |files: &[(&str, &[u8])]| Lists::read(files, &authorities, UnixTime::now());
+        let new = read(&[(&name, bytes)]);
+        if let Some(fault) = new.faults.first() {
+            return Err((fault.why.english(), fault.why.chinese()));
+        }
+        if let Some(of_nobody) = new.speaking.iter().find(|new| !lists::vouched(&new.list, &authorities)) {
             return Err((
-                format!("it is not signed by an authority this node knows ({})", new.issuer()),
+                format!("it is not signed by an authority this node knows ({})", of_nobody.list.issuer()),
                 "并非由本节点已知的机构签发".into(),
             ));
         }
-        let old = read_file(file).ok().and_then(|bytes| RevocationList::read(&name, &bytes).ok());
+        let old = read_file(file).unwrap_or_default();
         // Whoever sits between may answer with another genuine list, in which nobody here is revoked.
-        if old.as_ref().is_some_and(|old| !new.succeeds(old)) {
+        let followed = |old: &ListRead| new.speaking.iter().any(|new| new.list.succeeds(&old.list));
+        if !read(&[(&name, &old)]).speaking.iter().all(followed) {
+            let issuers: Vec<&str> = new.speaking.iter().map(|new| new.list.issuer()).collect();
             return Err((
                 format!(
                     "it is not about the same certificates as the file ({}); remove the file if the authority has changed",
-                    new.issuer()
+                    issuers.join("; ")
                 ),
                 "其签发机构或范围与现有文件不同；如机构确已更换，请先删除该文件".into(),
             ));
         }
-        if old.is_some_and(|old| !newer(&new, &old)) {
+        let both = read(&[(&name, &old), (&name, bytes)]);
+        if !both.speaking.iter().any(|read| read.files == [1]) {
             return Ok(());
         }
         write_public(file, bytes).map_err(|e| (e.english().to_owned(), e.chinese().to_owned()))
-    }
-}
-
-fn newer(new: &RevocationList, old: &RevocationList) -> bool {
-    match (new.number(), old.number()) {
-        (Some(new), Some(old)) => (new.len(), new) > (old.len(), old),
-        _ => new.this_update() > old.this_update(),
     }
 }
 

@@ -2,7 +2,7 @@
 //! can stand for itself (a revocation list, an upstream's files); identity and anchors are taken whole or not at all.
 
 use super::report::SetRefused;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use xinqiao_certs::{Identity, Role, UnixTime, certificates, read_file, to_pem};
@@ -49,6 +49,18 @@ pub(super) struct Blob {
     pub(super) bytes: Arc<[u8]>,
 }
 
+/// A file of revocation lists as it was found.
+#[derive(Clone)]
+pub(super) struct ListFile {
+    pub(super) name: String,
+    /// What is in it, or why that is not known.
+    pub(super) read: Result<Arc<[u8]>, Explanation>,
+    /// Not there yet, and fetched from a URL: it may be on its way.
+    pub(super) awaited: bool,
+    /// Nobody is refused for want of it: it was named in a configuration that did not go live.
+    pub(super) only_closes: bool,
+}
+
 /// What one dialled peer is met with.
 #[derive(Clone)]
 pub(super) struct DialFiles {
@@ -64,7 +76,7 @@ pub(super) struct Material {
     pub(super) identity: Identity,
     pub(super) ocsp: Option<Arc<[u8]>>,
     pub(super) files: FileSet,
-    pub(super) lists: Vec<Blob>,
+    pub(super) lists: Vec<ListFile>,
     pub(super) dials: BTreeMap<Dial, DialFiles>,
     pub(super) acknowledgement_keys: BTreeMap<String, Jwks>,
     pub(super) pinned: BTreeMap<String, Jwks>,
@@ -133,7 +145,7 @@ impl Material {
         let identity = Identity::from_sealed_files(&named.certificate, &named.key, passphrase, now)?;
         let (identity, ocsp) = stapled(identity, named, last, now, &mut notes);
         let files = FileSet { members: named.members.clone(), anchors: anchors(named)? };
-        let lists = lists(named, last, &mut notes)?;
+        let lists = lists(named);
         let dials = dials(named, last, now, &mut notes);
         let old = last.map(|l| &l.acknowledgement_keys);
         let acknowledgement_keys =
@@ -147,9 +159,17 @@ impl Material {
     /// wait for the rest to be put right.
     pub(super) fn closing(&self, named: &Named) -> Self {
         let mut closed = self.clone();
-        if let Ok(lists) = lists(named, Some(self), &mut Vec::new()) {
-            let gone = self.lists.iter().filter(|b| !lists.iter().any(|l| l.name == b.name)).cloned();
-            closed.lists = lists.iter().cloned().chain(gone).collect();
+        let named_before = |name: &str| self.lists.iter().any(|own| own.name == name);
+        let lists = lists(named).into_iter().filter(|list| named_before(&list.name) || list.read.is_ok());
+        for mut list in lists {
+            list.only_closes = !named_before(&list.name);
+            if list.only_closes {
+                // It is read again with the others from now on, or what it revoked would come back.
+                let of_name = |l: &&config::RevocationList| l.file.display().to_string() == list.name;
+                closed.named.revocation.lists.extend(named.revocation.lists.iter().find(of_name).cloned());
+            }
+            closed.lists.retain(|own| own.name != list.name);
+            closed.lists.push(list);
         }
         let suspended: Vec<&str> =
             named.members.iter().filter(|m| m.suspended).map(|m| m.name.as_str()).collect();
@@ -220,29 +240,21 @@ fn hex_digest(der: &xinqiao_certs::CertificateDer<'_>) -> String {
     xinqiao_evidence::Digest::of(der).to_hex()
 }
 
-fn lists(
-    named: &Named,
-    last: Option<&Material>,
-    notes: &mut Vec<Explanation>,
-) -> Result<Vec<Blob>, SetRefused> {
-    let mut all = Vec::new();
-    for list in &named.revocation.lists {
-        let name = list.file.display().to_string();
-        match read_file(&list.file) {
-            Ok(bytes) => all.push(Blob { name, bytes: bytes.into() }),
-            Err(e) => {
-                let advice = unreadable(&list.file, &e);
-                let before = last.and_then(|l| l.lists.iter().find(|b| b.name == name)).cloned();
-                // A list that is fetched may not be here yet: the policy says what its absence means.
-                if before.is_none() && list.url.is_none() && last.is_none() {
-                    return Err(advice.into());
-                }
-                all.extend(before);
-                notes.push(advice);
+fn lists(named: &Named) -> Vec<ListFile> {
+    let mut seen = BTreeSet::new();
+    let lists = named.revocation.lists.iter().filter(|list| seen.insert(&list.file));
+    lists
+        .map(|list| {
+            let read = read_file(&list.file).map(Arc::from);
+            let missing = read.as_ref().is_err_and(|e| e.kind() == std::io::ErrorKind::NotFound);
+            ListFile {
+                name: list.file.display().to_string(),
+                awaited: missing && list.url.is_some(),
+                read: read.map_err(|e| unreadable(&list.file, &e)),
+                only_closes: false,
             }
-        }
-    }
-    Ok(all)
+        })
+        .collect()
 }
 
 fn dials(

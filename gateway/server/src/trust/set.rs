@@ -1,15 +1,15 @@
 //! One set: everything connections are made and checked by, built together, never changed.
 
-use super::lists::{Before, CLOCKS_APART, Trusted, authorities, trust};
-use super::material::{Blob, Dial, Material};
+use super::lists::{Before, CLOCKS_APART, InForce, Trusted, authorities, trust};
+use super::material::{Dial, Material};
 use super::report::SetRefused;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_rustls::rustls::ServerConfig;
 use xinqiao_certs::{
-    AnchorRights, CertificateDer, Details, Identity, Registry, Revocation, RevocationPolicy, Trust,
-    TrustAnchors, UnixTime, tls,
+    AnchorRights, CertificateDer, Details, Identity, Registry, RevocationPolicy, Trust, TrustAnchors,
+    UnixTime, tls,
 };
 use xinqiao_client::Tls;
 use xinqiao_evidence::Digest;
@@ -30,7 +30,7 @@ pub struct TrustSet {
     pub(super) own: BTreeMap<String, Identity>,
     pub(super) members: Vec<config::Member>,
     pub(super) anchors: BTreeMap<String, OverlayAnchor>,
-    pub(super) lists: Vec<Blob>,
+    pub(super) in_force: InForce,
     /// Everyone who may vouch for a list, besides those members' chains name.
     pub(super) authorities: Vec<CertificateDer<'static>>,
     pub(super) acknowledgement_keys: BTreeMap<String, Jwks>,
@@ -69,8 +69,8 @@ impl TrustSet {
         let mut authorities = authorities(material, &anchors);
         let fixed = authorities.len();
         authorities.extend_from_slice(before.presented);
-        let trusted = trust(&usable, &authorities, material.lists.clone(), policy, before, now, &mut notes)?;
-        let parts = Parts::of(material, &anchors, &trusted.files, &members, policy);
+        let trusted = trust(&usable, &authorities, &material.lists, policy, before, now, &mut notes)?;
+        let parts = Parts::of(material, &anchors, &trusted.in_force, &members, policy);
         let same = |part: fn(&Parts) -> Digest| last.filter(|l| part(&l.parts) == part(&parts));
         // An anchor that ended since is left out the next time anything changes.
         let as_many = |l: &&TrustSet| l.trust.anchors().len() == trusted.trust.anchors().len();
@@ -91,7 +91,6 @@ impl TrustSet {
             Some(last) => last.dials.clone(),
             None => dials(material, &trusted, last, now, &mut notes),
         };
-        let lists = trusted.files;
         authorities.truncate(fixed);
         Ok(Self {
             identity: material.identity.clone(),
@@ -103,7 +102,7 @@ impl TrustSet {
             own: own(material),
             members,
             anchors,
-            lists,
+            in_force: trusted.in_force,
             authorities,
             acknowledgement_keys: material.acknowledgement_keys.clone(),
             pinned: material.pinned.clone(),
@@ -153,14 +152,14 @@ impl Parts {
     fn of(
         material: &Material,
         anchors: &BTreeMap<String, OverlayAnchor>,
-        lists: &[Blob],
+        in_force: &InForce,
         members: &[config::Member],
         policy: RevocationPolicy,
     ) -> Self {
         let mut identity: Vec<u8> = material.identity.chain().iter().flat_map(|c| c.to_vec()).collect();
         identity.extend_from_slice(material.ocsp.as_deref().unwrap_or_default());
-        let mut revocation = format!("{policy:?}").into_bytes();
-        for list in lists {
+        let mut revocation = format!("{policy:?}{:?}", in_force.shut).into_bytes();
+        for list in in_force.files.iter().chain(&in_force.guests) {
             revocation.extend_from_slice(list.name.as_bytes());
             revocation.extend_from_slice(Digest::of(&list.bytes).as_bytes());
         }
@@ -267,7 +266,7 @@ fn dials(
         let build = || -> Result<Tls, Explanation> {
             let authorities = &files.authorities;
             let anchors = TrustAnchors::for_servers(&authorities.name, &authorities.bytes, now)?;
-            let trust = Trust::new(anchors, Revocation::shared(trusted.lists.clone(), policy))?;
+            let trust = Trust::of_judged(anchors, trusted.in_force.revocation(policy))?;
             Ok(Tls::new(files.own.as_ref().unwrap_or(&material.identity), &trust))
         };
         match build() {

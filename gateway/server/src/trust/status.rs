@@ -88,6 +88,15 @@ impl TrustKeeper {
         rows(&self.live().set, UnixTime::now())
     }
 
+    /// What is wrong with the lists for want of which certificates are refused; nothing if none are.
+    pub fn wanting(&self) -> Vec<Explanation> {
+        let live = self.live();
+        let shut = |note: &&Explanation| {
+            note.place().is_some_and(|place| live.set.in_force.shut.contains_key(place))
+        };
+        live.set.notes.iter().filter(shut).cloned().collect()
+    }
+
     /// For `/readyz`: what someone should look at, most urgent first; nothing if all is well.
     pub fn checks(&self) -> Vec<Check> {
         let refused = self.refused.lock();
@@ -131,6 +140,8 @@ impl TrustKeeper {
         let authorities = self.authorities();
         all.iter()
             .filter(|list| !lists::vouched(list, &authorities))
+            // One in the name of an authority that is known was spoken of when it was read.
+            .filter(|list| !authorities.iter().any(|authority| list.bears_name_of(authority)))
             .map(|list| lists::of_nobody(list))
             .collect()
     }

@@ -134,10 +134,10 @@ impl TrustKeeper {
         for anchor in set.anchors.values() {
             ok &= node.archive("anchor", &anchor.name, anchor.pem.as_bytes(), "configuration").is_ok();
         }
-        for list in &set.lists {
+        for list in set.in_force.files.iter().chain(&set.in_force.guests) {
             ok &= node.archive("crl", &list.name, &list.bytes, "configuration").is_ok();
         }
-        ok &= lists::note(node, &set.trust, &set.lists).is_ok();
+        ok &= lists::note(node, &set.in_force).is_ok();
         let pem = xinqiao_certs::to_pem(set.identity.chain());
         ok &= node.archive("identity", "exchange", pem.as_bytes(), "configuration").is_ok();
         let now = Noted(set.digests());

@@ -185,6 +185,7 @@ fn whole_answers_are_checked_with_their_headers() {
         headers.insert(CONTENT_TYPE, "application/zstd".parse().unwrap());
         headers.insert("etag", etag.parse().unwrap());
         headers.insert("accept-ranges", "bytes".parse().unwrap());
+        headers.insert("content-length", "4".parse().unwrap());
         headers.insert("repr-digest", format!("sha-256=:{}:", STANDARD.encode([7; 32])).parse().unwrap());
         headers
     };
